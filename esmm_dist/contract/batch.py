@@ -1,0 +1,46 @@
+"""One rank's share of a global batch, as the reader makes it and the model takes it.
+
+Shape legend: B rows of this rank; F single-valued features in order of declaration; V ids of all
+rows of one multi-valued feature.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Bag:
+    """The ids of one multi-valued feature: row b owns ids_V[offsets_B1[b] : offsets_B1[b + 1]]."""
+
+    ids_V: "Tensor"
+    """int32 or int64, local to the feature's table."""
+    offsets_B1: "Tensor"
+    """int64, B + 1 offsets; the last one is V."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Tensors of one step on one rank."""
+
+    ids_BF: "Tensor"
+    """int32 or int64 ids, local to each feature's table."""
+    bags: tuple[Bag, ...]
+    """One a multi-valued feature, in order of declaration."""
+    click_B: "Tensor"
+    """float: 0 or 1."""
+    conversion_B: "Tensor"
+    """float: 0 or 1, at most the click."""
+    weight_B: "Tensor"
+    """float: what the row counts in losses and metrics; 0 for padding."""
+    sample_id_B: "Tensor"
+    """int64; 0 where the reader was not asked for keys."""
+    group_id_B: "Tensor"
+    """int64; 0 where the reader was not asked for keys."""
+
+    @property
+    def num_rows(self) -> int:
+        """B."""
+        return len(self.click_B)

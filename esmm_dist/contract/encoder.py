@@ -1,0 +1,138 @@
+"""From a raw value to an id, in pure Python: the definition that Spark's expressions must equal.
+
+The rules, for a value v of any column:
+* null, NaN: id 0;
+* a boolean counts as 0 or 1, a whole float (2.0) as the integer: what a missing value did to a
+  column's type does not change its ids;
+* hash: 1 + XXH64(v) mod (hash_size - 1), unsigned; XXH64 is seeded by XXH64(seed, 42) and runs over
+  the 8 little-endian bytes of an integer, the UTF-8 bytes of a text, the IEEE 754 bytes of another
+  float;
+* vocabulary: 2 + its place, the key of an integer being its decimal text; 1 for any other value;
+* buckets: 1 + the number of boundaries <= v.
+
+`docs/encoding_vectors.json` holds test vectors for other implementations.
+"""
+
+import math
+import struct
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
+
+import xxhash
+
+from esmm_dist.contract.encodings import (
+    FIRST_VOCABULARY_ID,
+    NULL_ID,
+    OUT_OF_VOCABULARY_ID,
+    Encodings,
+    boundaries_of,
+)
+from esmm_dist.contract.features import (
+    BucketEncoding,
+    Feature,
+    HashEncoding,
+    MultiValuedFeature,
+    VocabularyEncoding,
+    table_of,
+)
+
+# Spark's xxhash64 starts every chain of arguments from this seed.
+SPARK_SEED = 42
+
+Value = str | int | float | bool | None
+Encode = Callable[[Value], int]
+
+
+def hash_seed(seed: int) -> int:
+    """The state that Spark's xxhash64(seed, v) hands to its second argument."""
+    return xxhash.xxh64_intdigest(struct.pack("<q", seed), SPARK_SEED)
+
+
+def canonical(value: Value) -> str | int | float | None:
+    """A value without accidents of type: null for NaN, an integer for a boolean or a whole float.
+
+    Raises:
+        ValueError: an integer outside the range of a 64-bit column, or an unknown type.
+    """
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, float):
+        if math.isnan(value):
+            return None
+        whole = value.is_integer() and -(2.0**63) <= value < 2.0**63
+        return int(value) if whole else value
+    if isinstance(value, int):
+        if not -(2**63) <= value < 2**63:
+            raise ValueError(f"the integer {value} does not fit 64 bits")
+        return int(value)
+    raise ValueError(f"a value of type {type(value).__name__} is not text, number or boolean")
+
+
+def value_bytes(value: str | int | float) -> bytes:
+    """The bytes of a canonical value that are hashed."""
+    if isinstance(value, str):
+        # Java writes a lone surrogate as a question mark; so do we.
+        return value.encode("utf-8", errors="replace")
+    return struct.pack("<q", value) if isinstance(value, int) else struct.pack("<d", value)
+
+
+def hash_encoder(encoding: HashEncoding) -> Encode:
+    """value -> id in [1, hash_size), 0 for null."""
+    seed, num_ids = hash_seed(encoding.seed), encoding.hash_size - 1
+
+    def encode(value: Value) -> int:
+        plain = canonical(value)
+        if plain is None:
+            return NULL_ID
+        return 1 + xxhash.xxh64_intdigest(value_bytes(plain), seed) % num_ids
+
+    return encode
+
+
+def vocabulary_encoder(keys: Sequence[str]) -> Encode:
+    """value -> 2 + its place in `keys`, 1 if it has none, 0 for null."""
+    id_of_key = {key: FIRST_VOCABULARY_ID + place for place, key in enumerate(keys)}
+
+    def encode(value: Value) -> int:
+        plain = canonical(value)
+        if plain is None:
+            return NULL_ID
+        # A fraction stands in no vocabulary: texts of floats differ between languages.
+        key = None if isinstance(plain, float) else str(plain)
+        return OUT_OF_VOCABULARY_ID if key is None else id_of_key.get(key, OUT_OF_VOCABULARY_ID)
+
+    return encode
+
+
+def bucket_encoder(boundaries: Sequence[float]) -> Encode:
+    """number -> 1 + the number of boundaries at or below it, 0 for null or NaN."""
+
+    def encode(value: Value) -> int:
+        plain = canonical(value)
+        if plain is None:
+            return NULL_ID
+        if isinstance(plain, str):
+            raise ValueError(f"the text {plain!r} stands in a numeric feature")
+        return 1 + bisect_right(boundaries, float(plain))
+
+    return encode
+
+
+def encoder_of(feature: Feature, encodings: Encodings) -> Encode:
+    """The encoder of one value of a feature (of a multi-valued feature: of one element)."""
+    match feature.encode:
+        case HashEncoding():
+            return hash_encoder(feature.encode)
+        case VocabularyEncoding():
+            return vocabulary_encoder(encodings.vocabularies[table_of(feature)])
+        case BucketEncoding():
+            return bucket_encoder(boundaries_of(feature, encodings))
+    raise AssertionError(feature.encode)
+
+
+def encode_values(
+    feature: MultiValuedFeature, encode: Encode, values: Iterable[Value] | None
+) -> tuple[int, ...]:
+    """The ids of a multi-valued feature: its first `max_length` values that are not null."""
+    ids = [encode(value) for value in values or ()]
+    return tuple([i for i in ids if i != NULL_ID][: feature.max_length])

@@ -1,0 +1,152 @@
+"""The declaration of features: what each column is, and how its values become ids.
+
+It says nothing about data: learned vocabularies and bucket boundaries live in `encodings`, the
+arithmetic from a value to an id in `encoder`.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+# A row number inside one table must fit int32, the type in which samples store it.
+MAX_TABLE_ROWS = 2**31 - 1
+
+RESERVED_COLUMNS = frozenset({"sample_id", "group_id", "click", "conversion", "weight", "day"})
+
+
+class Section(BaseModel):
+    """Base of every part of the config: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+
+class Kind(StrEnum):
+    """What a column holds."""
+
+    CATEGORICAL = "categorical"
+    MULTI_VALUED = "multi_valued"
+    NUMERIC = "numeric"
+
+
+class Group(StrEnum):
+    """What a feature describes; `combine: group_sum` sums the fields of one group."""
+
+    USER = "user"
+    ITEM = "item"
+    CONTEXT = "context"
+    CROSS = "cross"
+
+
+class HashEncoding(Section):
+    """A value becomes 1 + XXH64(value) mod (hash_size - 1); id 0 is null."""
+
+    hash_size: Annotated[int, Field(ge=2, le=MAX_TABLE_ROWS)]
+    """Rows of the table, the null row included."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Another seed scatters the same values differently."""
+
+
+class VocabularyEncoding(Section):
+    """Values seen often enough get ids of their own; id 0 is null, id 1 any other value."""
+
+    min_count: Annotated[int, Field(ge=1)]
+    """Sightings within samples.fit_days below which a value stays out of vocabulary."""
+
+
+class BucketEncoding(Section):
+    """A number becomes the number of its bucket; id 0 is null or NaN."""
+
+    num_quantiles: Annotated[int, Field(ge=2, le=1024)] | None = None
+    """Equal-frequency buckets, fitted on samples.fit_days."""
+    boundaries: tuple[float, ...] | None = None
+    """Fixed boundaries, strictly increasing; bucket i holds boundaries[i-1] <= x < boundaries[i]."""
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> "BucketEncoding":
+        if (self.num_quantiles is None) == (self.boundaries is None):
+            raise ValueError("declare exactly one of num_quantiles and boundaries")
+        if self.boundaries is not None:
+            pairs = zip(self.boundaries, self.boundaries[1:])
+            if not self.boundaries or any(low >= high for low, high in pairs):
+                raise ValueError("boundaries must be strictly increasing and not empty")
+        return self
+
+
+class CategoricalFeature(Section):
+    """One value a row: text, a whole number or a boolean."""
+
+    name: str
+    """Column of the impressions log (after `columns` renamed it), and of the samples."""
+    kind: Literal[Kind.CATEGORICAL] = Kind.CATEGORICAL
+    group: Group
+    encode: HashEncoding | VocabularyEncoding
+    table: str | None = None
+    """Features that name the same table share its rows; they must be encoded alike."""
+
+
+class MultiValuedFeature(Section):
+    """A list of values a row, looked up one by one and summed."""
+
+    name: str
+    kind: Literal[Kind.MULTI_VALUED]
+    group: Group
+    encode: HashEncoding | VocabularyEncoding
+    table: str | None = None
+    max_length: Annotated[int, Field(ge=1)] = 64
+    """Values kept of a row, from the front; the rows cut are counted."""
+
+
+class NumericFeature(Section):
+    """One number a row, cut into buckets."""
+
+    name: str
+    kind: Literal[Kind.NUMERIC]
+    group: Group
+    encode: BucketEncoding
+    table: str | None = None
+
+
+Feature = Annotated[
+    CategoricalFeature | MultiValuedFeature | NumericFeature, Field(discriminator="kind")
+]
+
+
+def table_of(feature: Feature) -> str:
+    """The name of the embedding table a feature looks its ids up in."""
+    return feature.table or feature.name
+
+
+def check_features(features: Sequence[Feature]) -> None:
+    """Refuses what no single declaration can see.
+
+    Raises:
+        ValueError: a name used twice or reserved, or a shared table whose users encode differently.
+    """
+    seen: set[str] = set()
+    encoding_of_table: dict[str, tuple[str, object]] = {}
+    for feature in features:
+        if feature.name in RESERVED_COLUMNS:
+            raise ValueError(f"the feature name {feature.name!r} is reserved: rename the column")
+        if feature.name in seen:
+            raise ValueError(f"the feature {feature.name!r} is declared twice")
+        seen.add(feature.name)
+        table = table_of(feature)
+        owner, encoding = encoding_of_table.setdefault(table, (feature.name, feature.encode))
+        if encoding != feature.encode:
+            raise ValueError(
+                f"features {owner!r} and {feature.name!r} share the table {table!r} "
+                "but encode differently"
+            )
+
+
+def fingerprint(features: Sequence[Feature]) -> str:
+    """The identity of a declaration: samples, checkpoints and bundles must agree on it."""
+    declared = [feature.model_dump(mode="json") for feature in features]
+    text = json.dumps(declared, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,168 @@
+"""The manifest: which files make up the samples, what they hold, and the commit of a build.
+
+A build writes its files, then publishes a manifest under the next free number, created only if
+absent; the highest number that reads whole wins. Readers open only what it lists.
+"""
+
+import os
+from collections.abc import Iterable
+from datetime import date, datetime
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from esmm_dist.contract.errors import InputError
+
+FORMAT_VERSION = 1
+MANIFESTS = "_manifests"
+ENCODINGS = "_encodings"
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SampleFile(_Document):
+    """One Parquet file, which is one row group."""
+
+    path: str
+    """Relative to the samples' directory."""
+    num_rows: int
+    num_bytes: int
+
+
+class SampleColumn(_Document):
+    """How a column is stored."""
+
+    type: str
+    storage: Literal["row"] = "row"
+    """row: a value in every row of the sample files."""
+
+
+class Day(_Document):
+    """One built day."""
+
+    day: date
+    build_id: str
+    built_at: datetime
+    as_of: datetime | None
+    """Nothing later than this was visible to the build; None: all that lay in the logs."""
+    files: tuple[SampleFile, ...]
+    """In the order that the shuffle gave them."""
+    num_rows: int
+    num_clicks: int
+    num_conversions: int
+    first_event_time: datetime
+    last_event_time: datetime
+    counters: dict[str, int]
+    """What the build met: rows in, rows dropped by reason, events by fate."""
+
+
+class EncodingsReference(_Document):
+    """Where the learned encodings lie, and which they are."""
+
+    path: str
+    content_hash: str
+    ancestry: tuple[str, ...] = ()
+
+
+class Manifest(_Document):
+    """All days of a samples directory, as one build left them."""
+
+    format_version: Literal[1] = FORMAT_VERSION
+    number: int
+    created_at: datetime
+    fingerprint: str
+    """Of the feature declaration; readers with another one refuse to run."""
+    encodings: EncodingsReference
+    columns: dict[str, SampleColumn]
+    shuffle_seed: int
+    days: tuple[Day, ...]
+    """In order of date; no date twice."""
+
+    @property
+    def path(self) -> str:
+        """Its own path, relative to the samples' directory."""
+        return manifest_path(self.number)
+
+    def select(self, days: Iterable[date], source: str) -> tuple[Day, ...]:
+        """The built days asked for, in order.
+
+        Raises:
+            InputError: a day has not been built; `source` names the samples.
+        """
+        built = {day.day: day for day in self.days}
+        wanted = sorted(set(days))
+        missing = [day for day in wanted if day not in built]
+        if missing:
+            span = f"{min(built)} to {max(built)}" if built else "none"
+            raise InputError(
+                f"{source}: the day {missing[0]} has no samples (built: {span}): "
+                f"run jobs/build_samples.py --days {missing[0]}:{missing[-1]}"
+            )
+        return tuple(built[day] for day in wanted)
+
+    @classmethod
+    def parse(cls, text: str, source: str) -> Self:
+        """Reads a manifest's text.
+
+        Raises:
+            InputError: it is none; `source` names the file.
+        """
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            key = ".".join(str(step) for step in first["loc"])
+            raise InputError(
+                f"{source}: no readable manifest ({key}: {first['msg']}): rebuild the samples"
+            ) from None
+
+
+def manifest_path(number: int) -> str:
+    """The path of a manifest by its number, relative to the samples' directory."""
+    return f"{MANIFESTS}/{number:08d}.json"
+
+
+def manifest_numbers(names: Iterable[str]) -> list[int]:
+    """The numbers of manifests among file names, highest first."""
+    stems = [name.removesuffix(".json") for name in names if name.endswith(".json")]
+    return sorted((int(stem) for stem in stems if stem.isdigit()), reverse=True)
+
+
+def read_manifest(samples_path: str | Path, number: int | None = None) -> Manifest:
+    """Reads a manifest from a local samples directory: the latest, or the one a run pinned.
+
+    Raises:
+        InputError: there is none, or it cannot be read.
+    """
+    directory = Path(samples_path) / MANIFESTS
+    if number is None:
+        names = os.listdir(directory) if directory.is_dir() else []
+        numbers = manifest_numbers(names)
+        if not numbers:
+            raise InputError(
+                f"{samples_path}: no samples manifest there: run jobs/build_samples.py first"
+            )
+        number = numbers[0]
+    path = Path(samples_path) / manifest_path(number)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}: rebuild the samples") from None
+    return Manifest.parse(text, str(path))
+
+
+def check_fingerprint(manifest: Manifest, expected: str, source: str) -> None:
+    """Refuses samples that were built for another feature declaration.
+
+    Raises:
+        InputError: names both fingerprints.
+    """
+    if manifest.fingerprint != expected:
+        raise InputError(
+            f"{source}/{manifest.path}: samples were built for features "
+            f"{manifest.fingerprint[:12]}, the config declares {expected[:12]}: "
+            "rebuild the samples, or give the config they were built with"
+        )

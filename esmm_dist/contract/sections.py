@@ -1,0 +1,175 @@
+"""The sections of the config: one model each, frozen, every field with its unit.
+
+Values only: what a section means is the business of the room that reads it.
+"""
+
+from datetime import date
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import Field, field_validator, model_validator
+
+from esmm_dist.contract.features import Feature, Section, check_features
+
+Positive = Annotated[int, Field(gt=0)]
+
+
+class DayRange(Section):
+    """Calendar days in logs.day_timezone, both ends included."""
+
+    first: date
+    last: date
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "DayRange":
+        if self.last < self.first:
+            raise ValueError(f"the last day {self.last} lies before the first, {self.first}")
+        return self
+
+
+class LogSource(Section):
+    """Where a log lies and what its columns are called."""
+
+    path: str
+    """A path, directory or glob that Spark can read."""
+    format: str = "parquet"
+    """A Spark data source: parquet, orc, json, csv, …"""
+    options: dict[str, str] = {}
+    """Options of the data source, for example {header: "true"}."""
+    partition: str | None = None
+    """The column that holds the event's day (yyyy-MM-dd in day_timezone), read to skip files."""
+    columns: dict[str, str] = {}
+    """Our name of a column: the log's name of it. Columns not named keep their names."""
+
+
+class ConversionSource(LogSource):
+    """The conversions log, and which of its events count."""
+
+    types: tuple[str, ...] = ()
+    """Values of the column `type` that count as a conversion; empty: every row counts."""
+
+
+class Logs(Section):
+    """The three logs. Impressions carry impression_id, event_time and the features; clicks and
+    conversions impression_id and event_time. Instants are in UTC."""
+
+    day_timezone: str = "UTC"
+    """The zone whose midnights part one day from the next."""
+    impressions: LogSource
+    clicks: LogSource
+    conversions: ConversionSource
+
+    @field_validator("day_timezone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except Exception:
+            raise ValueError(f"{name!r} is no time zone name such as UTC or Asia/Shanghai")
+        return name
+
+
+class Samples(Section):
+    """What the Spark job builds."""
+
+    path: str
+    """The directory of the samples and their manifests."""
+    days: DayRange
+    """The days built when --days is not given."""
+    fit_days: DayRange
+    """The days from which vocabularies and quantiles are learned: training days only."""
+    group_key: str = "user_id"
+    """The impressions column by which GAUC groups and the bootstrap draws."""
+    click_window_hours: Annotated[float, Field(gt=0)] = 24.0
+    """A click counts if it falls in [impression, impression + window]."""
+    conversion_window_hours: Annotated[float, Field(gt=0)] = 24.0
+    """A conversion counts if it falls in [click, click + window]."""
+    shuffle_seed: int = 0
+    """Seed of the order of rows inside a day."""
+    rows_per_file: Annotated[int, Field(ge=1, le=2**20)] = 65_536
+    """Rows of a full file; a file is one row group, the unit in which readers read."""
+
+
+class Model(Section):
+    """The network of the paper: shared embeddings and one tower per task."""
+
+    method: Literal["esmm"] = "esmm"
+    """ESMM: L = mean CE(y, pCTR) + mean CE(y z, pCTR pCVR) over all impressions."""
+    combine: Literal["concat", "group_sum"] = "concat"
+    """Fields side by side, or summed within user, item, … and the groups side by side."""
+    embedding_dim: Positive = 18
+    hidden_units: tuple[Positive, ...] = (360, 200, 80)
+    """Widths of a tower's ReLU layers, before its one logit."""
+
+
+class Optimizer(Section):
+    """How one part of the parameters learns."""
+
+    name: Literal["adam", "adagrad", "sgd"] = "adam"
+    """For the tables: lazy Adam (only rows seen in the step move), or row-wise Adagrad."""
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """L2 added to the gradient; on tables only of the rows seen in the step."""
+
+
+class Train(Section):
+    """How the model is trained."""
+
+    days: DayRange
+    """The days trained on when evaluate.retrain is `once`; the first one counts always."""
+    batch_size: Positive = 4096
+    """Rows of one step over all ranks together."""
+    num_lanes: Positive = 8
+    """Parallel row ranges of an epoch; numbers of ranks that divide it give the same batches."""
+    num_epochs: Positive = 1
+    """Sparse click models overfit from the second epoch on (arXiv 2209.06053)."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
+    precision: Literal["float32", "float64"] = "float32"
+    towers: Optimizer = Optimizer()
+    tables: Optimizer = Optimizer()
+    steps_per_checkpoint: Positive | None = None
+    """Steps between checkpoints; none: at the end only."""
+    num_checkpoints_kept: Positive = 2
+    steps_per_log: Positive = 10
+    """Steps between two points of the curves."""
+
+
+class Evaluate(Section):
+    """What the model is measured on."""
+
+    days: DayRange
+    """The test days; their predictions are pooled."""
+    retrain: Literal["once", "daily"] = "once"
+    """daily: each test day is predicted by a model trained on all days before it."""
+    batch_size: Positive = 8192
+    num_bootstraps: Annotated[int, Field(ge=100)] = 1000
+    """Draws of users behind every confidence interval."""
+
+
+class Config(Section):
+    """One experiment, read by the Spark half and by the training half."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    """The run's folder below runs_path."""
+    runs_path: str = "runs"
+    logs: Logs
+    samples: Samples
+    features: Annotated[tuple[Feature, ...], Field(min_length=1)]
+    model: Model = Model()
+    train: Train
+    evaluate: Evaluate
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Config":
+        check_features(self.features)
+        if self.train.days.last >= self.evaluate.days.first:
+            raise ValueError(
+                f"train.days end on {self.train.days.last}, evaluate.days begin on "
+                f"{self.evaluate.days.first}: test days must lie after the training days"
+            )
+        if self.samples.fit_days.last >= self.evaluate.days.first:
+            raise ValueError(
+                f"samples.fit_days end on {self.samples.fit_days.last}, evaluate.days begin on "
+                f"{self.evaluate.days.first}: vocabularies must not see test days"
+            )
+        return self
