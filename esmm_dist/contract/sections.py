@@ -152,6 +152,8 @@ class Config(Section):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
     """The run's folder below runs_path."""
     runs_path: str = "runs"
+    note: str = ""
+    """Shown wherever figures are shown: what a reader must know of the data."""
     logs: Logs
     samples: Samples
     features: Annotated[tuple[Feature, ...], Field(min_length=1)]
