@@ -1,0 +1,207 @@
+"""Exact metrics of one task's rows. What is a sum is kept as a sum, merged, and divided once.
+
+| metric | definition |
+|---|---|
+| auc | P(positive ranked above negative), ties half, pairs weighted by w_i w_j |
+| logloss | weighted mean of -log p(label) |
+| ne | logloss / entropy of the rows' own positive rate (He et al., ADKDD 2014) |
+| pcoc | predicted / observed positives |
+| ece | weighted mean over 10 equal-weight bins of abs(mean p - positive rate) |
+| gauc | mean AUC of groups, weighted by their rows' weight; groups of one class left out |
+
+A metric that the rows do not define is NaN here; `explain` says why. It draws no intervals.
+
+Shape legend: N rows; G groups; B bins; X any trailing shape: none for a total, G by group, D for
+draws of groups.
+"""
+
+from dataclasses import dataclass, fields
+from typing import Self
+
+import numpy as np
+
+from esmm_dist.evaluation.tasks import FloatArray, Rows
+
+NUM_BINS = 10
+HIGHER_IS_BETTER = {"auc": True, "gauc": True, "logloss": False, "ne": False, "ece": False}
+"""Of metrics that have a better end; pcoc has an optimum, 1."""
+METRICS = ("auc", "gauc", "logloss", "ne", "pcoc", "ece")
+
+
+def auc(rows: Rows) -> float:
+    """Area under the ROC curve, ties counted half; NaN where one class is missing."""
+    order_N = np.argsort(rows.log_p_N, kind="stable")
+    score_N = rows.log_p_N[order_N]
+    positive_N = (rows.weight_N * rows.label_N)[order_N]
+    negative_N = (rows.weight_N * (1 - rows.label_N))[order_N]
+    if not len(score_N):
+        return float("nan")
+    first_of_tie = np.flatnonzero(np.r_[True, score_N[1:] != score_N[:-1]])
+    positive_T = np.add.reduceat(positive_N, first_of_tie)
+    negative_T = np.add.reduceat(negative_N, first_of_tie)
+    below_T = np.cumsum(negative_T) - negative_T / 2
+    return float(ratio((positive_T * below_T).sum(), positive_T.sum() * negative_T.sum()))
+
+
+def equal_weight_edges(rows: Rows, num_bins: int = NUM_BINS) -> FloatArray:
+    """Edges between bins of equal weight, in log p; a bin holds lower edge <= log p < upper edge.
+
+    Rows of one score share a bin, so that many ties make fewer bins.
+    """
+    if not len(rows):
+        return np.empty(0)
+    order_N = np.argsort(rows.log_p_N, kind="stable")
+    share_N = np.cumsum(rows.weight_N[order_N]) / rows.weight_N.sum()
+    places = np.searchsorted(share_N, np.arange(1, num_bins) / num_bins, side="right")
+    return np.unique(rows.log_p_N[order_N][np.minimum(places, len(rows) - 1)])
+
+
+def bin_of(rows: Rows, edges: FloatArray) -> np.ndarray:
+    """Every row's bin, 0 to len(edges)."""
+    return np.searchsorted(edges, rows.log_p_N, side="right")
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Weighted sums over rows of one task, from which its metrics follow by one division."""
+
+    weight_X: FloatArray
+    positive_X: FloatArray
+    predicted_X: FloatArray
+    loss_X: FloatArray
+    bin_positive_BX: FloatArray
+    bin_predicted_BX: FloatArray
+
+    @classmethod
+    def of(cls, rows: Rows, edges: FloatArray) -> Self:
+        """Totals; parts of the rows may be summed apart, with the same edges, and merged."""
+        groups = Rows(rows.label_N, rows.weight_N, np.zeros_like(rows.group_N), rows.log_p_N,
+                      rows.log_not_p_N)
+        return cls.by_group(groups, edges, num_groups=1).weighted(np.ones(1))
+
+    @classmethod
+    def by_group(cls, rows: Rows, edges: FloatArray, num_groups: int) -> Self:
+        """Sums by group: X = G."""
+        num_bins = len(edges) + 1
+        positive_N = rows.weight_N * rows.label_N
+        predicted_N = rows.weight_N * rows.p_N
+        loss_N = -np.where(rows.label_N == 1, rows.log_p_N, rows.log_not_p_N) * rows.weight_N
+        cell_N = bin_of(rows, edges) * num_groups + rows.group_N
+
+        def of_groups(value_N: FloatArray) -> FloatArray:
+            return np.bincount(rows.group_N, value_N, num_groups)
+
+        def of_bins(value_N: FloatArray) -> FloatArray:
+            cells = np.bincount(cell_N, value_N, num_bins * num_groups)
+            return cells.reshape(num_bins, num_groups)
+
+        return cls(of_groups(rows.weight_N), of_groups(positive_N), of_groups(predicted_N),
+                   of_groups(loss_N), of_bins(positive_N), of_bins(predicted_N))
+
+    def merge(self, other: Self) -> Self:
+        """The sums of both parts."""
+        return type(self)(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    def weighted(self, count_GX: FloatArray) -> Self:
+        """Sums by group, each group counted as often as `count` says: X = G becomes the rest."""
+        return type(self)(*(getattr(self, f.name) @ count_GX for f in fields(self)))
+
+    def metrics(self) -> dict[str, FloatArray]:
+        """logloss, ne, pcoc and ece, of shape X."""
+        logloss_X = ratio(self.loss_X, self.weight_X)
+        gap_X = np.abs(self.bin_predicted_BX - self.bin_positive_BX).sum(axis=0)
+        return {
+            "logloss": logloss_X,
+            "ne": ratio(logloss_X, _entropy(ratio(self.positive_X, self.weight_X))),
+            "pcoc": ratio(self.predicted_X, self.positive_X),
+            "ece": ratio(gap_X, self.weight_X),
+        }
+
+
+@dataclass(frozen=True)
+class GroupSums:
+    """Sums behind GAUC. Parts may be merged if no group has rows in two of them."""
+
+    weight_X: FloatArray
+    """Of all groups."""
+    ranked_weight_X: FloatArray
+    """Of groups with both classes."""
+    ranked_auc_X: FloatArray
+    """Their AUC, times their weight."""
+
+    @classmethod
+    def by_group(cls, rows: Rows, num_groups: int) -> Self:
+        """Sums by group: X = G."""
+        weight_G = np.bincount(rows.group_N, rows.weight_N, num_groups)
+        auc_G = auc_by_group(rows, num_groups)
+        ranked_weight_G = np.where(np.isnan(auc_G), 0.0, weight_G)
+        return cls(weight_G, ranked_weight_G, np.nan_to_num(auc_G) * ranked_weight_G)
+
+    def merge(self, other: Self) -> Self:
+        """The sums of both parts."""
+        return type(self)(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    def weighted(self, count_GX: FloatArray) -> Self:
+        """Sums by group, each group counted as often as `count` says: X = G becomes the rest."""
+        return type(self)(*(getattr(self, f.name) @ count_GX for f in fields(self)))
+
+    def gauc(self) -> FloatArray:
+        """Weighted mean of the groups' AUC, of shape X."""
+        return ratio(self.ranked_auc_X, self.ranked_weight_X)
+
+    def left_out_share(self) -> FloatArray:
+        """Share of weight in groups of one class, of shape X."""
+        return 1 - ratio(self.ranked_weight_X, self.weight_X)
+
+
+def auc_by_group(rows: Rows, num_groups: int) -> FloatArray:
+    """Every group's own AUC, (G,); NaN for a group of one class or without rows."""
+    auc_G = np.full(num_groups, np.nan)
+    if not len(rows):
+        return auc_G
+    order_N = np.lexsort((rows.log_p_N, rows.group_N))
+    group_N, score_N = rows.group_N[order_N], rows.log_p_N[order_N]
+    positive_N = (rows.weight_N * rows.label_N)[order_N]
+    negative_N = (rows.weight_N * (1 - rows.label_N))[order_N]
+
+    new_group_N = np.r_[True, group_N[1:] != group_N[:-1]]
+    first_of_tie = np.flatnonzero(new_group_N | np.r_[True, score_N[1:] != score_N[:-1]])
+    group_T = group_N[first_of_tie]
+    positive_T = np.add.reduceat(positive_N, first_of_tie)
+    negative_T = np.add.reduceat(negative_N, first_of_tie)
+
+    # One running sum over all groups, less what stood there when the group began.
+    running_T = np.cumsum(negative_T)
+    first_of_group = np.flatnonzero(new_group_N[first_of_tie])
+    before_T = np.repeat((running_T - negative_T)[first_of_group],
+                         np.diff(np.r_[first_of_group, len(group_T)]))
+    below_T = running_T - before_T - negative_T / 2
+    wins = np.add.reduceat(positive_T * below_T, first_of_group)
+    pairs = (np.add.reduceat(positive_T, first_of_group)
+             * np.add.reduceat(negative_T, first_of_group))
+    auc_G[group_T[first_of_group]] = ratio(wins, pairs)
+    return auc_G
+
+
+def explain(metric: str, rows: Rows) -> str:
+    """Why a metric is undefined on these rows."""
+    if not len(rows):
+        return "no rows"
+    num_positives = int(rows.label_N.sum())
+    if num_positives in (0, len(rows)):
+        return f"one class only: {num_positives:,} positives in {len(rows):,} rows"
+    assert metric == "gauc", metric
+    return "no group with both classes"
+
+
+def ratio(numerator_X: FloatArray, denominator_X: FloatArray) -> FloatArray:
+    """The quotient; NaN where the denominator is 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(denominator_X == 0, np.nan, np.divide(numerator_X, denominator_X))
+
+
+def _entropy(rate_X: FloatArray) -> FloatArray:
+    """Of a coin with this rate, in nats; exactly 0 at the rates 0 and 1."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        entropy_X = -(rate_X * np.log(rate_X) + (1 - rate_X) * np.log1p(-rate_X))
+    return np.where((rate_X == 0) | (rate_X == 1), 0.0, entropy_X)

@@ -1,0 +1,117 @@
+"""The three questions asked of predictions, each with its label and its space of rows.
+
+* ctr: is an impression clicked? over impressions;
+* cvr: is a click converted? over clicked impressions, hence the suffix `_click` of its metrics;
+* ctcvr: is an impression clicked and converted? over impressions.
+
+Probabilities stay logarithms: pCTCVR is about 1e-4 and less, and a loss made from rounded
+probabilities is wrong where it matters. It measures nothing.
+
+Shape legend: N rows.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esmm_dist.evaluation.predictions import Predictions
+
+FloatArray = NDArray[np.float64]
+
+
+class Task(StrEnum):
+    """A prediction task; its value begins the names of its metrics."""
+
+    CTR = "ctr"
+    CVR = "cvr"
+    CTCVR = "ctcvr"
+
+
+def metric_name(task: Task, metric: str) -> str:
+    """The name with its space: (CVR, "auc") is cvr_auc_click, (CTR, "auc") is ctr_auc."""
+    return f"{task}_{metric}_click" if task is Task.CVR else f"{task}_{metric}"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What one predictor says of the rows of one task's space."""
+
+    label_N: FloatArray
+    """0 or 1."""
+    weight_N: FloatArray
+    group_N: NDArray[np.intp]
+    """Codes of the groups (users), below their number."""
+    log_p_N: FloatArray
+    """log p(label = 1); it also ranks the rows."""
+    log_not_p_N: FloatArray
+    """log (1 - p)."""
+
+    def __len__(self) -> int:
+        return len(self.label_N)
+
+    @property
+    def p_N(self) -> FloatArray:
+        """Predicted probabilities."""
+        return np.exp(self.log_p_N)
+
+
+def group_codes(predictions: Predictions) -> tuple[NDArray[np.intp], int]:
+    """Every row's group as a code 0, 1, …, and the number of groups."""
+    groups, code_N = np.unique(predictions.group_id_N, return_inverse=True)
+    return code_N, len(groups)
+
+
+def rows_of(task: Task, predictions: Predictions, group_N: NDArray[np.intp]) -> Rows:
+    """The rows of a task's space with its labels and log-probabilities.
+
+    Args:
+        group_N: group codes of all rows of the predictions.
+    """
+    click_N = predictions.click_N == 1
+    converted_N = predictions.conversion_N == 1
+    space_N: Any = slice(None)
+    if task is Task.CTR:
+        label_N = click_N
+        log_p_N, log_not_p_N = log_probabilities(predictions.ctr_logit_N)
+    elif task is Task.CVR:
+        label_N, space_N = converted_N, click_N
+        log_p_N, log_not_p_N = log_probabilities(predictions.cvr_logit_N)
+    else:
+        label_N = click_N & converted_N
+        log_p_N, log_not_p_N = _log_ctcvr(predictions)
+    return Rows(
+        label_N=label_N[space_N].astype(np.float64), weight_N=predictions.weight_N[space_N],
+        group_N=group_N[space_N], log_p_N=log_p_N[space_N], log_not_p_N=log_not_p_N[space_N],
+    )
+
+
+def _log_ctcvr(predictions: Predictions) -> tuple[FloatArray, FloatArray]:
+    if predictions.ctcvr_logit_N is not None:
+        return log_probabilities(predictions.ctcvr_logit_N)
+    return log_probabilities_of_product(predictions.ctr_logit_N, predictions.cvr_logit_N)
+
+
+def log_probabilities(logit_N: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """log p and log (1 - p) of p = sigmoid(logit)."""
+    return -np.logaddexp(0.0, -logit_N), -np.logaddexp(0.0, logit_N)
+
+
+def log_probabilities_of_product(
+    ctr_logit_N: FloatArray, cvr_logit_N: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """log p and log (1 - p) of p = sigmoid(a) * sigmoid(b), from the logits a and b.
+
+    log p = x = logsigmoid(a) + logsigmoid(b); of log (1 - p) neither closed form is safe
+    everywhere: log1p(-exp(x)) rounds to 0 at p near 1, and
+    logsumexp(-a, -b, -a-b) - softplus(-a) - softplus(-b) cancels at small p. They meet at x = -ln 2.
+    """
+    a_N, b_N = ctr_logit_N, cvr_logit_N
+    softplus_a_N, softplus_b_N = np.logaddexp(0.0, -a_N), np.logaddexp(0.0, -b_N)
+    log_p_N = -(softplus_a_N + softplus_b_N)
+    small_N = log_p_N <= -np.log(2.0)
+    at_small_N = np.log1p(-np.exp(np.where(small_N, log_p_N, -1.0)))
+    at_large_N = np.logaddexp(np.logaddexp(-a_N, -b_N), -a_N - b_N) - softplus_a_N - softplus_b_N
+    return log_p_N, np.where(small_N, at_small_N, at_large_N)
