@@ -12,6 +12,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from esmm_dist.contract.encodings import Encodings
 from esmm_dist.contract.errors import InputError
 
 FORMAT_VERSION = 1
@@ -152,6 +153,26 @@ def read_manifest(samples_path: str | Path, number: int | None = None) -> Manife
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}: rebuild the samples") from None
     return Manifest.parse(text, str(path))
+
+
+def read_encodings(samples_path: str | Path, manifest: Manifest) -> Encodings:
+    """Reads the learned encodings that a manifest names.
+
+    Raises:
+        InputError: the file is missing, damaged, or not the one the manifest means.
+    """
+    path = Path(samples_path) / manifest.encodings.path
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}: rebuild the samples") from None
+    encodings = Encodings.parse(text, str(path))
+    if encodings.content_hash != manifest.encodings.content_hash:
+        raise InputError(
+            f"{path}: its content is {encodings.content_hash[:12]}, the manifest means "
+            f"{manifest.encodings.content_hash[:12]}: rebuild the samples"
+        )
+    return encodings
 
 
 def check_fingerprint(manifest: Manifest, expected: str, source: str) -> None:

@@ -18,6 +18,8 @@ class World(Protocol):
     num_ranks: int
     local_rank: int
     """This rank's place on its machine: the number of its GPU."""
+    num_local_ranks: int
+    """Ranks on this machine, which share its cores."""
 
     def sum(self, tensor: "Tensor", name: str) -> "Tensor":
         """The element-wise sum over ranks, the same on every rank."""
