@@ -1,0 +1,148 @@
+"""From a manifest to batches: the door of this room.
+
+It decides nothing: `plan` says who reads what, `footers` what is refused, `parquet` decodes,
+`blocks` shuffles, `batches` deals rows to steps, and `prefetch` does it in the background.
+"""
+
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+
+from esmm_dist.contract.batch import Batch
+from esmm_dist.contract.errors import InputError
+from esmm_dist.contract.features import Feature, fingerprint
+from esmm_dist.contract.manifest import Manifest, SampleFile, check_fingerprint
+from esmm_dist.contract.schema import CLICK, KEY_COLUMNS, LABEL_COLUMNS, column_types
+from esmm_dist.reader.batches import make_batches
+from esmm_dist.reader.blocks import Block, Layout, Memory
+from esmm_dist.reader.footers import check_file
+from esmm_dist.reader.parquet import read_files
+from esmm_dist.reader.plan import EvaluationPlan, Plan, Read, TrainPlan
+from esmm_dist.reader.prefetch import Prefetched
+
+# Enough to bridge the steps in which several lanes need their next file at once.
+NUM_BATCHES_AHEAD = 8
+
+
+class SampleReader:
+    """Reads the samples that a manifest lists, as batches of one declaration of features."""
+
+    def __init__(
+        self,
+        samples_path: str | Path,
+        manifest: Manifest,
+        features: Sequence[Feature],
+        with_keys: bool,
+        pin_memory: bool = False,
+    ) -> None:
+        """Opens nothing yet.
+
+        Args:
+            samples_path: the samples' directory.
+            with_keys: whether batches carry sample and group ids; else these are zeros.
+            pin_memory: whether batches lie in page-locked memory, for a GPU.
+
+        Raises:
+            InputError: the samples were built for other features.
+        """
+        self._samples_path = Path(samples_path)
+        self._manifest = manifest
+        check_fingerprint(manifest, fingerprint(features), str(samples_path))
+        scalars = LABEL_COLUMNS | (KEY_COLUMNS if with_keys else {})
+        wanted = set(scalars) | {feature.name for feature in features}
+        self._types = {
+            name: type_ for name, type_ in column_types(features).items() if name in wanted
+        }
+        self._check_columns()
+        self._layout = Layout.of(features, scalars)
+        self._pin_memory = pin_memory
+
+    def files(self, days: Iterable[date]) -> tuple[SampleFile, ...]:
+        """The files of some days, in the manifest's order.
+
+        Raises:
+            InputError: a day has not been built.
+        """
+        built = self._manifest.select(days, str(self._samples_path))
+        return tuple(file for day in built for file in day.files)
+
+    def train_batches(
+        self, plan: TrainPlan, rank: int, first_step: int = 0
+    ) -> Prefetched[Batch]:
+        """A rank's share of an epoch's global batches, from a step on.
+
+        Use it in a `with` statement, so that its thread ends with it.
+
+        Raises:
+            InputError: before the first batch if a file that the rank reads is not what the
+                manifest lists, later if it cannot be decoded.
+        """
+        return self._batches(plan, rank, first_step)
+
+    def evaluation_batches(
+        self, days: Iterable[date], batch_size: int, num_ranks: int, rank: int
+    ) -> Prefetched[Batch]:
+        """A rank's share of all rows of some days: over all ranks each row once, and as many
+        batches on every rank; batches end in rows of weight 0 where a rank has no row left.
+
+        Raises:
+            InputError: as train_batches, or there is no row.
+        """
+        plan = EvaluationPlan.make(self.files(days), batch_size=batch_size, num_ranks=num_ranks)
+        return self._batches(plan, rank, first_step=0)
+
+    def _check_columns(self) -> None:
+        source = self._samples_path / self._manifest.path
+        for name, type_name in self._types.items():
+            column = self._manifest.columns.get(name)
+            if column is None:
+                raise InputError(f"{source}: it lists no column {name!r}: rebuild the samples")
+            if column.type != type_name:
+                raise InputError(
+                    f"{source}: the column {name!r} is {column.type} instead of {type_name}: "
+                    "rebuild the samples"
+                )
+
+    def _batches(self, plan: Plan, rank: int, first_step: int) -> Prefetched[Batch]:
+        reads = plan.reads(rank, first_step)
+        for file in dict.fromkeys(read.file for read in reads):
+            check_file(self._path(plan, file), plan.files[file], self._types)
+
+        def generate() -> Generator[Batch, None, None]:
+            with closing(self._blocks(plan, reads)) as blocks:
+                yield from make_batches(
+                    plan, rank, first_step, blocks, self._layout, self._pin_memory
+                )
+
+        return Prefetched(
+            generate, num_items=plan.num_steps - first_step, num_items_ahead=NUM_BATCHES_AHEAD
+        )
+
+    def _blocks(self, plan: Plan, reads: Sequence[Read]) -> Generator[Block, None, None]:
+        paths = [self._path(plan, read.file) for read in reads]
+        shape = (max((plan.files[read.file].num_rows for read in reads), default=0),
+                 len(self._layout.single_valued))
+        scratch = np.empty(shape, np.int32)
+        memory_of_lane: dict[int, Memory] = {}  # a lane needs one block at a time
+        with closing(read_files(paths, list(self._types))) as decoded:
+            for read, path, columns in zip(reads, paths, decoded, strict=True):
+                _check_num_rows(path, len(columns[CLICK]), plan.files[read.file].num_rows)
+                order = plan.row_order(read.file)[read.first_row : read.end_row]
+                if read.lane not in memory_of_lane:
+                    memory_of_lane[read.lane] = Memory(scratch, np.empty(shape, np.int32))
+                yield Block.of(columns, self._layout, order, memory_of_lane[read.lane], path)
+
+    def _path(self, plan: Plan, file: int) -> Path:
+        return self._samples_path / plan.files[file].path
+
+
+def _check_num_rows(path: Path, num_decoded: int, num_listed: int) -> None:
+    """Petastorm has lost rows without an error before: no file passes uncounted."""
+    if num_decoded != num_listed:
+        raise InputError(
+            f"{path}: {num_decoded:,} rows came from it, the manifest says {num_listed:,}: "
+            "rebuild the samples of its day"
+        )

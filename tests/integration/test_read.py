@@ -1,0 +1,338 @@
+"""Manifest and real files to batches, with all ranks of a job in one process."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+import torch
+
+from esmm_dist.contract.batch import Bag, Batch
+from esmm_dist.contract.errors import InputError
+from esmm_dist.contract.features import CategoricalFeature, Group, HashEncoding
+from esmm_dist.contract.manifest import Manifest, SampleColumn, read_manifest
+from esmm_dist.reader.plan import TrainPlan
+from esmm_dist.reader.samples import SampleReader
+from tests.oracles.plan import batches_of_ranks
+from tests.sample_files import (
+    FEATURES,
+    FIRST_DAY,
+    expected_row,
+    sample_table,
+    write_file,
+    write_samples,
+)
+
+FILE_SIZES_BY_DAY = ((40, 40, 13), (40, 25), (7,))
+DAYS = [FIRST_DAY.replace(day=number) for number in (1, 2, 3)]
+NUM_ROWS = 165
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left_behind() -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+    assert set(threading.enumerate()) <= before
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("samples")
+    write_samples(folder, FILE_SIZES_BY_DAY)
+    return folder
+
+
+def open_reader(samples: Path, with_keys: bool = True) -> SampleReader:
+    return SampleReader(samples, read_manifest(samples), FEATURES, with_keys=with_keys)
+
+
+def make_plan(
+    reader: SampleReader, num_ranks: int = 1, num_lanes: int = 8, batch_size: int = 20,
+    seed: int = 5, epoch: int = 0,
+) -> TrainPlan:
+    return TrainPlan.make(
+        reader.files(DAYS), batch_size=batch_size, num_lanes=num_lanes, seed=seed, epoch=epoch,
+        num_ranks=num_ranks,
+    )
+
+
+def read_epoch(
+    reader: SampleReader, plan: TrainPlan, rank: int, first_step: int = 0
+) -> list[Batch]:
+    with reader.train_batches(plan, rank, first_step) as batches:
+        return list(batches)
+
+
+def joined(parts: Sequence[Batch]) -> Batch:
+    """The global batch that ranks hold in parts."""
+    bags = []
+    for same_feature in zip(*(part.bags for part in parts)):
+        lengths = torch.cat([bag.offsets_B1.diff() for bag in same_feature])
+        offsets = torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)])
+        bags.append(Bag(torch.cat([bag.ids_V for bag in same_feature]), offsets))
+    tensors = {
+        name: torch.cat([getattr(part, name) for part in parts])
+        for name in ("ids_BF", "click_B", "conversion_B", "weight_B", "sample_id_B", "group_id_B")
+    }
+    return Batch(bags=tuple(bags), **tensors)
+
+
+def same(left: Batch, right: Batch) -> bool:
+    names = ("ids_BF", "click_B", "conversion_B", "weight_B", "sample_id_B", "group_id_B")
+    return all(torch.equal(getattr(left, name), getattr(right, name)) for name in names) and all(
+        torch.equal(a.ids_V, b.ids_V) and torch.equal(a.offsets_B1, b.offsets_B1)
+        for a, b in zip(left.bags, right.bags, strict=True)
+    )
+
+
+def check_rows(batch: Batch, num_padding: int = 0) -> None:
+    """Everything in a batch follows from its sample ids; padding is zero throughout."""
+    num_real = batch.num_rows - num_padding
+    rows = [expected_row(sample_id) for sample_id in batch.sample_id_B[:num_real].tolist()]
+    assert batch.ids_BF[:num_real].tolist() == [list(row.ids) for row in rows]
+    assert batch.click_B[:num_real].tolist() == [row.click for row in rows]
+    assert batch.conversion_B[:num_real].tolist() == [row.conversion for row in rows]
+    assert batch.weight_B[:num_real].tolist() == [row.weight for row in rows]
+    assert batch.group_id_B[:num_real].tolist() == [row.group_id for row in rows]
+    for place, bag in enumerate(batch.bags):
+        ids = [i for row in rows for i in row.bags[place]]
+        ends = torch.tensor([len(row.bags[place]) for row in rows]).cumsum(0).tolist()
+        assert bag.ids_V.tolist() == ids
+        assert bag.offsets_B1.tolist() == [0, *ends, *[len(ids)] * num_padding]
+    for tensor in (batch.ids_BF, batch.click_B, batch.conversion_B, batch.weight_B,
+                   batch.sample_id_B, batch.group_id_B):
+        assert not tensor[num_real:].any()
+
+
+def test_a_batch_holds_contiguous_tensors_of_the_types_promised(samples: Path) -> None:
+    reader = open_reader(samples)
+    batch = read_epoch(reader, make_plan(reader), 0)[0]
+    assert batch.ids_BF.shape == (20, 3) and batch.ids_BF.is_contiguous()
+    assert batch.ids_BF.dtype == torch.int32
+    assert {t.dtype for t in (batch.click_B, batch.conversion_B, batch.weight_B)} == {torch.float32}
+    assert {t.dtype for t in (batch.sample_id_B, batch.group_id_B)} == {torch.int64}
+    assert len(batch.bags) == 2
+    assert {bag.ids_V.dtype for bag in batch.bags} == {torch.int32}
+    assert {bag.offsets_B1.dtype for bag in batch.bags} == {torch.int64}
+    check_rows(batch)
+
+
+@pytest.mark.parametrize("num_ranks", range(1, 9))
+def test_ranks_read_what_the_plan_says(samples: Path, num_ranks: int) -> None:
+    reader = open_reader(samples)
+    plan = make_plan(reader, num_ranks)
+    first_id = [sum(file.num_rows for file in plan.files[:place]) for place in range(6)]
+    for rank, expected in enumerate(batches_of_ranks(plan)):
+        batches = read_epoch(reader, plan, rank)
+        assert [batch.sample_id_B.tolist() for batch in batches] == [
+            [first_id[file] + place for file, place in rows] for rows in expected
+        ]
+        for batch in batches:
+            check_rows(batch)
+
+
+@pytest.mark.parametrize(("num_ranks", "num_lanes"), [(2, 8), (4, 8), (8, 8), (3, 24), (6, 24)])
+def test_global_batches_are_the_same_for_one_rank_and_many(
+    samples: Path, num_ranks: int, num_lanes: int
+) -> None:
+    reader = open_reader(samples)
+    alone = read_epoch(reader, make_plan(reader, 1, num_lanes), 0)
+    plan = make_plan(reader, num_ranks, num_lanes)
+    ranks = [read_epoch(reader, plan, rank) for rank in range(num_ranks)]
+    together = [joined(parts) for parts in zip(*ranks, strict=True)]
+    assert len(together) == len(alone) == NUM_ROWS // 20
+    assert all(same(a, b) for a, b in zip(together, alone))
+
+
+def test_a_seed_gives_the_same_batches_again_and_an_epoch_others(samples: Path) -> None:
+    reader = open_reader(samples)
+    first = read_epoch(reader, make_plan(reader), 0)
+    again = read_epoch(open_reader(samples), make_plan(reader), 0)
+    assert all(same(a, b) for a, b in zip(first, again, strict=True))
+    for other in (make_plan(reader, seed=6), make_plan(reader, epoch=1)):
+        assert not any(same(a, b) for a, b in zip(first, read_epoch(reader, other, 0), strict=True))
+
+
+def test_a_position_is_one_number(samples: Path) -> None:
+    reader = open_reader(samples)
+    for num_ranks, rank in ((1, 0), (3, 2)):
+        plan = make_plan(reader, num_ranks)
+        whole = read_epoch(reader, plan, rank)
+        for step in range(plan.num_steps + 1):
+            rest = read_epoch(reader, plan, rank, first_step=step)
+            assert all(same(a, b) for a, b in zip(rest, whole[step:], strict=True))
+
+
+@pytest.mark.parametrize(
+    ("num_ranks", "batch_size"), list(product((1, 2, 3, 8), (1, 16, 64, 1000)))
+)
+def test_evaluation_reads_every_row_once_and_pads_the_rest(
+    samples: Path, num_ranks: int, batch_size: int
+) -> None:
+    reader = open_reader(samples)
+    seen: list[int] = []
+    num_batches = set()
+    for rank in range(num_ranks):
+        with reader.evaluation_batches(DAYS, batch_size, num_ranks, rank) as stream:
+            batches = list(stream)
+        num_batches.add(len(batches))
+        assert len({batch.num_rows for batch in batches}) == 1
+        for batch in batches:
+            num_real = int((batch.weight_B > 0).sum())
+            check_rows(batch, num_padding=batch.num_rows - num_real)
+            seen += batch.sample_id_B[:num_real].tolist()
+    assert seen == list(range(NUM_ROWS))
+    assert num_batches == {-(-NUM_ROWS // batch_size)}
+
+
+def test_evaluation_reads_only_the_days_asked_for(samples: Path) -> None:
+    reader = open_reader(samples)
+    with reader.evaluation_batches([DAYS[1]], 100, 1, 0) as batches:
+        (batch,) = batches
+    check_rows(batch, num_padding=35)
+    assert batch.sample_id_B[:65].tolist() == list(range(93, 158))
+
+
+def test_keys_are_zeros_unless_they_are_asked_for(samples: Path) -> None:
+    reader = open_reader(samples, with_keys=False)
+    keyless = read_epoch(reader, make_plan(reader), 0)
+    keyed = read_epoch(open_reader(samples), make_plan(reader), 0)
+    zeros = torch.zeros(20, dtype=torch.int64)
+    for batch, other in zip(keyless, keyed, strict=True):
+        assert same(batch, replace(other, sample_id_B=zeros, group_id_B=zeros))
+
+
+def test_a_batch_stays_what_it_was_when_the_reader_goes_on(samples: Path) -> None:
+    reader = open_reader(samples)
+    plan = make_plan(reader, batch_size=5)
+    with reader.train_batches(plan, 0) as batches:
+        kept = list(batches)
+    ids = [i for batch in kept for i in batch.sample_id_B.tolist()]
+    assert len(set(ids)) == plan.num_steps * 5
+    for batch in kept:
+        check_rows(batch)
+
+
+def test_leaving_early_leaves_no_thread(samples: Path) -> None:
+    reader = open_reader(samples)
+    with pytest.raises(RuntimeError, match="the trainer's own"):
+        with reader.train_batches(make_plan(reader, batch_size=2), 0) as batches:
+            assert batches.num_items == 82
+            next(batches)
+            raise RuntimeError("the trainer's own")
+
+
+def test_a_rank_without_rows_gets_empty_batches_in_step(samples: Path) -> None:
+    reader = open_reader(samples)
+    plan = make_plan(reader, num_ranks=8, batch_size=3)
+    batches = read_epoch(reader, plan, 0)
+    assert len(batches) == NUM_ROWS // 3
+    assert {batch.num_rows for batch in batches} == {0}
+    check_rows(batches[0])
+
+
+# ---------------------------------------------------------------------------------------------
+# Bad input
+# ---------------------------------------------------------------------------------------------
+
+
+def with_one_file(folder: Path, **changes: int) -> tuple[Path, Manifest]:
+    """One day of one file, of which the manifest says what it is told to."""
+    manifest = write_samples(folder, ((50,),))
+    (day,) = manifest.days
+    listed = day.files[0].model_copy(update=changes)
+    day = day.model_copy(update={"files": (listed,)})
+    return folder / listed.path, manifest.model_copy(update={"days": (day,)})
+
+
+def refusal_of_one(folder: Path, manifest: Manifest) -> str:
+    reader = SampleReader(folder, manifest, FEATURES, with_keys=True)
+    plan = TrainPlan.make(
+        reader.files([DAYS[0]]), batch_size=10, num_lanes=2, seed=0, epoch=0, num_ranks=1
+    )
+    with pytest.raises(InputError) as caught:
+        read_epoch(reader, plan, 0)
+    return str(caught.value)
+
+
+def test_a_missing_file_is_named_before_the_first_batch(tmp_path: Path) -> None:
+    manifest = write_samples(tmp_path, ((50,), (30,), (20,)))
+    lost = manifest.days[1].files[0].path
+    (tmp_path / lost).unlink()
+    reader = SampleReader(tmp_path, manifest, FEATURES, with_keys=False)
+    with pytest.raises(InputError, match=f"{lost}: no such file"):
+        reader.train_batches(make_plan(reader), 0)
+
+
+def test_a_truncated_file_is_named(tmp_path: Path) -> None:
+    path, manifest = with_one_file(tmp_path)
+    path.write_bytes(path.read_bytes()[:-100])
+    assert f"{path}: holds " in refusal_of_one(tmp_path, manifest)
+
+
+def test_a_row_too_many_in_the_manifest_is_named_with_both_counts(tmp_path: Path) -> None:
+    path, manifest = with_one_file(tmp_path, num_rows=51)
+    message = refusal_of_one(tmp_path, manifest)
+    assert message.startswith(f"{path}: holds 50 rows, the manifest says 51")
+
+
+def test_rows_that_petastorm_loses_are_found_by_counting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sound footers, but fewer rows come out than the manifest lists."""
+    path, manifest = with_one_file(tmp_path, num_rows=51)
+    monkeypatch.setattr("esmm_dist.reader.samples.check_file", lambda *_: None)
+    message = refusal_of_one(tmp_path, manifest)
+    assert message.startswith(f"{path}: 50 rows came from it, the manifest says 51")
+
+
+def test_nulls_hidden_from_the_footer_are_found_when_they_are_decoded(tmp_path: Path) -> None:
+    path, manifest = with_one_file(tmp_path)
+    table = sample_table(range(50))
+    place = table.column_names.index("item")
+    values = pa.array([*table["item"].to_pylist()[:-1], None], pa.int32())
+    table = table.set_column(place, "item", values)
+    listed = manifest.days[0].files[0].path
+    file = write_file(tmp_path, listed, table, write_statistics=False)
+    day = manifest.days[0].model_copy(update={"files": (file,)})
+    message = refusal_of_one(tmp_path, manifest.model_copy(update={"days": (day,)}))
+    assert message.startswith(f"{path}: the column 'item' holds nulls")
+
+
+def test_more_ranks_than_files_is_no_error(tmp_path: Path) -> None:
+    write_samples(tmp_path, ((50,),))
+    reader = open_reader(tmp_path)
+    plan = TrainPlan.make(
+        reader.files([DAYS[0]]), batch_size=20, num_lanes=8, seed=0, epoch=0, num_ranks=5
+    )
+    ids = [i for rank in range(5) for b in read_epoch(reader, plan, rank)
+           for i in b.sample_id_B.tolist()]
+    assert len(ids) == len(set(ids)) == 40
+
+
+def test_samples_of_other_features_are_refused(samples: Path) -> None:
+    feature = CategoricalFeature(name="user", group=Group.USER, encode=HashEncoding(hash_size=9))
+    with pytest.raises(InputError, match="samples were built for features"):
+        SampleReader(samples, read_manifest(samples), [feature], with_keys=False)
+
+
+def test_a_day_that_was_not_built_is_named(samples: Path) -> None:
+    with pytest.raises(InputError, match="2025-12-09 has no samples"):
+        open_reader(samples).files([DAYS[0], FIRST_DAY.replace(day=9)])
+
+
+@pytest.mark.parametrize(
+    ("column", "reason"), [(None, "lists no column 'item'"), ("int64", "is int64 instead of int32")]
+)
+def test_a_manifest_with_another_column_is_refused(
+    samples: Path, column: str | None, reason: str
+) -> None:
+    manifest = read_manifest(samples)
+    columns = {name: c for name, c in manifest.columns.items() if name != "item"}
+    if column:
+        columns["item"] = SampleColumn(type=column)
+    with pytest.raises(InputError, match=reason):
+        SampleReader(samples, manifest.model_copy(update={"columns": columns}), FEATURES, False)
