@@ -4,11 +4,11 @@ Shape legend: B rows of this rank; F single-valued features in order of declarat
 rows of one multi-valued feature.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, device
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,17 @@ class Batch:
     """int64; 0 where the reader was not asked for keys."""
     group_id_B: "Tensor"
     """int64; 0 where the reader was not asked for keys."""
+
+    def to(self, place: "device") -> "Batch":
+        """The same batch on a device; a tensor that lies there already is not copied."""
+        moved = {f.name: getattr(self, f.name) for f in fields(self)}
+        bags = tuple(
+            Bag(bag.ids_V.to(place, non_blocking=True), bag.offsets_B1.to(place, non_blocking=True))
+            for bag in moved.pop("bags")
+        )
+        return Batch(
+            bags=bags, **{name: t.to(place, non_blocking=True) for name, t in moved.items()}
+        )
 
     @property
     def num_rows(self) -> int:

@@ -15,7 +15,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from esmm_dist.contract.encodings import Encodings
 from esmm_dist.contract.errors import InputError
 
-FORMAT_VERSION = 1
 MANIFESTS = "_manifests"
 ENCODINGS = "_encodings"
 
@@ -71,7 +70,7 @@ class EncodingsReference(_Document):
 class Manifest(_Document):
     """All days of a samples directory, as one build left them."""
 
-    format_version: Literal[1] = FORMAT_VERSION
+    format_version: Literal[1] = 1
     number: int
     created_at: datetime
     fingerprint: str

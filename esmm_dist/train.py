@@ -1,0 +1,234 @@
+"""Trains the model of every fold on its samples, alone or as one of many Horovod ranks.
+
+    horovodrun -np 8 python -m esmm_dist.train --config conf/kuairand.yaml
+    python -m esmm_dist.train --set train.batch_size=8192
+
+Leaves runs/<name>/ with config.yaml, and by fold curves/, events/ and checkpoints/.
+"""
+
+import hashlib
+import json
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import yaml
+
+from esmm_dist.assembly import assemble, identity_of, pick_device
+from esmm_dist.contract.batch import Batch
+from esmm_dist.contract.command_line import config_from, config_parser, run_command
+from esmm_dist.contract.encodings import Encodings, num_rows_of_table
+from esmm_dist.contract.errors import InputError
+from esmm_dist.contract.features import fingerprint
+from esmm_dist.contract.folds import Fold, folds_of
+from esmm_dist.contract.manifest import (
+    Manifest,
+    check_fingerprint,
+    read_encodings,
+    read_manifest,
+)
+from esmm_dist.contract.sections import Config
+from esmm_dist.contract.world import World
+from esmm_dist.distributed.world import connect
+from esmm_dist.model.method import METHODS
+from esmm_dist.reader.plan import TrainPlan
+from esmm_dist.reader.samples import SampleReader
+from esmm_dist.training.checkpoint import Index, latest_checkpoint, write_checkpoint
+from esmm_dist.training.journal import Journal
+from esmm_dist.training.loop import Learner, train
+from esmm_dist.training.restore import restore
+from esmm_dist.training.tower_optimizer import make_tower_optimizer, tower_tensors
+
+# ---------------------------------------------------------------------------------------------
+# The command
+# ---------------------------------------------------------------------------------------------
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parses the flags and trains."""
+    parser = config_parser(__doc__)
+    parser.add_argument("--resume", action="store_true",
+                        help="go on from the last checkpoint of an interrupted run")
+    arguments = parser.parse_args(argv)
+    config = config_from(arguments)
+    with connect() as world:
+        train_run(config, world, resume=arguments.resume)
+
+
+def train_run(config: Config, world: World, *, resume: bool) -> None:
+    """Trains every fold of a config in turn.
+
+    Raises:
+        InputError: on all ranks, before the first step, when the samples, or the interrupted run
+            that is resumed, do not fit the config.
+    """
+    run_path = Path(config.runs_path) / config.name
+    folds = folds_of(config)
+    pinned = _manifest_of_run(run_path, folds) if resume else None
+    manifest = pin_manifest(config, world, pinned)
+    encodings = read_encodings(config.samples.path, manifest)
+    plans = {fold.name: plan_epochs(config, fold, manifest, world) for fold in folds}
+    if world.rank == 0:
+        run_path.mkdir(parents=True, exist_ok=True)
+        (run_path / "config.yaml").write_text(
+            yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), encoding="utf-8"
+        )
+        notices = {plan.notice for of_fold in plans.values() for plan in of_fold if plan.notice}
+        for notice in sorted(notices):
+            print(notice, file=sys.stderr)
+    for number, fold in enumerate(folds, start=1):
+        title = f"fold {fold.name} ({number}/{len(folds)})"
+        FoldRun(config, fold, manifest, encodings, plans[fold.name], world, title).run(resume)
+
+
+def pin_manifest(config: Config, world: World, pinned: int | None) -> Manifest:
+    """The manifest of a resumed run, else the latest as rank 0 sees it; all ranks read the same.
+
+    Raises:
+        InputError: there is none, or it was built for other features.
+    """
+    seen = read_manifest(config.samples.path, pinned).number if world.rank == 0 else None
+    number = world.gather_objects(seen, name="manifest")[0]
+    assert isinstance(number, int)
+    manifest = read_manifest(config.samples.path, number)
+    check_fingerprint(manifest, fingerprint(config.features), config.samples.path)
+    return manifest
+
+
+def plan_epochs(
+    config: Config, fold: Fold, manifest: Manifest, world: World
+) -> tuple[TrainPlan, ...]:
+    """Who reads what in each epoch of a fold.
+
+    Raises:
+        InputError: a training day was not built, or all days hold less than one global batch.
+    """
+    days = manifest.select(fold.train_days, config.samples.path)
+    files = [file for day in days for file in day.files]
+    return tuple(
+        TrainPlan.make(
+            files, batch_size=config.train.batch_size, num_lanes=config.train.num_lanes,
+            seed=config.train.seed, epoch=epoch, num_ranks=world.num_ranks,
+        )
+        for epoch in range(config.train.num_epochs)
+    )
+
+
+# ---------------------------------------------------------------------------------------------
+# One fold
+# ---------------------------------------------------------------------------------------------
+
+
+class FoldRun:
+    """The training of one model, from its first step or its last checkpoint to its last step."""
+
+    def __init__(
+        self, config: Config, fold: Fold, manifest: Manifest, encodings: Encodings,
+        plans: Sequence[TrainPlan], world: World, title: str,
+    ) -> None:
+        self.config, self.fold, self.manifest = config, fold, manifest
+        self.plans, self.world, self.title = plans, world, title
+        self.num_steps = sum(plan.num_steps for plan in plans)
+        self.device = pick_device(world)
+        assembly = assemble(config, encodings, world, self.device, for_training=True)
+        self.model, self.tables = assembly.model, assembly.tables
+        self.optimizer = make_tower_optimizer(self.model, config.train.towers)
+        self.run_path = Path(config.runs_path) / config.name
+        self.checkpoints = self.run_path / "checkpoints" / fold.name
+        self.index = Index(
+            identity=identity_of(config, encodings), step=0, manifest=manifest.number,
+            course=_digest_of_course(config, fold), num_ranks=world.num_ranks,
+            num_rows_of_table=num_rows_of_table(config.features, encodings),
+        )
+
+    def run(self, resume: bool) -> None:
+        """Takes all steps that are left."""
+        first_step = self._begin(resume)
+        learner = Learner(
+            self.model, self.tables, self.optimizer, METHODS[self.config.model.method], self.world,
+            [feature.name for feature in self.config.features],
+        )
+        with ExitStack() as stack:
+            journals = []
+            if self.world.rank == 0:
+                journals.append(stack.enter_context(self._journal(first_step)))
+            train(
+                learner, self._batches(first_step),
+                first_step=first_step, num_steps=self.num_steps,
+                batch_size=self.config.train.batch_size,
+                steps_per_point=self.config.train.steps_per_log, on_point=journals,
+                steps_per_checkpoint=self.config.train.steps_per_checkpoint,
+                on_checkpoint=self._write_checkpoint,
+            )
+
+    def _begin(self, resume: bool) -> int:
+        """The number of steps done before; an earlier run in the folder is resumed or removed."""
+        latest = latest_checkpoint(self.checkpoints)
+        if latest is None or not resume:
+            if self.world.rank == 0:
+                shutil.rmtree(self.checkpoints, ignore_errors=True)
+            self.world.barrier(name="begin")
+            return 0
+        found = Index.read(latest)
+        found.identity.check(self.index.identity, latest)
+        if found.course != self.index.course:
+            raise InputError(
+                f"{latest}: it was trained by another train section or on other days: resume with "
+                "the config the run began with, or train anew without --resume"
+            )
+        restore(latest, found, self.model, self.tables, self.optimizer)
+        return found.step
+
+    def _batches(self, first_step: int) -> Iterator[Batch]:
+        """This rank's batches from a step on, epoch after epoch."""
+        reader = SampleReader(self.config.samples.path, self.manifest, self.config.features,
+                              with_keys=False, pin_memory=self.device.type == "cuda")
+        start = 0
+        for plan in self.plans:
+            skipped = max(0, first_step - start)
+            if skipped < plan.num_steps:
+                with reader.train_batches(plan, self.world.rank, first_step=skipped) as batches:
+                    for batch in batches:
+                        yield batch.to(self.device)
+            start += plan.num_steps
+
+    def _journal(self, first_step: int) -> Journal:
+        return Journal(
+            title=self.title, curve_path=self.run_path / "curves" / f"{self.fold.name}.jsonl",
+            events_path=self.run_path / "events" / self.fold.name, first_step=first_step,
+            num_steps=self.num_steps, batch_size=self.config.train.batch_size,
+        )
+
+    def _write_checkpoint(self, step: int) -> None:
+        write_checkpoint(
+            self.checkpoints, towers=tower_tensors(self.model, self.optimizer),
+            tables=self.tables.state(), buckets=self.tables.buckets,
+            index=self.index.model_copy(update={"step": step}), world=self.world,
+            num_kept=self.config.train.num_checkpoints_kept,
+        )
+
+
+def _manifest_of_run(run_path: Path, folds: Sequence[Fold]) -> int | None:
+    """The manifest that an interrupted run was pinned to; None if it never wrote a checkpoint."""
+    for fold in folds:
+        latest = latest_checkpoint(run_path / "checkpoints" / fold.name)
+        if latest is not None:
+            return Index.read(latest).manifest
+    return None
+
+
+def _digest_of_course(config: Config, fold: Fold) -> str:
+    """Of all that decides what a step sees and does: a run resumes only on the same course."""
+    course = {
+        "days": [day.isoformat() for day in fold.train_days],
+        "train": config.train.model_dump(
+            mode="json", exclude={"steps_per_checkpoint", "num_checkpoints_kept", "steps_per_log"}
+        ),
+    }
+    return hashlib.sha256(json.dumps(course, sort_keys=True).encode()).hexdigest()
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main, sys.argv[1:]))

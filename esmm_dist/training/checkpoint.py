@@ -1,0 +1,222 @@
+"""Checkpoints on disk: written by all ranks, one shard of the tables each, read by any number.
+
+A checkpoint is a directory `step-<n>` of safetensors files and an `index.json` that names them with
+their checksums. The index is written last, after every rank has written its files: a directory
+without one is no checkpoint. Nothing is unpickled. What the tensors mean is the caller's business.
+"""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from esmm_dist.contract.errors import InputError
+from esmm_dist.contract.world import World
+
+INDEX = "index.json"
+TOWERS = "towers.safetensors"
+
+
+class Identity(BaseModel):
+    """What a checkpoint was trained as; whoever loads it must agree."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fingerprint: str
+    """Of the feature declaration."""
+    encodings: str
+    """Content hash of vocabularies and boundaries."""
+    model: str
+    """Digest of the config's model section and precision."""
+
+    def check(self, expected: "Identity", source: Path) -> None:
+        """Refuses a checkpoint that is something else.
+
+        Raises:
+            InputError: names the part that differs.
+        """
+        for part in type(self).model_fields:
+            found, wanted = getattr(self, part), getattr(expected, part)
+            if found != wanted:
+                raise InputError(
+                    f"{source}: its {part} is {found[:12]}, the config's is {wanted[:12]}: "
+                    "give the config it was trained with, or train again"
+                )
+
+
+class Shard(BaseModel):
+    """One file of a checkpoint."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: str
+    num_bytes: int
+    sha256: str
+    buckets: tuple[int, int] | None
+    """The first and one past the last bucket of table rows it holds; none: the towers."""
+
+
+class Index(BaseModel):
+    """The commit of a checkpoint."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    identity: Identity
+    step: int
+    """Steps done since the beginning of the fold."""
+    manifest: int
+    """Number of the samples manifest that the run is pinned to."""
+    course: str
+    """Digest of the training days and the train section."""
+    num_ranks: int
+    num_rows_of_table: dict[str, int]
+    """In the order in which the tables lie inside a bucket."""
+    shards: tuple[Shard, ...] = ()
+
+    @classmethod
+    def read(cls, checkpoint: Path) -> Self:
+        """Reads a checkpoint's index.
+
+        Raises:
+            InputError: it is missing or damaged.
+        """
+        path = checkpoint / INDEX
+        try:
+            return cls.model_validate_json(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise InputError(f"{path}: {error.strerror}: no complete checkpoint there") from None
+        except ValidationError:
+            raise InputError(f"{path}: damaged: train again, or use an older checkpoint") from None
+
+
+def latest_checkpoint(directory: Path) -> Path | None:
+    """The complete checkpoint with the most steps below a fold's directory; None without one."""
+    complete = [path.parent for path in directory.glob(f"step-*/{INDEX}")]
+    return max(complete, key=_step_of, default=None)
+
+
+def write_checkpoint(
+    directory: Path,
+    *,
+    towers: Mapping[str, Tensor],
+    tables: Mapping[str, Tensor],
+    buckets: range,
+    index: Index,
+    world: World,
+    num_kept: int,
+) -> Path:
+    """Writes one checkpoint; called by all ranks with their own share of the tables.
+
+    Args:
+        directory: the fold's checkpoints.
+        towers: replicated tensors, written by rank 0.
+        tables: this rank's rows and their optimizer state.
+        buckets: those that the rows belong to.
+        index: everything but the shards.
+        num_kept: older checkpoints beyond this many are removed, after this one is complete.
+    """
+    checkpoint = directory / f"step-{index.step:09d}"
+    if world.rank == 0:
+        (checkpoint / INDEX).unlink(missing_ok=True)
+    world.barrier(name="checkpoint.begin")
+    checkpoint.mkdir(parents=True, exist_ok=True)
+    name = f"tables-{buckets.start:04d}-{buckets.stop:04d}.safetensors"
+    shards = [_write_shard(checkpoint, name, tables, buckets)]
+    if world.rank == 0:
+        shards.append(_write_shard(checkpoint, TOWERS, towers))
+    shards_of_rank = world.gather_objects([s.model_dump() for s in shards], name="checkpoint")
+    if world.rank == 0:
+        flat = [Shard.model_validate(s) for of_rank in shards_of_rank
+                for s in of_rank]  # type: ignore[attr-defined]
+        complete = index.model_copy(update={"shards": tuple(flat)})
+        _write_atomically(checkpoint / INDEX, complete.model_dump_json(indent=1).encode())
+        _remove_older(directory, checkpoint, num_kept)
+    world.barrier(name="checkpoint.end")
+    return checkpoint
+
+
+def read_towers(checkpoint: Path, index: Index) -> dict[str, Tensor]:
+    """The replicated tensors of a checkpoint, on the CPU."""
+    (shard,) = [shard for shard in index.shards if shard.buckets is None]
+    return _read_shard(checkpoint, shard)
+
+
+def read_tables(
+    checkpoint: Path, index: Index, buckets: range
+) -> Iterator[tuple[int, dict[str, Tensor]]]:
+    """The shards that hold any of some buckets, one after the other.
+
+    Yields:
+        A shard's first bucket and its tensors, on the CPU.
+    """
+    for shard in index.shards:
+        if shard.buckets is None:
+            continue
+        first, end = shard.buckets
+        if first < buckets.stop and buckets.start < end:
+            yield first, _read_shard(checkpoint, shard)
+
+
+def _step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.removeprefix("step-"))
+
+
+def _write_shard(
+    checkpoint: Path, name: str, tensors: Mapping[str, Tensor], buckets: range | None = None
+) -> Shard:
+    temporary = checkpoint / f".{name}.{os.getpid()}"
+    save_file({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()},
+              temporary)
+    _sync(temporary)
+    digest = _sha256(temporary)
+    num_bytes = temporary.stat().st_size
+    os.replace(temporary, checkpoint / name)
+    held = None if buckets is None else (buckets.start, buckets.stop)
+    return Shard(path=name, num_bytes=num_bytes, sha256=digest, buckets=held)
+
+
+def _read_shard(checkpoint: Path, shard: Shard) -> dict[str, Tensor]:
+    path = checkpoint / shard.path
+    try:
+        found = _sha256(path)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}: the checkpoint has lost a file") from None
+    if found != shard.sha256:
+        raise InputError(f"{path}: its checksum differs from the index's: the file is damaged")
+    return load_file(path)
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(content)
+    _sync(temporary)
+    os.replace(temporary, path)
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _remove_older(directory: Path, newest: Path, num_kept: int) -> None:
+    """Index first, so that a half-removed checkpoint is none."""
+    complete = sorted((p.parent for p in directory.glob(f"step-*/{INDEX}")), key=_step_of)
+    older = [path for path in complete if _step_of(path) < _step_of(newest)]
+    for checkpoint in older[: max(0, len(older) - (num_kept - 1))]:
+        (checkpoint / INDEX).unlink()
+        shutil.rmtree(checkpoint)

@@ -1,0 +1,81 @@
+"""What a training tells: a progress bar, the curves as JSON lines, TensorBoard events.
+
+Rank 0 keeps it; the other ranks have none.
+"""
+
+import json
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from esmm_dist.training.loop import Point
+
+# Under a launcher that prefixes lines, a bar redrawn more often than this is noise.
+SECONDS_PER_REDRAW = 0.5
+
+
+class Journal:
+    """The journal of one fold; receives every point of its curves."""
+
+    def __init__(
+        self, *, title: str, curve_path: Path, events_path: Path, first_step: int, num_steps: int,
+        batch_size: int,
+    ) -> None:
+        """Begins a fold's journal.
+
+        Args:
+            title: stands before the bar.
+            curve_path: the file of JSON lines; points after first_step are cut off it.
+            events_path: the directory of TensorBoard events.
+            first_step: steps done before, when a run is resumed.
+        """
+        curve_path.parent.mkdir(parents=True, exist_ok=True)
+        kept = _points_up_to(curve_path, first_step)
+        self._curve = curve_path.open("w", encoding="utf-8")
+        self._curve.writelines(kept)
+        self._events = SummaryWriter(events_path, purge_step=first_step)
+        self._bar = tqdm(
+            desc=title, total=num_steps * batch_size, initial=first_step * batch_size,
+            unit=" samples", unit_scale=True, mininterval=SECONDS_PER_REDRAW, file=sys.stderr,
+            dynamic_ncols=True,
+        )
+
+    def __call__(self, point: Point) -> None:
+        """Writes one point everywhere."""
+        record = {
+            "step": point.step, "num_samples": point.num_samples, **point.losses,
+            "samples_per_second": point.samples_per_second,
+            "data_wait_share": point.data_wait_share,
+        }
+        self._curve.write(json.dumps(record) + "\n")
+        self._curve.flush()
+        for name, value in record.items():
+            if name not in ("step", "num_samples"):
+                self._events.add_scalar(name, value, point.num_samples)
+        self._bar.set_postfix_str(
+            ", ".join(f"{name} {value:.4f}" for name, value in point.losses.items()), refresh=False
+        )
+        self._bar.update(point.num_samples - self._bar.n)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.close()
+        self._curve.close()
+        self._events.close()
+
+
+def _points_up_to(path: Path, step: int) -> list[str]:
+    """The lines of a curve that a resumed run keeps."""
+    if not path.exists() or step == 0:
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]

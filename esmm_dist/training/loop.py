@@ -1,0 +1,183 @@
+"""The training loop: batches in, steps taken, curves and checkpoints out.
+
+It receives the model, the tables, the batches and the world; it knows no file, no Horovod and no
+config. Every mean is over the global batch: ranks add their sums and weights in one allreduce, and
+the division happens once, after it.
+
+Shape legend: B rows of this rank; U distinct table rows its batch touches; D embedding dimension;
+P parameters of the towers; S loss terms.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from esmm_dist.contract.batch import Batch
+from esmm_dist.contract.world import World
+from esmm_dist.training.finite import NonFiniteLoss, name_the_culprit
+
+LossSums = Callable[[Any, Batch], dict[str, Tensor]]
+
+
+class Tables(Protocol):
+    """The embedding tables as the loop sees them; rows may live on other ranks."""
+
+    def route(self, batch: Batch) -> Any:
+        """Finds the distinct rows of a batch and their owners; has `places` for the model."""
+
+    def fetch(self, route: Any) -> Tensor:
+        """The rows, (U, D), a leaf that collects gradients."""
+
+    def apply(self, route: Any, gradient_UD: Tensor, scale: float) -> None:
+        """Sends gradients to the owners, who move each row once by scale * its gradient's sum."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of the curves: means over the rows since the point before."""
+
+    step: int
+    num_samples: int
+    """Rows seen since the beginning, over all ranks."""
+    losses: dict[str, float]
+    """Mean per impression, by loss term, and their total under `loss`."""
+    samples_per_second: float
+    data_wait_share: float
+    """Share of this rank's time spent waiting for the reader."""
+
+
+class Learner:
+    """A model, its tables and the optimizer of its towers: what one step changes."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        tables: Tables,
+        tower_optimizer: torch.optim.Optimizer,
+        loss_sums: LossSums,
+        world: World,
+        field_names: Sequence[str],
+    ) -> None:
+        """Takes the parts together.
+
+        Args:
+            loss_sums: a method's loss terms, each summed over this rank's rows.
+            field_names: of the features in order of declaration, to name them in errors.
+        """
+        self.model = model
+        self.tables = tables
+        self.tower_optimizer = tower_optimizer
+        self.loss_sums = loss_sums
+        self.world = world
+        self.field_names = field_names
+        self._parameters = [p for p in model.parameters() if p.requires_grad]
+
+    def step(self, batch: Batch, step: int) -> tuple[dict[str, Tensor], Tensor]:
+        """Takes one step on one global batch, of which `batch` is this rank's share.
+
+        Returns:
+            The loss terms' sums and the sum of weights, over all ranks.
+
+        Raises:
+            NonFiniteLoss: on every rank alike, before anything has changed.
+        """
+        route = self.tables.route(batch)
+        rows_UD = self.tables.fetch(route)
+        sums = self.loss_sums(self.model(rows_UD, route.places), batch)
+        total = torch.stack(list(sums.values())).sum()
+        for parameter in self._parameters:
+            parameter.grad = None
+        total.backward()
+
+        terms_S1 = torch.stack([*(s.detach() for s in sums.values()), batch.weight_B.sum()])
+        flat_P = self.world.sum(self._flat_gradients(terms_S1), name="towers")
+        if not torch.isfinite(flat_P).all():
+            culprits = name_the_culprit(
+                self.model, self.field_names, batch, rows_UD, route.places, sums
+            )
+            found = self.world.gather_objects(culprits, name="culprits")
+            raise NonFiniteLoss(step, found)
+
+        terms_S1 = flat_P[-len(terms_S1):]
+        weight = terms_S1[-1]
+        self._set_gradients(flat_P, 1 / weight)
+        self.tower_optimizer.step()
+        assert rows_UD.grad is not None
+        self.tables.apply(route, rows_UD.grad, 1 / weight.item())
+        return dict(zip(sums, terms_S1[:-1])), weight
+
+    def _flat_gradients(self, terms_S1: Tensor) -> Tensor:
+        """All that ranks add up in a step, end to end, so that one allreduce in one order does."""
+        gradients = [
+            (p.grad if p.grad is not None else torch.zeros_like(p)).reshape(-1)
+            for p in self._parameters
+        ]
+        return torch.cat([*gradients, terms_S1.to(gradients[0].dtype)])
+
+    def _set_gradients(self, flat_P: Tensor, scale: Tensor) -> None:
+        start = 0
+        for parameter in self._parameters:
+            end = start + parameter.numel()
+            parameter.grad = (flat_P[start:end] * scale).view_as(parameter)
+            start = end
+
+
+def train(
+    learner: Learner,
+    batches: Iterator[Batch],
+    *,
+    first_step: int,
+    num_steps: int,
+    batch_size: int,
+    steps_per_point: int,
+    on_point: Sequence[Callable[[Point], None]] = (),
+    steps_per_checkpoint: int | None = None,
+    on_checkpoint: Callable[[int], None] = lambda step: None,
+) -> None:
+    """Takes the steps from first_step to num_steps.
+
+    The last step draws its point and writes its checkpoint by the same path as any other.
+
+    Args:
+        batches: yields this rank's share of the global batches first_step, first_step + 1, …
+        on_point: called on every rank with each point of the curves.
+        on_checkpoint: called on every rank with the number of steps done.
+    """
+    sums: dict[str, Tensor] = {}
+    weight: Tensor | float = 0.0
+    last_step, begun, waited = first_step, time.perf_counter(), 0.0
+    for step in range(first_step, num_steps):
+        asked = time.perf_counter()
+        batch = next(batches)
+        waited += time.perf_counter() - asked
+
+        step_sums, step_weight = learner.step(batch, step)
+        sums = {name: sums.get(name, 0.0) + value for name, value in step_sums.items()}
+        weight = weight + step_weight
+
+        done = step + 1
+        if done % steps_per_point == 0 or done == num_steps:
+            seconds = time.perf_counter() - begun
+            point = Point(
+                step=done,
+                num_samples=done * batch_size,
+                losses=_means(sums, weight),
+                samples_per_second=(done - last_step) * batch_size / seconds,
+                data_wait_share=waited / seconds,
+            )
+            for callback in on_point:
+                callback(point)
+            sums, weight = {}, 0.0
+            last_step, begun, waited = done, time.perf_counter(), 0.0
+        at_interval = steps_per_checkpoint is not None and done % steps_per_checkpoint == 0
+        if at_interval or done == num_steps:
+            on_checkpoint(done)
+
+
+def _means(sums: dict[str, Tensor], weight: Tensor | float) -> dict[str, float]:
+    means = {name: float(value / weight) for name, value in sums.items()}
+    return {"loss": sum(means.values()), **means}

@@ -1,0 +1,122 @@
+"""A trained run as it lies on disk: its config, its checkpoints by fold, the samples it is pinned to.
+
+It reads no tensor and no row; whoever predicts, compares or exports a run begins here.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from esmm_dist.contract.config import load_config
+from esmm_dist.contract.encodings import Encodings
+from esmm_dist.contract.errors import InputError
+from esmm_dist.contract.folds import Fold, folds_of
+from esmm_dist.contract.manifest import Day, Manifest, read_encodings, read_manifest
+from esmm_dist.contract.sections import Config
+from esmm_dist.training.checkpoint import INDEX, Index, latest_checkpoint
+
+# What decides how a run was trained; the other sections may change between training and evaluation.
+TRAINED_SECTIONS = ("samples", "features", "model", "train")
+
+
+@dataclass(frozen=True)
+class TrainedFold:
+    """A fold and the checkpoint that predicts it."""
+
+    fold: Fold
+    checkpoint: Path
+    index: Index
+
+    @property
+    def digest(self) -> str:
+        """Identity of the checkpoint's content: its index names every file by its checksum."""
+        return hashlib.sha256((self.checkpoint / INDEX).read_bytes()).hexdigest()
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A trained run and the samples that it is pinned to."""
+
+    path: Path
+    config: Config
+    manifest: Manifest
+    encodings: Encodings
+    folds: tuple[TrainedFold, ...]
+
+    def days(self) -> tuple[Day, ...]:
+        """The built days that are trained or tested on, in order."""
+        days = {day for t in self.folds for day in t.fold.train_days + t.fold.test_days}
+        return self.manifest.select(days, self.config.samples.path)
+
+    def num_rows(self, days: Sequence[date]) -> int:
+        """Samples of some days, as the manifest counts them."""
+        built = self.manifest.select(days, self.config.samples.path)
+        return sum(day.num_rows for day in built)
+
+
+def open_run(config: Config, name: str) -> TrainedRun:
+    """Finds a run's checkpoints and samples; reads no tensor and no row.
+
+    Raises:
+        InputError: there is no such run, it was trained by another config, a fold has no
+            checkpoint, or a test day has no samples.
+    """
+    path = Path(config.runs_path) / name
+    _check_trained_as(config, config_of_run(path), path)
+    folds = tuple(_trained_fold(path, fold) for fold in folds_of(config))
+    numbers = sorted({trained.index.manifest for trained in folds})
+    if len(numbers) > 1:
+        raise InputError(
+            f"{path}: its folds were trained on the manifests {numbers}: the training was "
+            "interrupted; train again"
+        )
+    manifest = read_manifest(config.samples.path, numbers[0])
+    run = TrainedRun(path, config, manifest, read_encodings(config.samples.path, manifest), folds)
+    run.days()  # all of them have been built
+    return run
+
+
+def config_of_run(path: Path, overrides: Sequence[str] = ()) -> Config:
+    """The config that a run was trained with, as training resolved it.
+
+    Raises:
+        InputError: there is no such run, or an override is none.
+    """
+    if not path.is_dir():
+        raise InputError(f"{path}: no such run: run esmm_dist.train first, or give --run NAME")
+    return load_config(path / "config.yaml", overrides)
+
+
+def _check_trained_as(config: Config, trained: Config, path: Path) -> None:
+    for section in TRAINED_SECTIONS:
+        wanted, found = (_flat(c.model_dump(mode="json")[section], section)
+                         for c in (config, trained))
+        for key in dict.fromkeys([*wanted, *found]):
+            if wanted.get(key) != found.get(key):
+                raise InputError(
+                    f"{path}: it was trained with {key} = {found.get(key)!r}, the config says "
+                    f"{wanted.get(key)!r}: train again, or evaluate it as it was trained with "
+                    f"--run {path.name}"
+                )
+
+
+def _flat(node: Any, key: str) -> dict[str, Any]:
+    """A document's values by dotted key."""
+    if isinstance(node, dict):
+        children = node.items()
+    elif isinstance(node, list):
+        children = ((str(place), child) for place, child in enumerate(node))  # type: ignore
+    else:
+        return {key: node}
+    return {k: v for name, child in children for k, v in _flat(child, f"{key}.{name}").items()}
+
+
+def _trained_fold(path: Path, fold: Fold) -> TrainedFold:
+    directory = path / "checkpoints" / fold.name
+    checkpoint = latest_checkpoint(directory)
+    if checkpoint is None:
+        raise InputError(f"{directory}: no complete checkpoint there: run esmm_dist.train first")
+    return TrainedFold(fold, checkpoint, Index.read(checkpoint))

@@ -1,0 +1,112 @@
+"""Checkpoints: the index is the commit, damage is named, old ones go only after the new one is."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from esmm_dist.contract.errors import InputError
+from esmm_dist.distributed.world import SoloWorld
+from esmm_dist.training.checkpoint import (
+    Identity,
+    Index,
+    latest_checkpoint,
+    read_tables,
+    read_towers,
+    write_checkpoint,
+)
+
+IDENTITY = Identity(fingerprint="f" * 64, encodings="e" * 64, model="m" * 64)
+
+
+def write(directory: Path, step: int, num_kept: int = 2) -> Path:
+    """A checkpoint whose values tell its step."""
+    return write_checkpoint(
+        directory,
+        towers={"w": torch.full((3,), float(step))},
+        tables={"rows": torch.full((4, 2), float(step))},
+        buckets=range(256, 512),
+        index=Index(identity=IDENTITY, step=step, manifest=1, course="c", num_ranks=1,
+                    num_rows_of_table={"user": 5}),
+        world=SoloWorld(),
+        num_kept=num_kept,
+    )
+
+
+def tables(checkpoint: Path, buckets: range) -> list[tuple[int, dict[str, Tensor]]]:
+    """What a rank with these buckets reads."""
+    return list(read_tables(checkpoint, Index.read(checkpoint), buckets))
+
+
+def test_what_was_written_is_read(tmp_path: Path) -> None:
+    checkpoint = write(tmp_path, 7)
+    index = Index.read(checkpoint)
+    assert index.step == 7
+    assert torch.equal(read_towers(checkpoint, index)["w"], torch.full((3,), 7.0))
+    ((first, tensors),) = tables(checkpoint, range(0, 1024))
+    assert first == 256
+    assert torch.equal(tensors["rows"], torch.full((4, 2), 7.0))
+
+
+@pytest.mark.parametrize("buckets", [range(0, 256), range(512, 600)])
+def test_a_rank_reads_no_shard_without_its_buckets(tmp_path: Path, buckets: range) -> None:
+    assert tables(write(tmp_path, 1), buckets) == []
+
+
+def test_the_latest_is_the_one_with_most_steps(tmp_path: Path) -> None:
+    assert latest_checkpoint(tmp_path) is None
+    write(tmp_path, 9)
+    newest = write(tmp_path, 10)
+    assert latest_checkpoint(tmp_path) == newest
+
+
+def test_a_folder_without_index_is_no_checkpoint(tmp_path: Path) -> None:
+    older, newer = write(tmp_path, 1), write(tmp_path, 2)
+    (newer / "index.json").unlink()
+    assert latest_checkpoint(tmp_path) == older
+    with pytest.raises(InputError, match="no complete checkpoint"):
+        Index.read(newer)
+
+
+def test_only_the_last_ones_are_kept(tmp_path: Path) -> None:
+    for step in (5, 10, 15):
+        write(tmp_path, step, num_kept=2)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["step-000000010", "step-000000015"]
+
+
+def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
+    checkpoint = write(tmp_path, 3)
+    shard = checkpoint / "tables-0256-0512.safetensors"
+    content = bytearray(shard.read_bytes())
+    content[-1] ^= 1
+    shard.write_bytes(content)
+    with pytest.raises(InputError, match=f"{shard}: its checksum differs"):
+        tables(checkpoint, range(0, 1024))
+
+
+def test_a_lost_shard_is_named(tmp_path: Path) -> None:
+    checkpoint = write(tmp_path, 3)
+    (checkpoint / "towers.safetensors").unlink()
+    with pytest.raises(InputError, match="towers.safetensors: No such file"):
+        read_towers(checkpoint, Index.read(checkpoint))
+
+
+def test_a_damaged_index_is_named(tmp_path: Path) -> None:
+    checkpoint = write(tmp_path, 3)
+    (checkpoint / "index.json").write_text("{}")
+    with pytest.raises(InputError, match="index.json: damaged"):
+        Index.read(checkpoint)
+
+
+@pytest.mark.parametrize("part", ["fingerprint", "encodings", "model"])
+def test_another_identity_is_refused_by_its_part(part: str) -> None:
+    other = IDENTITY.model_copy(update={part: "0" * 64})
+    IDENTITY.check(IDENTITY, Path("here"))
+    with pytest.raises(InputError, match=f"here: its {part} is"):
+        IDENTITY.check(other, Path("here"))
+
+
+def test_rewriting_a_step_replaces_it(tmp_path: Path) -> None:
+    write(tmp_path, 4)
+    assert latest_checkpoint(tmp_path) == write(tmp_path, 4)

@@ -1,0 +1,187 @@
+"""One learner, one world: what a step and a curve's point mean."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import pytest
+import torch
+
+from esmm_dist.contract.batch import Bag, Batch
+from esmm_dist.contract.features import (
+    CategoricalFeature,
+    Group,
+    HashEncoding,
+    Kind,
+    MultiValuedFeature,
+)
+from esmm_dist.contract.sections import Model, Optimizer
+from esmm_dist.distributed.embedding import ShardedEmbedding
+from esmm_dist.distributed.row_optimizers import row_optimizer
+from esmm_dist.distributed.world import SoloWorld
+from esmm_dist.model.method import METHODS
+from esmm_dist.model.network import Network
+from esmm_dist.training.finite import NonFiniteLoss
+from esmm_dist.training.loop import Learner, Point, train
+from esmm_dist.training.tower_optimizer import (
+    load_towers,
+    make_tower_optimizer,
+    tower_tensors,
+)
+
+FEATURES = (
+    CategoricalFeature(name="user", group=Group.USER, encode=HashEncoding(hash_size=30)),
+    CategoricalFeature(name="item", group=Group.ITEM, encode=HashEncoding(hash_size=40)),
+    MultiValuedFeature(name="tags", kind=Kind.MULTI_VALUED, group=Group.ITEM,
+                       encode=HashEncoding(hash_size=9)),
+)
+SIZES = {"user": 30, "item": 40, "tags": 9}
+BATCH_SIZE = 16
+
+
+def learner(towers: Optimizer = Optimizer(), tables: Optimizer = Optimizer()) -> Learner:
+    """A small float64 learner, always the same."""
+    world = SoloWorld()
+    network = Network(FEATURES, Model(embedding_dim=4, hidden_units=(8,)), 3, torch.float64)
+    embedding = ShardedEmbedding(
+        FEATURES, SIZES, 4, world, row_optimizer(tables), seed=3, dtype=torch.float64
+    )
+    return Learner(
+        network, embedding, make_tower_optimizer(network, towers), METHODS["esmm"], world,
+        [feature.name for feature in FEATURES],
+    )
+
+
+def batch(seed: int, num_rows: int = BATCH_SIZE) -> Batch:
+    """Random rows."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def ids(size: int, num: int) -> torch.Tensor:
+        return torch.randint(1, size, (num,), generator=generator, dtype=torch.int32)
+
+    click_B = (torch.rand(num_rows, generator=generator) < 0.5).float()
+    conversion_B = click_B * (torch.rand(num_rows, generator=generator) < 0.5).float()
+    keys_B = torch.zeros(num_rows, dtype=torch.int64)
+    return Batch(
+        ids_BF=torch.stack([ids(30, num_rows), ids(40, num_rows)], dim=1),
+        bags=(Bag(ids(9, 2 * num_rows), torch.arange(num_rows + 1) * 2),),
+        click_B=click_B, conversion_B=conversion_B, weight_B=torch.ones(num_rows),
+        sample_id_B=keys_B, group_id_B=keys_B,
+    )
+
+
+def batches(num_steps: int, first_step: int = 0) -> Iterator[Batch]:
+    return (batch(step) for step in range(first_step, num_steps))
+
+
+def run(num_steps: int, steps_per_point: int) -> tuple[list[Point], list[int]]:
+    """The points and checkpoints of a short training."""
+    points: list[Point] = []
+    saved: list[int] = []
+    train(
+        learner(), batches(num_steps), first_step=0, num_steps=num_steps, batch_size=BATCH_SIZE,
+        steps_per_point=steps_per_point, on_point=[points.append], steps_per_checkpoint=4,
+        on_checkpoint=saved.append,
+    )
+    return points, saved
+
+
+def test_points_and_checkpoints_come_at_their_interval_and_at_the_end() -> None:
+    points, saved = run(num_steps=10, steps_per_point=3)
+    assert [point.step for point in points] == [3, 6, 9, 10]
+    assert [point.num_samples for point in points] == [48, 96, 144, 160]
+    assert saved == [4, 8, 10]
+
+
+def test_a_point_is_the_mean_of_its_steps() -> None:
+    fine, _ = run(num_steps=6, steps_per_point=1)
+    coarse, _ = run(num_steps=6, steps_per_point=3)
+    for name in ("loss", "ctr_loss", "ctcvr_loss"):
+        means = [sum(p.losses[name] for p in fine[start : start + 3]) / 3 for start in (0, 3)]
+        assert [p.losses[name] for p in coarse] == pytest.approx(means, rel=1e-12)
+
+
+def test_a_row_of_weight_zero_changes_nothing() -> None:
+    rows, padding = batch(1), batch(2, num_rows=5)
+    padded = Batch(
+        ids_BF=torch.cat([rows.ids_BF, padding.ids_BF]),
+        bags=(Bag(torch.cat([rows.bags[0].ids_V, padding.bags[0].ids_V]),
+                  torch.arange(BATCH_SIZE + 6) * 2),),
+        weight_B=torch.cat([rows.weight_B, torch.zeros(5)]),
+        **{name: torch.cat([getattr(rows, name), getattr(padding, name)])
+           for name in ("click_B", "conversion_B", "sample_id_B", "group_id_B")},
+    )
+    alone, together = learner(), learner()
+    sums, weight = alone.step(rows, 0)
+    padded_sums, padded_weight = together.step(padded, 0)
+    assert weight == padded_weight == BATCH_SIZE
+    for name, value in sums.items():
+        torch.testing.assert_close(padded_sums[name], value, rtol=1e-12, atol=0)
+    for before, after in zip(alone.model.parameters(), together.model.parameters()):
+        torch.testing.assert_close(after, before, rtol=1e-9, atol=1e-12)
+
+
+def test_twice_the_weight_is_twice_the_row() -> None:
+    """A mean over the weights: scaling them all alike changes no parameter."""
+    plain, scaled = learner(), learner()
+    plain.step(batch(1), 0)
+    scaled.step(replace(batch(1), weight_B=torch.full((BATCH_SIZE,), 7.0)), 0)
+    for one, other in zip(plain.model.parameters(), scaled.model.parameters()):
+        torch.testing.assert_close(other, one, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["adam", "adagrad", "sgd"])
+def test_a_tower_optimizer_goes_on_where_it_was_saved(name: str) -> None:
+    rule = Optimizer.model_validate({"name": name})
+    unbroken = learner(towers=rule)
+    for step in range(3):
+        unbroken.step(batch(step), step)
+    saved = {k: t.clone() for k, t in
+             tower_tensors(unbroken.model, unbroken.tower_optimizer).items()}
+    resumed = learner(towers=rule)
+    load_towers(resumed.model, saved, resumed.tower_optimizer)
+    resumed.tables = unbroken.tables
+    torch.testing.assert_close(
+        dict(tower_tensors(resumed.model, resumed.tower_optimizer)), saved, rtol=0, atol=0
+    )
+    gradient = [torch.ones_like(p) for p in unbroken.model.parameters()]
+    for each in (unbroken, resumed):
+        for parameter, value in zip(each.model.parameters(), gradient):
+            parameter.grad = value.clone()
+        each.tower_optimizer.step()
+    for one, other in zip(unbroken.model.parameters(), resumed.model.parameters()):
+        assert torch.equal(one, other)
+
+
+def spoil(victim: Learner, where: str) -> Batch:
+    """Puts a NaN into one place; returns the batch that will meet it."""
+    rows = batch(1)
+    if where == "weight":
+        return replace(rows, weight_B=torch.full((BATCH_SIZE,), float("nan")))
+    if where == "towers":
+        with torch.no_grad():
+            next(victim.model.parameters()).fill_(float("nan"))
+        return rows
+    route = victim.tables.route(rows)
+    entries = route.places.row_of_entry_E
+    place = {"user": 0, "item": 1}[where]
+    row = entries[route.places.entry_offsets_P1[place]]
+    slot = route.slots_U[row]
+    victim.tables.state()["rows"].view(-1, 4)[slot] = float("nan")
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("where", "named"),
+    [("user", "field user"), ("item", "field item"), ("weight", "column weight"),
+     ("towers", "weights towers")],
+)
+def test_a_loss_that_is_not_finite_names_where_it_came_from(where: str, named: str) -> None:
+    victim = learner()
+    rows = spoil(victim, where)
+    before = [p.clone() for p in victim.model.parameters()]
+    names: Sequence[str] = victim.field_names
+    with pytest.raises(NonFiniteLoss, match=f"step 12: .*rank 0: {named}") as error:
+        victim.step(rows, 12)
+    others = {f"field {name}" for name in names} - {named}
+    assert not any(other in str(error.value) for other in others)
+    torch.testing.assert_close(list(victim.model.parameters()), before, equal_nan=True)
