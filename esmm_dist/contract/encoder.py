@@ -4,7 +4,8 @@ The rules, for a value v of any column:
 * null, NaN: id 0;
 * a boolean counts as 0 or 1, a whole float (2.0) as the integer: what a missing value did to a
   column's type does not change its ids;
-* hash: 1 + XXH64(v) mod (hash_size - 1), unsigned; XXH64 is seeded by XXH64(seed, 42) and runs over
+* hash: 1 + (XXH64(v) >> 1) mod (hash_size - 1), the shift filling with 0, so that engines whose
+  integers carry a sign need no second remainder; XXH64 is seeded by XXH64(seed, 42) and runs over
   the 8 little-endian bytes of an integer, the UTF-8 bytes of a text, the IEEE 754 bytes of another
   float;
 * vocabulary: 2 + its place, the key of an integer being its decimal text; 1 for any other value;
@@ -84,7 +85,7 @@ def hash_encoder(encoding: HashEncoding) -> Encode:
         plain = canonical(value)
         if plain is None:
             return NULL_ID
-        return 1 + xxhash.xxh64_intdigest(value_bytes(plain), seed) % num_ids
+        return 1 + (xxhash.xxh64_intdigest(value_bytes(plain), seed) >> 1) % num_ids
 
     return encode
 

@@ -44,7 +44,7 @@ class Group(StrEnum):
 
 
 class HashEncoding(Section):
-    """A value becomes 1 + XXH64(value) mod (hash_size - 1); id 0 is null."""
+    """A value becomes 1 + (XXH64(value) >> 1) mod (hash_size - 1); id 0 is null."""
 
     hash_size: Annotated[int, Field(ge=2, le=MAX_TABLE_ROWS)]
     """Rows of the table, the null row included."""
