@@ -1,0 +1,216 @@
+"""Embedding tables sharded by row over the ranks, trained where they lie.
+
+It knows no loss and writes no file. A step costs what the batch holds, whatever the tables' size:
+
+    route = embedding.route(batch)            ids -> distinct rows -> their owners
+    rows_UD = embedding.fetch(route)          owners -> rows, a leaf that takes a gradient
+    ... model(rows_UD, route.places), backward ...
+    embedding.apply(route, rows_UD.grad, scale)   gradients -> owners, who update the rows seen
+
+`route` reads no row, so the next batch's may be made before this batch's `apply`. A rank whose
+batch is empty, or touches no row of another rank, takes part all the same.
+
+Shape legend: B rows of this rank's batch; U distinct rows it needs; D their width; S slots of this
+rank; R rows asked of this rank, by the rank that asks, then ascending; O distinct ones among them;
+K buckets of this rank.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from esmm_dist.contract.batch import Batch
+from esmm_dist.contract.errors import InputError
+from esmm_dist.contract.features import Feature
+from esmm_dist.contract.places import Places
+from esmm_dist.contract.row_space import RowSpace, buckets_of_rank
+from esmm_dist.contract.world import World
+from esmm_dist.distributed.distinct import Distinct, distinct, sums_of_duplicates
+from esmm_dist.distributed.entries import EntryFinder
+from esmm_dist.distributed.initial_rows import fill_initial_rows
+from esmm_dist.distributed.row_optimizers import RowOptimizer
+
+# A null, or a value out of the vocabulary, is a row like another: what is missing is told to the
+# model too. Nothing is padded, so no row has to be kept at zero.
+INITIAL_STD = 0.01
+
+
+@dataclass(frozen=True)
+class Route:
+    """What one batch needs of the tables and what the others need of this rank."""
+
+    places: Places
+    """For the model: the rows of each field vector."""
+    slots_U: Tensor
+    """int64, ascending in the whole space, hence by owner."""
+    num_rows_to_rank: list[int]
+    """How many of them each rank owns."""
+    requested_R: Tensor
+    """int64, slots of this rank."""
+    num_rows_from_rank: list[int]
+    """How many of them each rank asked for."""
+    owned: Distinct
+    """`requested_R` without its duplicates."""
+
+
+class ShardedEmbedding:
+    """The tables of one width; this rank holds the buckets dealt to it."""
+
+    def __init__(
+        self,
+        features: Sequence[Feature],
+        num_rows_of_table: Mapping[str, int],
+        dim: int,
+        world: World,
+        optimizer: RowOptimizer | None,
+        seed: int,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+        initial_std: float = INITIAL_STD,
+    ) -> None:
+        """Makes this rank's shard with its initial values.
+
+        Args:
+            features: in order of declaration.
+            num_rows_of_table: rows of each table that the features name.
+            optimizer: None where nothing is trained: no memory is spent on its state.
+        """
+        self.space = RowSpace(num_rows_of_table)
+        self.buckets = buckets_of_rank(world.rank, world.num_ranks)
+        self._world = world
+        self._optimizer = optimizer
+        device = torch.device(device)
+        self._finder = EntryFinder(features, self.space, device)
+        slots = self.space.slots_of_buckets(self.buckets)
+        self._first_slot = slots.start
+        first_slots = [
+            self.space.slots_of_buckets(buckets_of_rank(rank, world.num_ranks)).start
+            for rank in range(world.num_ranks)
+        ]
+        self._first_slots_N = torch.tensor(first_slots, device=device)
+        self._rows_SD = torch.empty(len(slots), dim, dtype=dtype, device=device)
+        rows_KSD = self._by_bucket(self._rows_SD)
+        fill_initial_rows(rows_KSD, self.buckets, self.space, seed, initial_std)
+        self._state = optimizer.new_state(self._rows_SD) if optimizer else {}
+
+    def route(self, batch: Batch) -> Route:
+        """Finds the distinct rows of a batch and tells their owners.
+
+        Raises:
+            InputError: an id lies outside its table.
+        """
+        entries = self._finder.find(batch)
+        needed = distinct(entries.slots_E)
+        places = Places(
+            num_fields=self._finder.num_fields,
+            row_of_entry_E=needed.place_N,
+            entry_offsets_P1=entries.offsets_P1,
+            pool_of_entry_E=entries.pool_of_entry_E[needed.order_N],
+            row_offsets_U1=needed.offsets_U1,
+        )
+        slots_U = needed.values_U
+        if self._world.num_ranks == 1:
+            num_rows = [len(slots_U)]
+            return Route(places, slots_U, num_rows, slots_U, num_rows, needed)
+        first_rows = torch.searchsorted(slots_U, self._first_slots_N).tolist()
+        num_rows_to_rank = [
+            after - first for first, after in zip(first_rows, [*first_rows[1:], len(slots_U)])
+        ]
+        requested_R, num_rows_from_rank = self._world.exchange(
+            slots_U, num_rows_to_rank, "embedding.ids"
+        )
+        requested_R -= self._first_slot
+        return Route(
+            places, slots_U, num_rows_to_rank, requested_R, num_rows_from_rank,
+            distinct(requested_R),
+        )
+
+    def fetch(self, route: Route) -> Tensor:
+        """The rows of a route as they are now, (U, D), a leaf that takes a gradient."""
+        rows_UD = self._rows_SD.index_select(0, route.requested_R)
+        if self._world.num_ranks > 1:
+            rows_UD, _ = self._world.exchange(
+                rows_UD, route.num_rows_from_rank, "embedding.rows"
+            )
+        return rows_UD.requires_grad_(torch.is_grad_enabled())
+
+    def apply(self, route: Route, grad_UD: Tensor, scale: float) -> None:
+        """Updates every row that some rank has seen, once, by `scale` times the sum of gradients.
+
+        Duplicates are summed in the order of ranks, so that a run can be repeated bit by bit.
+
+        Args:
+            grad_UD: the gradient of this rank's rows; it is used up.
+            scale: 1 / the global weight, where the loss was summed.
+        """
+        assert self._optimizer is not None
+        slots_O = route.slots_U
+        grad_OD = grad_UD
+        if self._world.num_ranks > 1:
+            grad_RD, _ = self._world.exchange(
+                grad_UD, route.num_rows_to_rank, "embedding.gradients"
+            )
+            slots_O = route.owned.values_U
+            grad_OD = sums_of_duplicates(grad_RD, route.owned)
+        self._optimizer.step(self._rows_SD, self._state, slots_O, grad_OD.mul_(scale))
+
+    def state(self) -> dict[str, Tensor]:
+        """This rank's rows and what the optimizer remembers of them, for a checkpoint.
+
+        Returns:
+            By name: views (not copies) of shape (K, slots per bucket, ...), the first bucket being
+            `buckets.start`. With `space` they say all that `load_buckets` needs.
+        """
+        return {
+            name: self._by_bucket(tensor)
+            for name, tensor in {"rows": self._rows_SD, **self._state}.items()
+        }
+
+    def load_buckets(
+        self, first_bucket: int, tensors: Mapping[str, Tensor], space: RowSpace
+    ) -> None:
+        """Takes over what a checkpoint's shard holds of this rank's buckets.
+
+        Any number of ranks may have written the shards, and tables may have grown since: rows
+        that a shard does not hold keep their initial values.
+
+        Args:
+            first_bucket: of the shard.
+            tensors: the `state()` of the rank that wrote it; more names than needed do no harm.
+            space: that rank's row space.
+
+        Raises:
+            InputError: the shard lacks a tensor or a table, or has more rows of one.
+        """
+        self._check_growth(tensors, space)
+        num_buckets = len(tensors["rows"])
+        first = max(first_bucket, self.buckets.start)
+        after = min(first_bucket + num_buckets, self.buckets.stop)
+        if first >= after:
+            return
+        for name, own in self.state().items():
+            own_KS = own[first - self.buckets.start : after - self.buckets.start]
+            read_KS = tensors[name][first - first_bucket : after - first_bucket]
+            for table, read in space.slots_of_table.items():
+                start = self.space.slots_of_table[table].start
+                own_KS[:, start : start + len(read)] = read_KS[:, read.start : read.stop]
+
+    def _check_growth(self, tensors: Mapping[str, Tensor], space: RowSpace) -> None:
+        for name in self.state():
+            if name not in tensors:
+                raise InputError(
+                    f"the checkpoint holds no {name!r} (it has {', '.join(sorted(tensors))}): "
+                    "train.tables must name the optimizer it was written with"
+                )
+        for table, num_rows in space.num_rows_of_table.items():
+            own_rows = self.space.num_rows_of_table.get(table)
+            if own_rows is None or own_rows < num_rows:
+                raise InputError(
+                    f"table {table!r}: the checkpoint holds {num_rows:,} rows, the samples' "
+                    f"encodings give {own_rows or 0:,}: tables may only grow"
+                )
+
+    def _by_bucket(self, tensor_SX: Tensor) -> Tensor:
+        return tensor_SX.unflatten(0, (len(self.buckets), self.space.slots_per_bucket))

@@ -1,0 +1,34 @@
+"""The values that embedding rows begin with: the same for any number of ranks.
+
+Shape legend: K buckets; S slots of a bucket; D width.
+"""
+
+import hashlib
+
+import torch
+from torch import Tensor
+
+from esmm_dist.contract.row_space import RowSpace
+
+
+def fill_initial_rows(
+    rows_KSD: Tensor, buckets: range, space: RowSpace, seed: int, std: float
+) -> None:
+    """Fills the rows of some buckets from a normal distribution of mean 0.
+
+    What a table holds in a bucket depends on the seed, the table's name and size and the bucket's
+    number, hence neither on the ranks nor on other tables. Drawn on the CPU for every device.
+    """
+    generator = torch.Generator()
+    for place, bucket in enumerate(buckets):
+        values_SD = torch.empty(rows_KSD.shape[1:], dtype=rows_KSD.dtype)
+        for table, slots in space.slots_of_table.items():
+            generator.manual_seed(_seed_of(seed, table, bucket))
+            values_SD[slots.start : slots.stop].normal_(0, std, generator=generator)
+        rows_KSD[place] = values_SD
+
+
+def _seed_of(seed: int, table: str, bucket: int) -> int:
+    # torch's generator is seeded by 32 bits.
+    digest = hashlib.blake2b(f"{seed}/{bucket}/{table}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "little")

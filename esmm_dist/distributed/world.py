@@ -1,0 +1,154 @@
+"""Connects the ranks of a training: alone, or through Horovod where horovodrun started them.
+
+The only module that imports Horovod, and only when it is needed. It knows no model and no table.
+
+Shape legend: N rows; X whatever follows the first dimension.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from esmm_dist.contract.world import World
+
+T = TypeVar("T")
+
+# Only defaults: what the user exports, or horovodrun sets by its flags, stands.
+HOROVOD_DEFAULTS = {
+    # Milliseconds between two looks for work. At Horovod's 1.0 every collective of a step waits
+    # that long; much below .5, the looking itself takes a quarter of a core from the towers.
+    "HOROVOD_CYCLE_TIME": "0.5",
+    # A collective that some rank has not reached: the ranks missing are named after the first time,
+    # and after the second one the job ends.
+    "HOROVOD_STALL_CHECK_TIME_SECONDS": "60",
+    "HOROVOD_STALL_SHUTDOWN_TIME_SECONDS": "600",
+    # A machine or process that no longer answers at all. It also bounds how long ranks wait for
+    # each other's start, where Horovod's own 30 s are short for many processes on few cores.
+    "HOROVOD_GLOO_TIMEOUT_SECONDS": "120",
+}
+
+EXIT_RANK_LOST = 1
+
+
+class RankLostError(RuntimeError):
+    """A collective was given up because another rank failed, ended or stalled."""
+
+
+@contextmanager
+def connect() -> Iterator[World]:
+    """The world this process takes part in, for the length of a `with`.
+
+    However the block ends, this rank leaves the others at once, so that none waits for it: their
+    next collective fails, and they end with status 1 and one line, while the error that began it
+    goes its own way here.
+    """
+    if "HOROVOD_RANK" not in os.environ:
+        yield SoloWorld()
+        return
+    for key, value in HOROVOD_DEFAULTS.items():
+        os.environ.setdefault(key, value)
+    import horovod.torch as hvd
+
+    hvd.init()
+    try:
+        yield HorovodWorld(hvd)
+    except RankLostError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        raise SystemExit(EXIT_RANK_LOST) from None
+    finally:
+        hvd.shutdown()
+
+
+class SoloWorld:
+    """One process by itself. Tensors come back as they are, not as copies."""
+
+    rank = 0
+    num_ranks = 1
+    local_rank = 0
+    num_local_ranks = 1
+
+    def sum(self, tensor: Tensor, name: str) -> Tensor:
+        return tensor
+
+    def exchange(
+        self, tensor_NX: Tensor, num_rows_to_rank: Sequence[int], name: str
+    ) -> tuple[Tensor, list[int]]:
+        assert list(num_rows_to_rank) == [len(tensor_NX)], name
+        return tensor_NX, list(num_rows_to_rank)
+
+    def broadcast(self, tensor: Tensor, name: str) -> Tensor:
+        return tensor
+
+    def gather_objects(self, value: object, name: str) -> list[object]:
+        return [_from_json(_to_json(value))]
+
+    def barrier(self, name: str) -> None:
+        return None
+
+
+class HorovodWorld:
+    """The processes that horovodrun started. Every collective carries its caller's name."""
+
+    def __init__(self, hvd: Any) -> None:
+        """Takes the module horovod.torch, already initialised."""
+        self._hvd = hvd
+        self.rank: int = hvd.rank()
+        self.num_ranks: int = hvd.size()
+        self.local_rank: int = hvd.local_rank()
+        self.num_local_ranks: int = hvd.local_size()
+
+    def sum(self, tensor: Tensor, name: str) -> Tensor:
+        hvd = self._hvd
+        return self._together(
+            name, lambda: hvd.allreduce(tensor.detach().contiguous(), op=hvd.Sum, name=name)
+        )
+
+    def exchange(
+        self, tensor_NX: Tensor, num_rows_to_rank: Sequence[int], name: str
+    ) -> tuple[Tensor, list[int]]:
+        assert sum(num_rows_to_rank) == len(tensor_NX), name
+        splits = torch.tensor(num_rows_to_rank, dtype=torch.int32)
+        received_NX, num_rows_from_rank = self._together(
+            name,
+            lambda: self._hvd.alltoall(tensor_NX.detach().contiguous(), splits=splits, name=name),
+        )
+        return received_NX, num_rows_from_rank.tolist()
+
+    def broadcast(self, tensor: Tensor, name: str) -> Tensor:
+        return self._together(
+            name, lambda: self._hvd.broadcast(tensor.detach().contiguous(), 0, name=name)
+        )
+
+    def gather_objects(self, value: object, name: str) -> list[object]:
+        own = torch.frombuffer(bytearray(_to_json(value)), dtype=torch.uint8)
+        size = torch.tensor([len(own)])
+        sizes = self._together(name, lambda: self._hvd.allgather(size, name=f"{name}.sizes"))
+        gathered = self._together(name, lambda: self._hvd.allgather(own, name=name))
+        return [_from_json(part.numpy().tobytes()) for part in gathered.split(sizes.tolist())]
+
+    def barrier(self, name: str) -> None:
+        # Horovod's own barrier has no name for the stall inspector to report.
+        self.sum(torch.zeros(1), name)
+
+    def _together(self, name: str, collective: Callable[[], T]) -> T:
+        try:
+            return collective()
+        except self._hvd.HorovodInternalError as error:
+            text = str(error)
+            if text.startswith("Horovod has been shut down"):
+                text = "another rank failed, ended or stalled: see what it wrote"
+            raise RankLostError(f"rank {self.rank} gave up {name!r}: {text}") from None
+
+
+def _to_json(value: object) -> bytes:
+    return json.dumps(value).encode()
+
+
+def _from_json(text: bytes) -> object:
+    return json.loads(text)

@@ -1,0 +1,87 @@
+"""Embedding tables trained the plain way: one nn.Embedding a table, one process, a loop over rows.
+
+Slow and obvious; it shares no code with the sharded tables.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from esmm_dist.contract.batch import Batch
+from esmm_dist.contract.features import Feature, MultiValuedFeature, table_of
+
+
+class PlainTables:
+    """Dense tables, a dense gradient, and one of three rules applied row by row to rows seen."""
+
+    def __init__(
+        self, features: Sequence[Feature], rows_of_table: Mapping[str, Tensor], rule: str,
+        learning_rate: float, weight_decay: float = 0.0,
+    ) -> None:
+        self.features = features
+        self.tables = {
+            name: nn.Embedding.from_pretrained(rows.clone(), freeze=False)
+            for name, rows in rows_of_table.items()
+        }
+        self.zeros_D = torch.zeros_like(next(iter(rows_of_table.values()))[0])
+        self.rule, self.learning_rate, self.weight_decay = rule, learning_rate, weight_decay
+        self.memory: dict[tuple[str, int], dict[str, Tensor]] = {}
+
+    def vectors(self, batch: Batch) -> Tensor:
+        """(B, F, D), row by row and field by field."""
+        vectors = [
+            self.tables[table_of(feature)](ids).sum(0) if len(ids) else self.zeros_D
+            for b in range(batch.num_rows)
+            for feature, ids in zip(self.features, self._ids_of_row(batch, b))
+        ]
+        stacked = torch.stack(vectors) if vectors else torch.zeros(0, len(self.zeros_D))
+        return stacked.view(batch.num_rows, len(self.features), len(self.zeros_D))
+
+    def step(self, batches: Sequence[Batch], scale: float) -> None:
+        """Applies the gradients found by backward() to the rows that any of the batches looks up.
+
+        A row that is looked up moves, be its gradient zero.
+        """
+        seen = {
+            (table_of(feature), int(row))
+            for batch in batches
+            for b in range(batch.num_rows)
+            for feature, ids in zip(self.features, self._ids_of_row(batch, b))
+            for row in ids
+        }
+        for name, row in sorted(seen):
+            weight = self.tables[name].weight
+            assert weight.grad is not None
+            with torch.no_grad():
+                gradient = weight.grad[row] * scale + self.weight_decay * weight[row]
+                weight[row] -= self._move(gradient, self.memory.setdefault((name, row), {}))
+        for table in self.tables.values():
+            table.weight.grad = None
+
+    def _ids_of_row(self, batch: Batch, b: int) -> list[Tensor]:
+        singles, bags = iter(batch.ids_BF[b].long()), iter(batch.bags)
+        ids = []
+        for feature in self.features:
+            if isinstance(feature, MultiValuedFeature):
+                bag = next(bags)
+                first, after = bag.offsets_B1[b : b + 2].tolist()
+                ids.append(bag.ids_V[first:after].long())
+            else:
+                ids.append(next(singles).view(1))
+        return ids
+
+    def _move(self, gradient: Tensor, memory: dict[str, Tensor]) -> Tensor:
+        if self.rule == "sgd":
+            return self.learning_rate * gradient
+        zeros = torch.zeros_like(gradient)
+        if self.rule == "adagrad":
+            memory["sum"] = memory.get("sum", 0) + (gradient**2).mean()
+            return self.learning_rate * gradient / (memory["sum"] ** 0.5 + 1e-10)
+        assert self.rule == "adam"
+        memory["mean"] = 0.9 * memory.get("mean", zeros) + 0.1 * gradient
+        memory["square"] = 0.999 * memory.get("square", zeros) + 0.001 * gradient**2
+        memory["count"] = memory.get("count", torch.tensor(0)) + 1
+        count = int(memory["count"])
+        mean, square = memory["mean"] / (1 - 0.9**count), memory["square"] / (1 - 0.999**count)
+        return self.learning_rate * mean / (square**0.5 + 1e-8)
