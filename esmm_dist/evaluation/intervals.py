@@ -16,7 +16,7 @@ import numpy as np
 from scipy import sparse
 
 from esmm_dist.evaluation.metrics import GroupSums, Sums, ratio
-from esmm_dist.evaluation.tasks import FloatArray, Rows
+from esmm_dist.evaluation.tasks import FloatArray, IntArray, Mask, Rows
 
 LEVEL = 0.95
 # An interval from fewer draws than this share (rare positives leave AUC undefined) says too little.
@@ -111,7 +111,7 @@ class Ranking:
         group_N, weight_N = rows.group_N[order_N], rows.weight_N[order_N]
         num_blocks = int(block_N[-1]) + 1 if len(block_N) else 0
 
-        def by_block(chosen_N: np.ndarray) -> sparse.csr_matrix:
+        def by_block(chosen_N: Mask) -> sparse.csr_matrix:
             places = (block_N[chosen_N], group_N[chosen_N])
             return sparse.csr_matrix((weight_N[chosen_N], places), (num_blocks, num_groups))
 
@@ -137,7 +137,7 @@ class Ranking:
         return ratio(wins_D, pairs_D)
 
 
-def _blocks(score_N: FloatArray, label_N: np.ndarray) -> np.ndarray:
+def _blocks(score_N: FloatArray, label_N: Mask) -> IntArray:
     """The block of every row, in order of scores; see Ranking."""
     if not len(score_N):
         return np.empty(0, dtype=np.intp)

@@ -20,7 +20,7 @@ from typing import Self
 
 import numpy as np
 
-from esmm_dist.evaluation.tasks import FloatArray, Rows
+from esmm_dist.evaluation.tasks import FloatArray, IntArray, Rows
 
 NUM_BINS = 10
 HIGHER_IS_BETTER = {"auc": True, "gauc": True, "logloss": False, "ne": False, "ece": False}
@@ -56,7 +56,7 @@ def equal_weight_edges(rows: Rows, num_bins: int = NUM_BINS) -> FloatArray:
     return np.unique(rows.log_p_N[order_N][np.minimum(places, len(rows) - 1)])
 
 
-def bin_of(rows: Rows, edges: FloatArray) -> np.ndarray:
+def bin_of(rows: Rows, edges: FloatArray) -> IntArray:
     """Every row's bin, 0 to len(edges)."""
     return np.searchsorted(edges, rows.log_p_N, side="right")
 
@@ -89,10 +89,10 @@ class Sums:
         cell_N = bin_of(rows, edges) * num_groups + rows.group_N
 
         def of_groups(value_N: FloatArray) -> FloatArray:
-            return np.bincount(rows.group_N, value_N, num_groups)
+            return sum_by(rows.group_N, value_N, num_groups)
 
         def of_bins(value_N: FloatArray) -> FloatArray:
-            cells = np.bincount(cell_N, value_N, num_bins * num_groups)
+            cells = sum_by(cell_N, value_N, num_bins * num_groups)
             return cells.reshape(num_bins, num_groups)
 
         return cls(of_groups(rows.weight_N), of_groups(positive_N), of_groups(predicted_N),
@@ -132,7 +132,7 @@ class GroupSums:
     @classmethod
     def by_group(cls, rows: Rows, num_groups: int) -> Self:
         """Sums by group: X = G."""
-        weight_G = np.bincount(rows.group_N, rows.weight_N, num_groups)
+        weight_G = sum_by(rows.group_N, rows.weight_N, num_groups)
         auc_G = auc_by_group(rows, num_groups)
         ranked_weight_G = np.where(np.isnan(auc_G), 0.0, weight_G)
         return cls(weight_G, ranked_weight_G, np.nan_to_num(auc_G) * ranked_weight_G)
@@ -192,6 +192,11 @@ def explain(metric: str, rows: Rows) -> str:
         return f"one class only: {num_positives:,} positives in {len(rows):,} rows"
     assert metric == "gauc", metric
     return "no group with both classes"
+
+
+def sum_by(code_N: IntArray, value_N: FloatArray, num_codes: int) -> FloatArray:
+    """The sum of values by code, (num_codes,)."""
+    return np.bincount(code_N, value_N, num_codes).astype(np.float64, copy=False)
 
 
 def ratio(numerator_X: FloatArray, denominator_X: FloatArray) -> FloatArray:

@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from esmm_dist.evaluation.predictions import Predictions
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.intp]
+Mask = NDArray[np.bool_]
 
 
 class Task(StrEnum):
@@ -42,7 +44,7 @@ class Rows:
     label_N: FloatArray
     """0 or 1."""
     weight_N: FloatArray
-    group_N: NDArray[np.intp]
+    group_N: IntArray
     """Codes of the groups (users), below their number."""
     log_p_N: FloatArray
     """log p(label = 1); it also ranks the rows."""
@@ -58,13 +60,13 @@ class Rows:
         return np.exp(self.log_p_N)
 
 
-def group_codes(predictions: Predictions) -> tuple[NDArray[np.intp], int]:
+def group_codes(predictions: Predictions) -> tuple[IntArray, int]:
     """Every row's group as a code 0, 1, …, and the number of groups."""
     groups, code_N = np.unique(predictions.group_id_N, return_inverse=True)
     return code_N, len(groups)
 
 
-def rows_of(task: Task, predictions: Predictions, group_N: NDArray[np.intp]) -> Rows:
+def rows_of(task: Task, predictions: Predictions, group_N: IntArray) -> Rows:
     """The rows of a task's space with its labels and log-probabilities.
 
     Args:
@@ -106,7 +108,8 @@ def log_probabilities_of_product(
 
     log p = x = logsigmoid(a) + logsigmoid(b); of log (1 - p) neither closed form is safe
     everywhere: log1p(-exp(x)) rounds to 0 at p near 1, and
-    logsumexp(-a, -b, -a-b) - softplus(-a) - softplus(-b) cancels at small p. They meet at x = -ln 2.
+    logsumexp(-a, -b, -a-b) - softplus(-a) - softplus(-b) cancels at small p. They meet at
+    x = -ln 2.
     """
     a_N, b_N = ctr_logit_N, cvr_logit_N
     softplus_a_N, softplus_b_N = np.logaddexp(0.0, -a_N), np.logaddexp(0.0, -b_N)

@@ -1,4 +1,4 @@
-"""A trained run as it lies on disk: its config, its checkpoints by fold, the samples it is pinned to.
+"""A trained run as it lies on disk: its config, its checkpoints by fold, the samples it is tied to.
 
 It reads no tensor and no row; whoever predicts, compares or exports a run begins here.
 """
@@ -38,7 +38,7 @@ class TrainedFold:
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A trained run and the samples that it is pinned to."""
+    """A trained run and the samples that it is tied to."""
 
     path: Path
     config: Config
@@ -57,14 +57,17 @@ class TrainedRun:
         return sum(day.num_rows for day in built)
 
 
-def open_run(config: Config, name: str) -> TrainedRun:
-    """Finds a run's checkpoints and samples; reads no tensor and no row.
+def open_run(config: Config, path: Path) -> TrainedRun:
+    """Finds a run's checkpoints and samples.
+
+    Args:
+        config: what to do with the run; it must agree with what the run was trained with.
+        path: the run's folder.
 
     Raises:
         InputError: there is no such run, it was trained by another config, a fold has no
             checkpoint, or a test day has no samples.
     """
-    path = Path(config.runs_path) / name
     _check_trained_as(config, config_of_run(path), path)
     folds = tuple(_trained_fold(path, fold) for fold in folds_of(config))
     numbers = sorted({trained.index.manifest for trained in folds})
@@ -105,12 +108,11 @@ def _check_trained_as(config: Config, trained: Config, path: Path) -> None:
 
 def _flat(node: Any, key: str) -> dict[str, Any]:
     """A document's values by dotted key."""
-    if isinstance(node, dict):
-        children = node.items()
-    elif isinstance(node, list):
-        children = ((str(place), child) for place, child in enumerate(node))  # type: ignore
-    else:
+    if isinstance(node, list):
+        node = dict(enumerate(node))
+    if not isinstance(node, dict):
         return {key: node}
+    children = node.items()
     return {k: v for name, child in children for k, v in _flat(child, f"{key}.{name}").items()}
 
 

@@ -1,0 +1,75 @@
+"""Figures as text, written alike in the report and on the terminal.
+
+It computes none of them.
+"""
+
+from esmm_dist.contract.sections import DayRange
+from esmm_dist.evaluation.metrics import HIGHER_IS_BETTER
+from esmm_dist.evaluation.scorecard import Estimate
+
+NUM_DECIMALS = {"ece": 5, "logloss": 5}
+
+
+def figure(value: float | None, metric: str) -> str:
+    """A metric's value with the decimals that mean something."""
+    return "–" if value is None else f"{value:.{_num_decimals(metric)}f}"
+
+
+def signed(value: float | None, metric: str) -> str:
+    """A difference, always with its sign."""
+    return "–" if value is None else f"{value:+.{_num_decimals(metric)}f}".replace("-", "−")
+
+
+def interval_text(estimate: Estimate, metric: str, *, of_difference: bool = False) -> str:
+    """An interval as `low to high`, or why there is none."""
+    if estimate.value is None:
+        return estimate.reason or "undefined"
+    if estimate.interval is None:
+        return "too few draws define it"
+    write = signed if of_difference else figure
+    return f"{write(estimate.low, metric)} to {write(estimate.high, metric)}"
+
+
+def verdict(estimate: Estimate, metric: str) -> str:
+    """What a difference says: better, worse, or none where chance explains it; '' of pcoc."""
+    better_up = next((up for name, up in HIGHER_IS_BETTER.items() if name in metric.split("_")),
+                     None)
+    if better_up is None or estimate.interval is None or estimate.value is None:
+        return ""
+    if not estimate.interval.excludes_zero:
+        return "none"
+    return "better" if (estimate.value > 0) == better_up else "worse"
+
+
+def count(value: int) -> str:
+    """A whole number with separators."""
+    return f"{value:,}"
+
+
+def percent(share: float | None) -> str:
+    """A share; small ones with more decimals."""
+    if share is None:
+        return "–"
+    num_decimals = 1 if share >= 0.1 else 2 if share >= 0.001 else 4
+    return f"{100 * share:.{num_decimals}f} %"
+
+
+def span(days: DayRange) -> str:
+    """A range of days, or the one day it is."""
+    first, last = (f"{day.day} {day:%B %Y}" for day in (days.first, days.last))
+    if days.first == days.last:
+        return first
+    if (days.first.year, days.first.month) == (days.last.year, days.last.month):
+        return f"{days.first.day} to {last}"
+    return f"{days.first.day} {days.first:%B} to {last}" if days.first.year == days.last.year \
+        else f"{first} to {last}"
+
+
+def method_name(name: str) -> str:
+    """A method as people write it: ESMM, logistic regression."""
+    return name.replace("_", " ") if name == "logistic_regression" else \
+        name.upper().replace("_", "-")
+
+
+def _num_decimals(metric: str) -> int:
+    return next((n for name, n in NUM_DECIMALS.items() if name in metric.split("_")), 4)
