@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.features import (
@@ -20,6 +20,7 @@ from esmm_dist.contract.features import (
     VocabularyEncoding,
     table_of,
 )
+from esmm_dist.contract.mistakes import one_line
 
 NULL_ID = 0
 OUT_OF_VOCABULARY_ID = 1
@@ -62,9 +63,11 @@ class Encodings(BaseModel):
         """
         try:
             return cls.model_validate_json(text)
-        except ValueError as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(f"{source}: no readable encodings ({reason}): rebuild the samples")
+        except ValidationError as error:
+            reason = one_line(error, None, cls)
+            raise InputError(
+                f"{source}: no readable encodings ({reason}): rebuild the samples"
+            ) from None
 
 
 def boundaries_of(feature: Feature, encodings: Encodings) -> tuple[float, ...]:

@@ -7,10 +7,12 @@ arithmetic from a value to an id in `encoder`.
 import hashlib
 import json
 from collections.abc import Sequence
+from difflib import get_close_matches
 from enum import StrEnum
+from keyword import iskeyword
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 # A row number inside one table must fit int32, the type in which samples store it.
 MAX_TABLE_ROWS = 2**31 - 1
@@ -65,7 +67,7 @@ class BucketEncoding(Section):
     num_quantiles: Annotated[int, Field(ge=2, le=1024)] | None = None
     """Equal-frequency buckets, fitted on samples.fit_days."""
     boundaries: tuple[float, ...] | None = None
-    """Fixed boundaries, strictly increasing; bucket i holds boundaries[i-1] <= x < boundaries[i]."""
+    """Fixed boundaries, strictly increasing; bucket i is boundaries[i-1] <= x < boundaries[i]."""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> "BucketEncoding":
@@ -78,6 +80,28 @@ class BucketEncoding(Section):
         return self
 
 
+def _encoding_meant(value: object) -> str | None:
+    """The class of encoding that a mapping's keys come nearest to."""
+    if isinstance(value, (HashEncoding, VocabularyEncoding)):
+        return type(value).__name__
+    keys = [str(key) for key in value] if isinstance(value, dict) else []
+    for model in (HashEncoding, VocabularyEncoding):
+        if any(get_close_matches(key, list(model.model_fields)) for key in keys):
+            return model.__name__
+    return None
+
+
+IdEncoding = Annotated[
+    Annotated[HashEncoding, Tag("HashEncoding")]
+    | Annotated[VocabularyEncoding, Tag("VocabularyEncoding")],
+    Discriminator(
+        _encoding_meant,
+        custom_error_type="encoding",
+        custom_error_message="declare hash_size (and seed), or min_count",
+    ),
+]
+
+
 class CategoricalFeature(Section):
     """One value a row: text, a whole number or a boolean."""
 
@@ -85,7 +109,7 @@ class CategoricalFeature(Section):
     """Column of the impressions log (after `columns` renamed it), and of the samples."""
     kind: Literal[Kind.CATEGORICAL] = Kind.CATEGORICAL
     group: Group
-    encode: HashEncoding | VocabularyEncoding
+    encode: IdEncoding
     table: str | None = None
     """Features that name the same table share its rows; they must be encoded alike."""
 
@@ -96,7 +120,7 @@ class MultiValuedFeature(Section):
     name: str
     kind: Literal[Kind.MULTI_VALUED]
     group: Group
-    encode: HashEncoding | VocabularyEncoding
+    encode: IdEncoding
     table: str | None = None
     max_length: Annotated[int, Field(ge=1)] = 64
     """Values kept of a row, from the front; the rows cut are counted."""
@@ -126,16 +150,17 @@ def check_features(features: Sequence[Feature]) -> None:
     """Refuses what no single declaration can see.
 
     Raises:
-        ValueError: a name used twice or reserved, or a shared table whose users encode differently.
+        ValueError: a name that cannot be a column, is reserved or used twice, or a shared table
+            whose users encode differently.
     """
     seen: set[str] = set()
     encoding_of_table: dict[str, tuple[str, object]] = {}
     for feature in features:
-        if feature.name in RESERVED_COLUMNS:
-            raise ValueError(f"the feature name {feature.name!r} is reserved: rename the column")
-        if feature.name in seen:
+        _check_name(feature.name)
+        key = feature.name.lower()  # Spark tells no columns apart by their case
+        if key in seen:
             raise ValueError(f"the feature {feature.name!r} is declared twice")
-        seen.add(feature.name)
+        seen.add(key)
         table = table_of(feature)
         owner, encoding = encoding_of_table.setdefault(table, (feature.name, feature.encode))
         if encoding != feature.encode:
@@ -143,6 +168,19 @@ def check_features(features: Sequence[Feature]) -> None:
                 f"features {owner!r} and {feature.name!r} share the table {table!r} "
                 "but encode differently"
             )
+
+
+def _check_name(name: str) -> None:
+    """Petastorm hands rows over as named tuples, whose fields must be identifiers."""
+    if not name.isidentifier() or iskeyword(name) or name.startswith("_"):
+        raise ValueError(
+            f"the feature name {name!r} is no plain name (letters, digits, underscores): give it "
+            "one under logs.impressions.columns"
+        )
+    if name.lower() in RESERVED_COLUMNS:
+        raise ValueError(
+            f"the feature name {name!r} is reserved: give it another under logs.impressions.columns"
+        )
 
 
 def fingerprint(features: Sequence[Feature]) -> str:

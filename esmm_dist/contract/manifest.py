@@ -4,6 +4,7 @@ A build writes its files, then publishes a manifest under the next free number, 
 absent; the highest number that reads whole wins. Readers open only what it lists.
 """
 
+import json
 import os
 from collections.abc import Iterable
 from datetime import date, datetime
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from esmm_dist.contract.encodings import Encodings
 from esmm_dist.contract.errors import InputError
+from esmm_dist.contract.mistakes import one_line
 
 MANIFESTS = "_manifests"
 ENCODINGS = "_encodings"
@@ -113,10 +115,9 @@ class Manifest(_Document):
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            key = ".".join(str(step) for step in first["loc"])
             raise InputError(
-                f"{source}: no readable manifest ({key}: {first['msg']}): rebuild the samples"
+                f"{source}: no readable manifest ({one_line(error, None, cls)}): "
+                "rebuild the samples"
             ) from None
 
 
@@ -128,7 +129,7 @@ def manifest_path(number: int) -> str:
 def manifest_numbers(names: Iterable[str]) -> list[int]:
     """The numbers of manifests among file names, highest first."""
     stems = [name.removesuffix(".json") for name in names if name.endswith(".json")]
-    return sorted((int(stem) for stem in stems if stem.isdigit()), reverse=True)
+    return sorted((int(stem) for stem in stems if stem.isdecimal()), reverse=True)
 
 
 def read_manifest(samples_path: str | Path, number: int | None = None) -> Manifest:
@@ -137,21 +138,34 @@ def read_manifest(samples_path: str | Path, number: int | None = None) -> Manife
     Raises:
         InputError: there is none, or it cannot be read.
     """
+    if number is not None:
+        path = Path(samples_path) / manifest_path(number)
+        return Manifest.parse(_text(path), str(path))
     directory = Path(samples_path) / MANIFESTS
-    if number is None:
-        names = os.listdir(directory) if directory.is_dir() else []
-        numbers = manifest_numbers(names)
-        if not numbers:
-            raise InputError(
-                f"{samples_path}: no samples manifest there: run jobs/build_samples.py first"
-            )
-        number = numbers[0]
-    path = Path(samples_path) / manifest_path(number)
+    names = os.listdir(directory) if directory.is_dir() else []
+    for number in manifest_numbers(names):
+        path = Path(samples_path) / manifest_path(number)
+        text = _text(path)
+        if _is_whole(text):
+            return Manifest.parse(text, str(path))
+    raise InputError(f"{samples_path}: no samples manifest there: run jobs/build_samples.py first")
+
+
+def _text(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}: rebuild the samples") from None
-    return Manifest.parse(text, str(path))
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "no text in UTF-8"
+        raise InputError(f"{path}: {reason}: rebuild the samples") from None
+
+
+def _is_whole(text: str) -> bool:
+    """Whether a manifest was written to its end: one that was not has never been published."""
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def read_encodings(samples_path: str | Path, manifest: Manifest) -> Encodings:
@@ -161,11 +175,7 @@ def read_encodings(samples_path: str | Path, manifest: Manifest) -> Encodings:
         InputError: the file is missing, damaged, or not the one the manifest means.
     """
     path = Path(samples_path) / manifest.encodings.path
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}: rebuild the samples") from None
-    encodings = Encodings.parse(text, str(path))
+    encodings = Encodings.parse(_text(path), str(path))
     if encodings.content_hash != manifest.encodings.content_hash:
         raise InputError(
             f"{path}: its content is {encodings.content_hash[:12]}, the manifest means "

@@ -17,7 +17,7 @@ from esmm_dist.contract.manifest import Manifest, SampleColumn, read_manifest
 from esmm_dist.reader.plan import TrainPlan
 from esmm_dist.reader.samples import SampleReader
 from tests.oracles.plan import batches_of_ranks
-from tests.sample_files import (
+from tests.factories.numbered_samples import (
     FEATURES,
     FIRST_DAY,
     expected_row,

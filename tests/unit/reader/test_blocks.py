@@ -13,7 +13,7 @@ from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.schema import KEY_COLUMNS, LABEL_COLUMNS
 from esmm_dist.reader import blocks
 from esmm_dist.reader.blocks import Block, Columns, Layout, Memory
-from tests.sample_files import FEATURES, expected_row, sample_table
+from tests.factories.numbered_samples import FEATURES, expected_row, sample_table
 
 LAYOUT = Layout.of(FEATURES, LABEL_COLUMNS | KEY_COLUMNS)
 PATH = Path("day=2025-12-01/part-00000.parquet")

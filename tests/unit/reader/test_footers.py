@@ -10,7 +10,7 @@ from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.manifest import SampleFile
 from esmm_dist.contract.schema import column_types
 from esmm_dist.reader.footers import check_file
-from tests.sample_files import FEATURES, sample_table, write_file
+from tests.factories.numbered_samples import FEATURES, sample_table, write_file
 
 TYPES = column_types(FEATURES)
 TABLE = sample_table(range(20))

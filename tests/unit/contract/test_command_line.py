@@ -1,0 +1,49 @@
+"""The flags every command shares, and how it ends when its input is bad."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from esmm_dist.contract.command_line import config_from, config_parser, run_command
+from esmm_dist.contract.errors import InputError
+from tests.unit.contract.conftest import MINIMAL
+
+
+def test_flags_choose_a_config_and_override_it() -> None:
+    arguments = config_parser("does a thing").parse_args(
+        ["--config", str(MINIMAL), "--set", "train.seed=5", "--set", "name=other"]
+    )
+    config = config_from(arguments)
+    assert (config.name, config.train.seed) == ("other", 5)
+
+
+def test_the_config_of_the_example_is_the_default() -> None:
+    arguments = config_parser(None).parse_args([])
+    assert (arguments.config, arguments.overrides) == ("conf/kuairand.yaml", [])
+
+
+def test_an_abbreviated_flag_is_unknown(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        config_parser(None).parse_args(["--conf", "x"])
+    assert "unrecognized arguments" in capsys.readouterr().err
+
+
+def test_bad_input_is_one_line_and_status_two(capsys: pytest.CaptureFixture[str]) -> None:
+    def command(argv: Sequence[str]) -> None:
+        raise InputError(f"file: {argv[0]} is wrong")
+
+    assert run_command(command, ["key"]) == 2
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "error: file: key is wrong\n")
+
+
+def test_a_command_that_works_ends_with_status_zero() -> None:
+    assert run_command(lambda argv: None, []) == 0
+
+
+def test_a_defect_of_ours_is_not_hidden() -> None:
+    def command(argv: Sequence[str]) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run_command(command, [])

@@ -1,0 +1,272 @@
+"""Configs: what they may say, and the one line that every mistake becomes."""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from esmm_dist.contract.config import dump_config, load_config, parse_config
+from esmm_dist.contract.errors import InputError
+from esmm_dist.contract.features import HashEncoding
+from esmm_dist.contract.sections import Config
+from tests.unit.contract.conftest import MINIMAL, LoadText
+
+
+def mistake(load_text: LoadText, replacing: dict[str, str], *overrides: str) -> str:
+    """The line without the name of the file."""
+    with pytest.raises(InputError) as caught:
+        load_text(replacing, *overrides)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_what_is_not_said_has_a_default(config: Config) -> None:
+    assert config.train.batch_size == 4096
+    assert config.model.hidden_units == (360, 200, 80)
+    assert config.train.days.first == date(2024, 1, 1)
+    assert isinstance(config.features[0].encode, HashEncoding)
+
+
+# ---------------------------------------------------------------------------------------------
+# Keys
+# ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("\ntrain:", "\ntrian:", "unknown key trian: did you mean train?"),
+        ("evaluate:\n", "evaluate:\n  retrian: once\n",
+         "unknown key evaluate.retrian: did you mean retrain?"),
+        ("  fit_days:", "  fitdays:", "unknown key samples.fitdays: did you mean fit_days?"),
+        ("max_length", "max_lenght", "unknown key features.tags.max_lenght: did you mean max_len"),
+        ("{hash_size: 1000}", "{hash_siez: 1000}",
+         "unknown key features.user_id.encode.hash_siez: did you mean hash_size?"),
+        ("{min_count: 2}", "{mincount: 2}",
+         "unknown key features.city.encode.mincount: did you mean min_count?"),
+        ("{num_quantiles: 4}", "{num_quantile: 4}",
+         "unknown key features.price.encode.num_quantile: did you mean num_quantiles?"),
+        ("{min_count: 2}", "{min_count: 2, zzz: 1}",
+         "unknown key features.city.encode.zzz: known here are min_count"),
+        ("name: user_id, group", "name: user_id, gruop",
+         "unknown key features.user_id.gruop: did you mean group?"),
+        ("clicks: {path", "clicks: {pth", "unknown key logs.clicks.pth: did you mean path?"),
+    ],
+)
+def test_a_typo_names_file_key_and_nearest_key(
+    load_text: LoadText, tmp_path: Path, old: str, new: str, expected: str
+) -> None:
+    message = mistake(load_text, {old: new})
+    assert message.startswith(f"{tmp_path}/spoilt.yaml: {expected}")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("name: minimal\n", "", "the key name is missing"),
+        ("name: user_id, ", "", "the key features.0.name is missing"),
+        ("kind: categorical, encode: {min", "encode: {min",
+         "the key features.city.kind is missing"),
+        (", encode: {hash_size: 1000}", "", "the key features.user_id.encode is missing"),
+        ("days: {first: 2024-01-04, last: 2024-01-04}", "days: {first: 2024-01-04}",
+         "the key evaluate.days.last is missing"),
+    ],
+)
+def test_a_missing_key_is_named(load_text: LoadText, old: str, new: str, expected: str) -> None:
+    assert f": {expected}" in mistake(load_text, {old: new})
+
+
+def test_further_mistakes_are_counted(load_text: LoadText) -> None:
+    replacing = {"name: minimal": "name: 1", "path: samples": "path: 2"}
+    assert mistake(load_text, replacing).endswith("(and 1 more)")
+
+
+# ---------------------------------------------------------------------------------------------
+# Values
+# ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("train.batch_size=0", "train.batch_size = 0: Input should be greater than 0"),
+        ("train.batch_size=true", "train.batch_size = True: Input should be a valid integer"),
+        ("train.batch_size='7'", "train.batch_size = '7': Input should be a valid integer"),
+        ("train.batch_size=NO", "train.batch_size = 'NO': Input should be a valid integer"),
+        ("train.batch_size=12:30", "train.batch_size = '12:30': Input should be a valid integer"),
+        ("train.towers.learning_rate=.inf", "train.towers.learning_rate = inf"),
+        ("train.towers.learning_rate=.nan", "train.towers.learning_rate = nan"),
+        ("train.towers.learning_rate=-1e-3", "train.towers.learning_rate = -0.001"),
+        ("train.towers.name=adm", "train.towers.name = 'adm': Input should be 'adam', 'adagrad'"),
+        ("evaluate.retrain=NO", "evaluate.retrain = 'NO': Input should be 'once' or 'daily'"),
+        ("train.days.last=2024-02-30", "train.days.last = '2024-02-30': Input should be a valid"),
+        ("train.days.last=20240103", "train.days.last = 20240103: Input should be a valid date"),
+        ("train.days.last=2023-12-31", "the last day 2023-12-31 lies before the first, 2024-01-01"),
+        ("logs.day_timezone=Mars", "'Mars' is no time zone name such as UTC or Asia/Shanghai"),
+        ("logs.clicks.options={header: true}", "logs.clicks.options.header = True"),
+        ("train=5", "train = 5: Input should be an object"),
+        ("features=[]", "features = []"),
+        ("features.user_id.kind=catgorical",
+         "features.user_id.kind = 'catgorical': known are categorical, multi_valued, numeric"),
+        ("features.user_id.encode=5",
+         "features.user_id.encode = 5: declare hash_size (and seed), or min_count"),
+        ("features.user_id.encode={}",
+         "features.user_id.encode: declare hash_size (and seed), or min_count"),
+        ("features.city.encode.min_count=0", "features.city.encode.min_count = 0"),
+        ("features.user_id.encode.hash_size=2147483648", "hash_size = 2147483648"),
+        ("model.hidden_units=[true, 8]", "model.hidden_units.0 = True"),
+        ("name=../run", "name = '../run': String should match pattern"),
+        ("evaluate.num_bootstraps=99", "evaluate.num_bootstraps = 99"),
+        ("samples.rows_per_file=1048577", "samples.rows_per_file = 1048577"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_key_and_where_it_came_from(
+    load_text: LoadText, override: str, expected: str
+) -> None:
+    message = mistake(load_text, {}, override)
+    assert f"spoilt.yaml --set {override}: " in message
+    assert expected in message
+
+
+@pytest.mark.parametrize(
+    ("text", "learning_rate"),
+    [("1e-3", 1e-3), ("1E-3", 1e-3), ("1e+0", 1.0), (".5", 0.5), ("1.", 1.0), ("2", 2.0)],
+)
+def test_numbers_are_read_as_numbers(load_text: LoadText, text: str, learning_rate: float) -> None:
+    config = load_text({}, f"train.towers.learning_rate={text}")
+    assert config.train.towers.learning_rate == learning_rate
+
+
+def test_words_that_look_like_other_types_stay_words(load_text: LoadText) -> None:
+    config = load_text({
+        "conversions: {path: logs/conversions}":
+        "conversions: {path: NO, types: [NO, on, y, 12:30, 2024-01-01, '7'], options: {since: "
+        "2024-01-01}}",
+    })
+    conversions = config.logs.conversions
+    assert conversions.path == "NO"
+    assert conversions.types == ("NO", "on", "y", "12:30", "2024-01-01", "7")
+    assert conversions.options == {"since": "2024-01-01"}
+
+
+def test_test_days_must_lie_after_training_days_and_fitted_days(load_text: LoadText) -> None:
+    overlap = {"train:\n  days: {first: 2024-01-01, last: 2024-01-03}":
+               "train:\n  days: {first: 2024-01-01, last: 2024-01-04}"}
+    assert "test days must lie after the training days" in mistake(load_text, overlap)
+    leak = {"fit_days: {first: 2024-01-01, last: 2024-01-03}":
+            "fit_days: {first: 2024-01-01, last: 2024-01-04}"}
+    assert "vocabularies must not see test days" in mistake(load_text, leak)
+
+
+# ---------------------------------------------------------------------------------------------
+# Files
+# ---------------------------------------------------------------------------------------------
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="absent.yaml: No such file or directory: give an"):
+        load_config(tmp_path / "absent.yaml")
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="Is a directory"):
+        load_config(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"name: [1, 2", r"spoilt.yaml:1: no valid YAML: "),
+        (b"name: a\nname: b\n", r"spoilt.yaml:2: no valid YAML: the key 'name' twice"),
+        (b"name: a\ntrain: {days: 1, days: 2}\n", r"spoilt.yaml:2: .* the key 'days' twice"),
+        (b"a: &x {b: *x}\n", r"spoilt.yaml:1: no valid YAML: .*recursive"),
+        (b"name: !!python/object:os.system x\n", r"spoilt.yaml:1: no valid YAML: could not det"),
+        (b"name: a\n---\nname: b\n", r"spoilt.yaml:2: no valid YAML: "),
+        (b"name: \xff\xfe\n", "no text in UTF-8"),
+        (b"name: \x07\n", "no valid YAML"),
+        (b"", "expected a mapping of sections"),
+        (b"- name\n", "expected a mapping of sections"),
+        (b"? [a, b]\n: 1\n", r"spoilt.yaml:1: no valid YAML"),
+    ],
+)
+def test_what_is_no_yaml_mapping_is_refused_with_its_line(
+    tmp_path: Path, content: bytes, expected: str
+) -> None:
+    path = tmp_path / "spoilt.yaml"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=expected) as caught:
+        load_config(path)
+    assert "\n" not in str(caught.value)
+
+
+# ---------------------------------------------------------------------------------------------
+# Overrides
+# ---------------------------------------------------------------------------------------------
+
+
+def test_overrides_reach_sections_values_and_elements(load_text: LoadText) -> None:
+    config = load_text(
+        {}, "train.batch_size=8192", "train.tables.name=sgd", "features.city.encode.min_count=9",
+        "features.0.encode={hash_size: 7}", "model.hidden_units=[8, 4]", "train.batch_size=16",
+        "logs.impressions.columns.user_id=uid", "runs_path=a=b",
+    )
+    assert config.train.batch_size == 16
+    assert config.train.tables.name == "sgd"
+    assert config.features[1].encode.model_dump() == {"min_count": 9}
+    assert config.features[0].encode == HashEncoding(hash_size=7)
+    assert config.model.hidden_units == (8, 4)
+    assert config.logs.impressions.columns == {"user_id": "uid"}
+    assert config.runs_path == "a=b"
+
+
+def test_an_override_of_a_shared_part_changes_that_section_alone(load_text: LoadText) -> None:
+    shared = {"train:\n": "train:\n  towers: &rule {name: sgd}\n  tables: *rule\n"}
+    config = load_text(shared, "train.tables.learning_rate=0.5")
+    assert config.train.tables.learning_rate == 0.5
+    assert config.train.towers.learning_rate == 1e-3
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("train.batch_size", "write it as section.key=value"),
+        ("=3", "write it as section.key=value"),
+        ("name=[", "the value is no valid YAML"),
+        ("name.x=3", "name is a value, not a section"),
+        ("name.x.y=3", "there is no section above 'x'"),
+        ("features.nope.group=user", "the list has no element 'nope'"),
+        ("features.5.group=user", "the list has no element '5'"),
+        ("train.batch_sise=3", "unknown key train.batch_sise: did you mean batch_size?"),
+        ("evalute.batch_size=3", "unknown key evalute: did you mean evaluate?"),
+    ],
+)
+def test_a_wrong_override_is_named(load_text: LoadText, override: str, expected: str) -> None:
+    message = mistake(load_text, {}, override)
+    assert f"--set {override}: " in message
+    assert expected in message
+
+
+# ---------------------------------------------------------------------------------------------
+# Writing
+# ---------------------------------------------------------------------------------------------
+
+
+def test_a_config_written_is_read_back_to_the_same(tmp_path: Path, load_text: LoadText) -> None:
+    traps = ["1e3", "NO", "010", "0o17", "12:30", "2024-01-01", "true", "null", "~", "1_0", "ü"]
+    config = load_text({}, f"logs.conversions.types={traps!r}", "train.towers.learning_rate=1e-7")
+    path = tmp_path / "written.yaml"
+    path.write_text(dump_config(config), encoding="utf-8")
+    assert load_config(path) == config
+
+
+def test_a_mapping_is_checked_like_a_file() -> None:
+    with pytest.raises(InputError, match="^here: the key logs is missing"):
+        parse_config({"name": "a"}, "here")
+
+
+def test_every_config_that_is_shipped_loads() -> None:
+    paths = sorted((Path(__file__).parents[3] / "conf").glob("*.yaml"))
+    assert "kuairand.yaml" in {path.name for path in paths}
+    for path in (*paths, MINIMAL):
+        load_config(path)

@@ -1,0 +1,59 @@
+"""Learned encodings: their identity, their sizes, and what is no encodings document."""
+
+import pytest
+
+from esmm_dist.contract.encodings import Encodings, num_rows_of_table
+from esmm_dist.contract.errors import InputError
+from esmm_dist.contract.sections import Config
+
+LEARNED = Encodings(
+    vocabularies={"city": ("b", "a"), "item": ("x",)}, boundaries={"price": (0.1, 0.2, 0.3)}
+)
+
+
+def test_an_identity_depends_on_content_and_order_of_keys_alone() -> None:
+    same = Encodings(
+        vocabularies={"item": ("x",), "city": ("b", "a")}, boundaries={"price": (0.1, 0.2, 0.3)},
+        ancestry=("older",),
+    )
+    assert same.content_hash == LEARNED.content_hash
+    assert same.lineage == ("older", LEARNED.content_hash)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"vocabularies": {"city": ("a", "b"), "item": ("x",)}},
+        {"vocabularies": {"city": ("b", "a", "c"), "item": ("x",)}},
+        {"vocabularies": {"town": ("b", "a"), "item": ("x",)}},
+        {"boundaries": {"price": (0.1, 0.2, 0.30000000000000004)}},
+        {"boundaries": {"cost": (0.1, 0.2, 0.3)}},
+    ],
+)
+def test_an_identity_changes_with_what_an_id_means(changed: dict[str, object]) -> None:
+    assert LEARNED.model_copy(update=changed).content_hash != LEARNED.content_hash
+
+
+def test_a_document_is_read_back_to_the_same() -> None:
+    assert Encodings.parse(LEARNED.model_dump_json(), "file.json") == LEARNED
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [("", "Invalid JSON"), ('{"vocabularies": {"city": ["a"', "Invalid JSON"),
+     ('{"vocabulary": {}}', "unknown key vocabulary: did you mean vocabularies?"),
+     ('{"boundaries": {"price": ["x"]}}', "boundaries.price.0 = 'x'")],
+)
+def test_what_is_no_document_is_refused_by_file(text: str, reason: str) -> None:
+    with pytest.raises(InputError) as caught:
+        Encodings.parse(text, "file.json")
+    message = str(caught.value)
+    assert message.startswith("file.json: no readable encodings (") and reason in message
+    assert "\n" not in message
+
+
+def test_tables_have_room_for_every_id_their_features_can_give(config: Config) -> None:
+    encodings = Encodings(vocabularies={"city": ("b", "a", "c")}, boundaries={"price": (1.0, 2.0)})
+    assert num_rows_of_table(config.features, encodings) == {
+        "user_id": 1000, "city": 2 + 3, "tags": 50, "age": 2 + 3, "price": 2 + 2,
+    }
