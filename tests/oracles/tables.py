@@ -35,7 +35,7 @@ class PlainTables:
             for b in range(batch.num_rows)
             for feature, ids in zip(self.features, self._ids_of_row(batch, b))
         ]
-        stacked = torch.stack(vectors) if vectors else torch.zeros(0, len(self.zeros_D))
+        stacked = torch.stack(vectors) if vectors else self.zeros_D.new_zeros(0)
         return stacked.view(batch.num_rows, len(self.features), len(self.zeros_D))
 
     def step(self, batches: Sequence[Batch], scale: float) -> None:

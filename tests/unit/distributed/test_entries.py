@@ -1,0 +1,78 @@
+"""Ids to slots in the order of field vectors, against plain loops."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from esmm_dist.contract.batch import Bag, Batch
+from esmm_dist.contract.errors import InputError
+from esmm_dist.contract.features import MultiValuedFeature, table_of
+from esmm_dist.contract.row_space import RowSpace
+from esmm_dist.distributed.entries import EntryFinder
+from tests.oracles.random_batches import FEATURES, NUM_ROWS_OF_TABLE, random_batch
+
+SPACE = RowSpace(NUM_ROWS_OF_TABLE)
+CPU = torch.device("cpu")
+
+
+def slots_by_loops(batch: Batch) -> list[list[int]]:
+    """The slots of each field vector."""
+    pools = []
+    for b in range(batch.num_rows):
+        singles, bags = iter(batch.ids_BF[b].tolist()), iter(batch.bags)
+        for feature in FEATURES:
+            if isinstance(feature, MultiValuedFeature):
+                bag = next(bags)
+                first, after = bag.offsets_B1[b : b + 2].tolist()
+                ids = bag.ids_V[first:after].tolist()
+            else:
+                ids = [next(singles)]
+            pools.append([SPACE.slot_of(table_of(feature), i) for i in ids])
+    return pools
+
+
+@pytest.mark.parametrize("num_rows", [0, 1, 50])
+def test_entries_stand_field_vector_by_field_vector(num_rows: int) -> None:
+    batch = random_batch(num_rows, torch.Generator().manual_seed(num_rows))
+    entries = EntryFinder(FEATURES, SPACE, CPU).find(batch)
+    pools = slots_by_loops(batch)
+    found = [
+        entries.slots_E[first:after].tolist()
+        for first, after in zip(entries.offsets_P1.tolist(), entries.offsets_P1[1:].tolist())
+    ]
+    assert found == pools
+    assert entries.pool_of_entry_E.tolist() == [p for p, ids in enumerate(pools) for _ in ids]
+
+
+def test_without_bags_every_field_vector_has_one_entry() -> None:
+    batch = random_batch(9, torch.Generator().manual_seed(1))
+    singles = [feature for feature in FEATURES if feature.name != "tags"]
+    batch = dataclasses.replace(batch, bags=())
+    entries = EntryFinder(singles, SPACE, CPU).find(batch)
+    assert entries.slots_E.tolist() == [
+        SPACE.slot_of(table_of(feature), i)
+        for row in batch.ids_BF.tolist()
+        for feature, i in zip(singles, row)
+    ]
+    assert entries.offsets_P1.tolist() == list(range(28))
+    assert entries.pool_of_entry_E.tolist() == list(range(27))
+
+
+@pytest.mark.parametrize("stray", [-1, 1500, 2**31 - 1])
+def test_an_id_outside_its_table_is_refused_by_feature_id_and_size(stray: int) -> None:
+    batch = random_batch(4, torch.Generator().manual_seed(1))
+    batch.ids_BF[2, 1] = stray
+    with pytest.raises(InputError) as caught:
+        EntryFinder(FEATURES, SPACE, CPU).find(batch)
+    assert str(caught.value) == (
+        f"feature 'item': the samples hold the id {stray:,}, its table 'item' has 1,500 rows: "
+        "rebuild the samples"
+    )
+
+
+def test_an_id_outside_the_table_of_a_bag_is_refused() -> None:
+    batch = random_batch(1, torch.Generator().manual_seed(1))
+    bag = Bag(torch.tensor([0, 3]), torch.tensor([0, 2]))
+    with pytest.raises(InputError, match="'tags': the samples hold the id 3, .* has 3 rows"):
+        EntryFinder(FEATURES, SPACE, CPU).find(dataclasses.replace(batch, bags=(bag,)))
