@@ -26,7 +26,10 @@ help: ## print this menu
 .PHONY: setup
 setup: $(READY) ## check the prerequisites, make .venv (every other target does this by itself)
 
+# $(error) ends in the one line that says what to install, where a failed recipe would add its own.
 $(READY):
+	@$(eval MISSING := $(shell PATH='$(HOST_PATH)' PYTHON='$(PYTHON)' requirements/prerequisites.sh 2>&1))
+	@$(if $(MISSING),$(error $(MISSING)))
 	@PATH='$(HOST_PATH)' requirements/setup.sh $@
 
 .PHONY: demo
