@@ -17,8 +17,8 @@ from functools import cached_property
 
 NUM_BUCKETS = 1024
 
-# The frequent ids of a table are often its first, so the first ids must fall evenly over the ranks:
-# with this stride those below any n < 1,024 do, within 4, for 2 to 64 ranks. No odd one does better.
+# The frequent ids of a table are often its first, so the first must fall evenly over the ranks:
+# with this stride those below any n < 1,024 do, within 4, for 2 to 64 ranks; no odd one is better.
 BUCKET_STRIDE = 589
 
 

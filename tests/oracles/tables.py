@@ -10,6 +10,16 @@ from torch import Tensor, nn
 
 from esmm_dist.contract.batch import Batch
 from esmm_dist.contract.features import Feature, MultiValuedFeature, table_of
+from esmm_dist.contract.row_space import RowSpace
+
+
+def rows_by_table(by_bucket_KSX: Tensor, space: RowSpace) -> dict[str, Tensor]:
+    """A tensor of all buckets as one tensor a table, by id."""
+    by_slot = by_bucket_KSX.flatten(0, 1)
+    return {
+        table: by_slot[[space.slot_of(table, row) for row in range(num_rows)]]
+        for table, num_rows in space.num_rows_of_table.items()
+    }
 
 
 class PlainTables:

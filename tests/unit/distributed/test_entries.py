@@ -10,7 +10,7 @@ from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.features import MultiValuedFeature, table_of
 from esmm_dist.contract.row_space import RowSpace
 from esmm_dist.distributed.entries import EntryFinder
-from tests.oracles.random_batches import FEATURES, NUM_ROWS_OF_TABLE, random_batch
+from tests.factories.random_batches import FEATURES, NUM_ROWS_OF_TABLE, random_batch
 
 SPACE = RowSpace(NUM_ROWS_OF_TABLE)
 CPU = torch.device("cpu")
