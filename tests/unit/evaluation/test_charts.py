@@ -1,0 +1,80 @@
+"""Pictures put values where they belong."""
+
+import re
+
+import numpy as np
+import pytest
+
+from esmm_dist.evaluation.calibration import ReliabilityBin
+from esmm_dist.evaluation.charts import (
+    Axis,
+    Mark,
+    curve_chart,
+    day_chart,
+    difference_chart,
+    reliability_chart,
+)
+from esmm_dist.evaluation.intervals import Interval
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (0.58, 0.66), (-3e-4, 2e-3), (0, 170_000)])
+def test_ticks_are_few_round_and_inside(low: float, high: float) -> None:
+    ticks = Axis(low, high, 0, 100).ticks()
+    assert 2 <= len(ticks) <= 7
+    assert all(low - 1e-12 <= tick <= high + 1e-12 for tick in ticks)
+    np.testing.assert_allclose(np.diff(ticks), ticks[1] - ticks[0])
+
+
+def test_a_logarithmic_axis_gives_decades_equal_room() -> None:
+    axis = Axis(1e-4, 1e-1, 0, 300, log=True)
+    np.testing.assert_allclose([axis(v) for v in (1e-4, 1e-3, 1e-2, 1e-1)], [0, 100, 200, 300])
+    assert axis(0.0) == 0, "what lies outside is kept at the frame"
+    assert set(axis.ticks()) <= {d * 10.0**e for d in (1, 2, 5) for e in range(-4, 0)}
+
+
+def test_a_calibrated_bin_lies_on_the_diagonal() -> None:
+    bins = [ReliabilityBin(p, p, Interval(p * 0.9, p * 1.1), 100, 5) for p in (0.01, 0.05, 0.3)]
+    picture = reliability_chart("t", {"model": bins, "reference": bins}, "clicks")
+    diagonal = re.search(r'class="ideal" x1="(.*?)" y1="(.*?)" x2="(.*?)" y2="(.*?)"', picture)
+    assert diagonal is not None
+    x1, y1, x2, y2 = (float(v) for v in diagonal.groups())
+    circles = re.findall(r'<circle cx="(.*?)" cy="(.*?)"', picture)
+    assert len(circles) == 3
+    for x, y in circles:
+        along = (float(x) - x1) / (x2 - x1)
+        assert float(y) == pytest.approx(y1 + along * (y2 - y1), abs=0.2)
+
+
+def test_a_bin_without_positives_can_be_drawn_on_a_logarithmic_axis() -> None:
+    bins = [ReliabilityBin(0.001, 0.0, Interval(0.0, 0.004), 900, 0),
+            ReliabilityBin(0.1, 0.12, Interval(0.1, 0.14), 900, 108)]
+    assert "0 of 900 clicks" in reliability_chart("t", {"model": bins, "reference": []}, "clicks")
+
+
+def test_curves_are_thinned_and_the_last_is_strong() -> None:
+    points = [(float(n), 0.6 + 1 / (n + 1)) for n in range(5000)]
+    picture = curve_chart("t", {"a": points[:100], "b": points}, "loss")
+    lines = re.findall(r'<polyline class="(.*?)" points="(.*?)"', picture)
+    assert [kind.strip() for kind, _ in lines] == ["curve", "curve last"]
+    assert all(len(path.split()) <= 120 for _, path in lines)
+
+
+def test_differences_lie_about_zero() -> None:
+    picture = difference_chart("t", {"up": Mark(0.01, 0.0, 0.02, ""),
+                                     "down": Mark(-0.01, None, None, "")}, "gap")
+    zero = re.search(r'class="zero" x1="(.*?)"', picture)
+    up, down = (float(x) for x in re.findall(r'<circle cx="(.*?)"', picture))
+    assert zero is not None
+    assert up - float(zero.group(1)) == pytest.approx(float(zero.group(1)) - down, abs=0.2)
+
+
+def test_nothing_to_draw_draws_nothing() -> None:
+    assert reliability_chart("t", {"model": [], "reference": []}, "clicks") == ""
+    assert curve_chart("t", {"a": [(1.0, 0.5)]}, "loss") == ""
+    assert day_chart("t", {"model": [None]}, ["2024-01-01"]) == ""
+    assert difference_chart("t", {}, "gap") == ""
+
+
+def test_titles_are_escaped() -> None:
+    picture = difference_chart('a "b" <c>', {"x": Mark(1.0, None, None, "1 < 2")}, "gap")
+    assert "a &quot;b&quot; &lt;c&gt;" in picture and "1 &lt; 2" in picture

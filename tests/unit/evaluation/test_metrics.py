@@ -1,0 +1,164 @@
+"""Every metric against its definition, row by row, and AUC against scikit-learn's."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import log_loss, roc_auc_score
+
+from esmm_dist.evaluation.metrics import (
+    METRICS,
+    GroupSums,
+    Sums,
+    auc,
+    auc_by_group,
+    bin_of,
+    equal_weight_edges,
+    explain,
+)
+from esmm_dist.evaluation.tasks import Rows, Task, group_codes, log_probabilities, rows_of
+from tests.factories.predictions import random_predictions
+from tests.oracles import metrics as oracle
+
+NO_GROUP = 12  # a code below num_groups that no row has
+
+
+def make_rows(table: list[tuple[int, float, float, int]]) -> Rows:
+    """Rows of (label, weight, logit, group)."""
+    label_N, weight_N, logit_N, group_N = (np.array(column) for column in zip(*table))
+    return Rows(label_N.astype(float), weight_N.astype(float), group_N,
+                *log_probabilities(logit_N.astype(float)))
+
+
+def as_oracle_rows(rows: Rows) -> list[oracle.Row]:
+    return [oracle.Row(int(label), weight, score, group, p) for label, weight, score, group, p
+            in zip(rows.label_N, rows.weight_N, rows.log_p_N, rows.group_N, rows.p_N)]
+
+
+# Few values of everything, so that ties, lone classes and empty groups are common.
+tables = st.lists(
+    st.tuples(st.integers(0, 1), st.sampled_from([0.25, 1.0, 2.5]),
+              st.sampled_from([-4.0, -1.0, -0.5, 0.0, 2.0]), st.integers(0, 4)),
+    min_size=1, max_size=40,
+)
+
+
+def same(found: Any, expected: float | None) -> None:
+    if expected is None:
+        assert np.isnan(found)
+    else:
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+
+
+@settings(max_examples=150, deadline=None)
+@given(tables)
+def test_every_metric_equals_its_definition(table: list[tuple[int, float, float, int]]) -> None:
+    rows = make_rows(table)
+    slow = as_oracle_rows(rows)
+    found = Sums.of(rows, equal_weight_edges(rows, num_bins=4)).metrics()
+    groups = GroupSums.by_group(rows, NO_GROUP + 1).weighted(np.ones(NO_GROUP + 1))
+    expected_gauc, expected_left_out = oracle.gauc(slow)
+    same(auc(rows), oracle.auc(slow))
+    same(groups.gauc(), expected_gauc)
+    same(groups.left_out_share(), expected_left_out)
+    same(found["logloss"], oracle.logloss(slow))
+    same(found["ne"], oracle.ne(slow))
+    same(found["pcoc"], oracle.pcoc(slow))
+    same(found["ece"], oracle.ece(oracle.bins(slow, num_bins=4)))
+
+
+@settings(max_examples=150, deadline=None)
+@given(tables)
+def test_auc_equals_scikit_learns_with_ties_and_weights(
+    table: list[tuple[int, float, float, int]]
+) -> None:
+    rows = make_rows(table)
+    if len(set(rows.label_N)) == 2:
+        expected = roc_auc_score(rows.label_N, rows.log_p_N, sample_weight=rows.weight_N)
+        np.testing.assert_allclose(auc(rows), expected, rtol=1e-12)
+
+
+def test_auc_and_logloss_equal_scikit_learns_on_many_rows() -> None:
+    predictions = random_predictions(num_rows=30_000, num_groups=3_000)
+    group_N, num_groups = group_codes(predictions)
+    for task in Task:
+        rows = rows_of(task, predictions, group_N)
+        expected = roc_auc_score(rows.label_N, rows.log_p_N, sample_weight=rows.weight_N)
+        np.testing.assert_allclose(auc(rows), expected, rtol=1e-12)
+        found = Sums.of(rows, equal_weight_edges(rows)).metrics()["logloss"]
+        np.testing.assert_allclose(
+            found, log_loss(rows.label_N, rows.p_N, sample_weight=rows.weight_N), rtol=1e-9
+        )
+
+
+def test_auc_by_group_equals_auc_of_each_group() -> None:
+    predictions = random_predictions(num_rows=500, num_groups=60)
+    group_N, num_groups = group_codes(predictions)
+    rows = rows_of(Task.CTCVR, predictions, group_N)
+    slow = as_oracle_rows(rows)
+    found = auc_by_group(rows, num_groups)
+    for group in range(num_groups):
+        same(found[group], oracle.auc([row for row in slow if row.group == group]))
+    assert np.isnan(found).any() and not np.isnan(found).all()
+
+
+@pytest.mark.parametrize("num_parts", [2, 3, 7])
+def test_sums_of_parts_merge_to_the_sums_of_the_whole(num_parts: int) -> None:
+    """Parts by group, as ranks would hold them for GAUC; one part has no row at all."""
+    predictions = random_predictions()
+    group_N, num_groups = group_codes(predictions)
+    for task in Task:
+        whole = rows_of(task, predictions, group_N)
+        edges = equal_weight_edges(whole)
+        part_N = whole.group_N % num_parts
+        parts = [
+            Rows(**{f.name: getattr(whole, f.name)[part_N == part]
+                    for f in dataclasses.fields(Rows)})
+            for part in range(num_parts + 1)
+        ]
+        assert len(parts[-1]) == 0
+        sums = functools.reduce(Sums.merge, [Sums.of(part, edges) for part in parts])
+        groups = functools.reduce(GroupSums.merge, [
+            GroupSums.by_group(part, num_groups).weighted(np.ones(num_groups)) for part in parts
+        ])
+        for name, value in Sums.of(whole, edges).metrics().items():
+            np.testing.assert_allclose(sums.metrics()[name], value, rtol=1e-12)
+        expected = GroupSums.by_group(whole, num_groups).weighted(np.ones(num_groups))
+        np.testing.assert_allclose(groups.gauc(), expected.gauc(), rtol=1e-12)
+        np.testing.assert_allclose(groups.left_out_share(), expected.left_out_share(), rtol=1e-12)
+
+
+def test_bins_have_equal_weight_where_scores_do_not_tie() -> None:
+    rng = np.random.default_rng(0)
+    rows = Rows(np.zeros(10_000), np.ones(10_000), np.zeros(10_000, np.intp),
+                *log_probabilities(rng.normal(size=10_000)))
+    sizes = np.bincount(bin_of(rows, equal_weight_edges(rows, num_bins=10)))
+    assert len(sizes) == 10 and abs(sizes - 1000).max() <= 1
+
+
+@pytest.mark.parametrize(("labels", "undefined", "reason"), [
+    ([], set(METRICS), "no rows"),
+    ([0, 0, 0], {"auc", "gauc", "ne", "pcoc"}, "one class only: 0 positives in 3 rows"),
+    ([1, 1], {"auc", "gauc", "ne"}, "one class only: 2 positives in 2 rows"),
+])
+def test_what_the_rows_do_not_define_is_nan_with_a_reason(
+    labels: list[int], undefined: set[str], reason: str
+) -> None:
+    size = len(labels)
+    rows = Rows(np.array(labels, float), np.ones(size), np.zeros(size, np.intp),
+                *log_probabilities(np.linspace(-1, 1, size)))
+    values = {"auc": np.array(auc(rows)),
+              "gauc": GroupSums.by_group(rows, 1).weighted(np.ones(1)).gauc(),
+              **Sums.of(rows, equal_weight_edges(rows)).metrics()}
+    assert {name for name, value in values.items() if np.isnan(value)} == undefined
+    assert explain("auc", rows) == reason
+
+
+def test_gauc_says_when_no_group_can_be_ranked() -> None:
+    rows = make_rows([(0, 1.0, 0.1, 0), (1, 1.0, 0.2, 1)])
+    assert np.isnan(GroupSums.by_group(rows, 2).weighted(np.ones(2)).gauc())
+    assert explain("gauc", rows) == "no group with both classes"

@@ -1,0 +1,72 @@
+"""Labels, spaces and log-probabilities of the three tasks."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from esmm_dist.evaluation.tasks import (
+    Task,
+    group_codes,
+    log_probabilities,
+    log_probabilities_of_product,
+    metric_name,
+    rows_of,
+)
+from tests.factories.predictions import random_predictions
+from tests.oracles.metrics import log_p_and_not_p
+
+LOGITS = [-110.0, -30.0, -7.0, -0.3, 0.0, 0.3, 7.0, 30.0, 110.0]
+
+
+def test_log_probabilities_of_a_product_equal_400_digit_arithmetic_over_all_logits() -> None:
+    pairs = [(a, b) for a in LOGITS for b in LOGITS]
+    log_p_N, log_not_p_N = log_probabilities_of_product(*(np.array(side) for side in zip(*pairs)))
+    expected = np.array([log_p_and_not_p(a, b) for a, b in pairs])
+    np.testing.assert_allclose(log_p_N, expected[:, 0], rtol=1e-14)
+    np.testing.assert_allclose(log_not_p_N, expected[:, 1], rtol=1e-13)
+
+
+def test_log_probabilities_of_one_logit_equal_400_digit_arithmetic() -> None:
+    log_p_N, log_not_p_N = log_probabilities(np.array(LOGITS))
+    expected = np.array([log_p_and_not_p(a) for a in LOGITS])
+    np.testing.assert_allclose(log_p_N, expected[:, 0], rtol=1e-14)
+    np.testing.assert_allclose(log_not_p_N, expected[:, 1], rtol=1e-14)
+
+
+@pytest.mark.parametrize("steps", [-1, 0, 1])
+def test_the_two_branches_meet(steps: int) -> None:
+    """At x = -ln 2 and one float to either side of it."""
+    a = np.array([-np.log(np.sqrt(2) - 1)])
+    b = a + steps * np.spacing(a)
+    _, log_not_p_N = log_probabilities_of_product(a, b)
+    np.testing.assert_allclose(log_not_p_N, log_p_and_not_p(a[0], b[0])[1], rtol=1e-14)
+
+
+def test_each_task_has_its_space_and_its_label() -> None:
+    predictions = random_predictions()
+    group_N, num_groups = group_codes(predictions)
+    assert num_groups == len(set(predictions.group_id_N))
+    rows = {task: rows_of(task, predictions, group_N) for task in Task}
+    clicked = predictions.click_N == 1
+    assert len(rows[Task.CTR]) == len(rows[Task.CTCVR]) == len(predictions)
+    assert len(rows[Task.CVR]) == clicked.sum()
+    np.testing.assert_array_equal(rows[Task.CTR].label_N, predictions.click_N)
+    np.testing.assert_array_equal(rows[Task.CVR].label_N, predictions.conversion_N[clicked])
+    np.testing.assert_array_equal(rows[Task.CTCVR].label_N, predictions.conversion_N)
+    np.testing.assert_array_equal(rows[Task.CVR].group_N, group_N[clicked])
+
+
+def test_ctcvr_is_the_product_unless_it_is_predicted_by_itself() -> None:
+    product = random_predictions()
+    group_N, _ = group_codes(product)
+    by_itself = dataclasses.replace(product, ctcvr_logit_N=product.cvr_logit_N - 3)
+    p_ctr, p_cvr = (1 / (1 + np.exp(-logit)) for logit in (product.ctr_logit_N,
+                                                           product.cvr_logit_N))
+    np.testing.assert_allclose(rows_of(Task.CTCVR, product, group_N).p_N, p_ctr * p_cvr)
+    np.testing.assert_allclose(rows_of(Task.CTCVR, by_itself, group_N).p_N,
+                               1 / (1 + np.exp(3 - product.cvr_logit_N)))
+
+
+def test_names_carry_their_space() -> None:
+    assert [metric_name(task, "auc") for task in Task] == ["ctr_auc", "cvr_auc_click", "ctcvr_auc"]
