@@ -10,6 +10,7 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from esmm_dist.contract.batch import Batch
 from esmm_dist.contract.errors import InputError
@@ -111,7 +112,11 @@ class SampleReader:
         for file in dict.fromkeys(read.file for read in reads):
             check_file(self._path(plan, file), plan.files[file], self._types)
 
+        device = torch.cuda.current_device() if self._pin_memory else None
+
         def generate() -> Generator[Batch, None, None]:
+            if device is not None:  # a new thread would pin memory by way of the first GPU
+                torch.cuda.set_device(device)
             with closing(self._blocks(plan, reads)) as blocks:
                 yield from make_batches(
                     plan, rank, first_step, blocks, self._layout, self._pin_memory

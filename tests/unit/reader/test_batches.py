@@ -1,0 +1,100 @@
+"""Batches out of blocks in memory: who gets which rows, and what fills the places left over."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pytest
+import torch
+
+from esmm_dist.contract.batch import Batch
+from esmm_dist.contract.manifest import SampleFile
+from esmm_dist.contract.schema import KEY_COLUMNS, LABEL_COLUMNS
+from esmm_dist.reader.batches import make_batches
+from esmm_dist.reader.blocks import Block, Layout, Ragged
+from esmm_dist.reader.plan import EvaluationPlan, Plan, TrainPlan
+
+LAYOUT = Layout(("user", "item"), ("tags",), LABEL_COLUMNS | KEY_COLUMNS)
+
+
+def files_of(sizes: Sequence[int]) -> list[SampleFile]:
+    return [SampleFile(path=str(n), num_rows=size, num_bytes=0) for n, size in enumerate(sizes)]
+
+
+def blocks_of(plan: Plan, rank: int, first_step: int = 0) -> Iterator[Block]:
+    """Row p of file f is the number 100 f + p: as ids, as weight, as key, and as many tags."""
+    for read in plan.reads(rank, first_step):
+        places = plan.row_order(read.file)[read.first_row : read.end_row]
+        numbers = 100 * read.file + places
+        tags = np.concatenate([np.repeat(number, number % 3) for number in numbers])
+        yield Block(
+            ids_NF=np.stack([numbers, -numbers], axis=1).astype(np.int32),
+            bags=(Ragged(tags.astype(np.int32), np.cumsum([0, *numbers % 3]).astype(np.int32)),),
+            scalars={
+                "click": (numbers % 2).astype(np.int8),
+                "conversion": (numbers % 4 == 3).astype(np.int8),
+                "weight": (numbers + 0.5).astype(np.float32),
+                "sample_id": numbers << 40,
+                "group_id": -numbers,
+            },
+        )
+
+
+def batches_of(plan: Plan, rank: int = 0, first_step: int = 0) -> list[Batch]:
+    blocks = blocks_of(plan, rank, first_step)
+    return list(make_batches(plan, rank, first_step, blocks, LAYOUT, pin_memory=False))
+
+
+def numbers_in(batch: Batch) -> list[int]:
+    """The numbers of a batch's rows, after everything in it was found to agree on them."""
+    numbers = batch.ids_BF[:, 0]
+    assert torch.equal(batch.ids_BF[:, 1], -numbers)
+    assert torch.equal(batch.sample_id_B >> 40, numbers.long())
+    assert torch.equal(batch.group_id_B, -numbers.long())
+    assert torch.equal(batch.click_B, (numbers % 2).float())
+    assert torch.equal(batch.conversion_B, (numbers % 4 == 3).float())
+    (bag,) = batch.bags
+    assert torch.equal(bag.offsets_B1.diff(), numbers.long() % 3)
+    assert torch.equal(bag.ids_V, numbers.repeat_interleave(numbers % 3))
+    return numbers.tolist()
+
+
+@pytest.mark.parametrize("sizes", [(60,), (3, 1, 20, 7, 29), (1,) * 60])
+def test_a_step_takes_the_next_rows_of_every_lane_from_as_many_blocks_as_it_needs(
+    sizes: tuple[int, ...],
+) -> None:
+    plan = TrainPlan.make(files_of(sizes), batch_size=14, num_lanes=4, seed=1, epoch=0, num_ranks=1)
+    order = [100 * file + int(p) for file in plan.file_order for p in plan.row_order(file)]
+    first_of_lane, rows_of_lane = (0, 12, 28, 40), (3, 4, 3, 4)
+    expected = [
+        [row for first, rows in zip(first_of_lane, rows_of_lane)
+         for row in order[first + step * rows : first + (step + 1) * rows]]
+        for step in range(4)
+    ]
+    batches = batches_of(plan)
+    assert [numbers_in(batch) for batch in batches] == expected
+    assert all(torch.equal(b.weight_B, b.ids_BF[:, 0] + 0.5) for b in batches)
+    assert [numbers_in(batch) for batch in batches_of(plan, first_step=3)] == expected[3:]
+
+
+def test_an_evaluation_ends_in_zeros() -> None:
+    plan = EvaluationPlan.make(files_of((5, 4)), batch_size=8, num_ranks=2)
+    first, second = batches_of(plan, rank=0), batches_of(plan, rank=1)
+    assert [numbers_in(batch) for batch in first] == [[0, 1, 2, 3], [4, 100, 101, 102]]
+    assert [numbers_in(batch) for batch in second] == [[103, 0, 0, 0], [0, 0, 0, 0]]
+    assert [batch.weight_B.tolist() for batch in second] == [[103.5, 0, 0, 0], [0, 0, 0, 0]]
+
+
+def test_a_stream_that_ends_too_early_is_no_short_batch() -> None:
+    plan = TrainPlan.make(files_of((9, 9)), batch_size=6, num_lanes=1, seed=1, epoch=0, num_ranks=1)
+    blocks = iter(list(blocks_of(plan, 0))[:1])
+    with pytest.raises(RuntimeError):
+        list(make_batches(plan, 0, 0, blocks, LAYOUT, pin_memory=False))
+
+
+@pytest.mark.gpu
+def test_pinned_batches_lie_in_page_locked_memory() -> None:
+    plan = TrainPlan.make(files_of((9,)), batch_size=6, num_lanes=1, seed=1, epoch=0, num_ranks=1)
+    (batch,) = make_batches(plan, 0, 0, blocks_of(plan, 0), LAYOUT, pin_memory=True)
+    (bag,) = batch.bags
+    for tensor in (batch.ids_BF, batch.weight_B, batch.sample_id_B, bag.ids_V, bag.offsets_B1):
+        assert tensor.is_pinned()
