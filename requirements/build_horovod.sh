@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds Horovod's wheel from its source archive with the fixes of horovod.patch, once per cache.
 #
-# usage: build_horovod.sh PYTHON [LOG]     prints the wheel's path; PYTHON is the interpreter it is for
+# usage: build_horovod.sh PYTHON     PYTHON is the interpreter that the wheel is for
+# Prints the wheel's path, and the whole build on standard error.
 #
 # Must not install anything: setup.sh does. The cache lies outside the checkout, so that a fresh
 # clone takes seconds:
@@ -10,9 +11,8 @@
 # CUDA build of torch.
 set -euo pipefail
 
-python=${1:?usage: build_horovod.sh PYTHON [LOG]}
+python=${1:?usage: build_horovod.sh PYTHON}
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-log=$(realpath -m "${2:-$here/../build/horovod.log}")
 die() { echo "build_horovod: $*" >&2; exit 1; }
 
 settings=(
@@ -52,14 +52,14 @@ fi
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-mkdir -p "$(dirname "$log")" "$target"
+mkdir -p "$target"
 
 build() {
     cd "$work"
     "$python" -m pip download --no-deps --no-binary horovod --no-build-isolation --require-hashes \
         --dest sdist --requirement "$here/horovod.txt"
     tar -xzf sdist/horovod-*.tar.gz
-    patch --strip=1 --directory="horovod-$version" <"$here/horovod.patch"
+    patch --strip=1 --fuzz=0 --directory="horovod-$version" <"$here/horovod.patch"
     # Horovod takes a set MAKEFLAGS for a wish of the user's: under `make` it would build on one core.
     env -u MFLAGS -u MAKELEVEL MAKEFLAGS="-j$(nproc)" PATH="$(dirname "$python"):$PATH" "${settings[@]}" \
         "$python" -m pip wheel --no-deps --no-build-isolation --wheel-dir wheel "./horovod-$version"
@@ -71,9 +71,9 @@ build() {
 }
 # Not `build || die`: bash would then go on after a failed line inside build.
 set +e
-(set -e; build) >"$log" 2>&1 </dev/null
+(set -e; build) >&2 </dev/null
 status=$?
 set -e
-((status == 0)) || die "Horovod $version did not build: the reason is near the end of $log"
+((status == 0)) || die "Horovod $version did not build"
 found=("$target"/horovod-*.whl)
 echo "${found[0]}"

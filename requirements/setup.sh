@@ -31,7 +31,7 @@ note_done() { echo "$2" >".venv/$1.key"; }
 
 make_environment() { "$python" -m venv --clear .venv; }
 install_lock() { .venv/bin/python -m pip install --no-input -r requirements/lock.txt; }
-build_horovod() { requirements/build_horovod.sh "$PWD/.venv/bin/python" build/horovod.log >.venv/horovod.wheel; }
+build_horovod() { requirements/build_horovod.sh "$PWD/.venv/bin/python" >.venv/horovod.wheel; }
 install_horovod() { .venv/bin/python -m pip install --no-deps --no-index --force-reinstall "$(cat .venv/horovod.wheel)"; }
 install_package() { .venv/bin/python -m pip install --no-input --no-deps --no-build-isolation --editable .; }
 check_versions() { .venv/bin/python -m pip check; }
