@@ -69,7 +69,7 @@ bench: setup ## list the benchmarks, one script a claim
 
 .PHONY: lock
 lock: ## resolve requirements/lock.txt anew (UPGRADE=1 takes the newest versions)
-	PATH='$(HOST_PATH)' $(or $(PYTHON),python3.11) requirements/lock.py $(if $(UPGRADE),--upgrade)
+	@PATH='$(HOST_PATH)' $(or $(PYTHON),python3.11) requirements/lock.py $(if $(UPGRADE),--upgrade)
 
 .PHONY: clean
 clean: ## remove .venv and what the tools left; keeps data/, runs/ and the cache of wheels

@@ -19,7 +19,7 @@ SPARK = {"pyspark", "py4j"}
 HOROVOD = {"horovod"}
 FILES = {"petastorm", "pyarrow", "pandas"}
 TENSORS = {"torch", "safetensors", "tensorboard"}
-ANALYSIS = {"sklearn", "scipy", "matplotlib", "jinja2", "duckdb"}
+ANALYSIS = {"sklearn", "scipy", "jinja2", "markupsafe"}
 TERMINAL = {"rich", "tqdm"}
 ALL = SPARK | HOROVOD | FILES | TENSORS | ANALYSIS | TERMINAL | {"numpy"}
 

@@ -1,7 +1,10 @@
-"""What setup.cfg asks for and what the lock pins must be one set of packages."""
+"""What is imported, what setup.cfg asks for and what the lock pins must be one set of packages."""
 
+import ast
 import configparser
-from importlib.metadata import version
+import sys
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
+OURS = {"esmm_dist", "tests", "benchmarks"}
+# Built by requirements/build_horovod.sh and therefore neither asked for nor pinned
+BUILT = {"horovod"}
 
 
 def requirements_in(text: str) -> list[Requirement]:
@@ -30,6 +36,27 @@ def pinned() -> dict[str, str]:
     return {canonicalize_name(name): exact for name, exact in pins}
 
 
+def imported_packages(source: str) -> Iterator[str]:
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.partition(".")[0]
+
+
+def imports_of_the_tree() -> dict[str, Path]:
+    """Returns each package from outside that is imported -> a file that does."""
+    folders = (ROOT / name for name in ("esmm_dist", "jobs", "benchmarks", "tests", "requirements"))
+    files = sorted(path for folder in folders for path in folder.rglob("*.py"))
+    beside = {path.stem for path in files}
+    return {
+        name: path
+        for path in files
+        for name in imported_packages(path.read_text())
+        if name not in sys.stdlib_module_names | OURS | BUILT | beside
+    }
+
+
 @pytest.mark.parametrize("requirement", asked_for(), ids=str)
 def test_the_lock_pins_a_version_that_fits(requirement: Requirement) -> None:
     exact = pinned().get(canonicalize_name(requirement.name))
@@ -40,3 +67,15 @@ def test_the_lock_pins_a_version_that_fits(requirement: Requirement) -> None:
 def test_the_environment_is_the_locked_one() -> None:
     installed = {name: version(name).split("+")[0] for name in pinned()}
     assert installed == pinned()
+
+
+def test_what_is_imported_is_asked_for() -> None:
+    """A package that is only there because another needs it may be gone with the next lock."""
+    asked = {canonicalize_name(requirement.name) for requirement in asked_for()}
+    distributions_of = packages_distributions()
+    undeclared = {
+        f"{name} in {path.relative_to(ROOT)}"
+        for name, path in imports_of_the_tree().items()
+        if asked.isdisjoint(map(canonicalize_name, distributions_of.get(name, [])))
+    }
+    assert undeclared == set()
