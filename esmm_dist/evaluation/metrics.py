@@ -206,7 +206,6 @@ def ratio(numerator_X: FloatArray, denominator_X: FloatArray) -> FloatArray:
 
 
 def _entropy(rate_X: FloatArray) -> FloatArray:
-    """Of a coin with this rate, in nats; exactly 0 at the rates 0 and 1."""
+    """Of a coin with this rate, in nats; NaN at the rates 0 and 1, which leave nothing to say."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        entropy_X = -(rate_X * np.log(rate_X) + (1 - rate_X) * np.log1p(-rate_X))
-    return np.where((rate_X == 0) | (rate_X == 1), 0.0, entropy_X)
+        return -(rate_X * np.log(rate_X) + (1 - rate_X) * np.log1p(-rate_X))

@@ -7,6 +7,12 @@ import pytest
 
 from esmm_dist.evaluation.calibration import ReliabilityBin
 from esmm_dist.evaluation.charts import (
+    BOTTOM,
+    LEFT,
+    RIGHT,
+    SQUARE_HEIGHT,
+    TOP,
+    WIDTH,
     Axis,
     Mark,
     curve_chart,
@@ -38,6 +44,7 @@ def test_a_calibrated_bin_lies_on_the_diagonal() -> None:
     diagonal = re.search(r'class="ideal" x1="(.*?)" y1="(.*?)" x2="(.*?)" y2="(.*?)"', picture)
     assert diagonal is not None
     x1, y1, x2, y2 = (float(v) for v in diagonal.groups())
+    assert (x1, y1, x2, y2) == (LEFT, SQUARE_HEIGHT - BOTTOM, WIDTH - RIGHT, TOP)
     circles = re.findall(r'<circle cx="(.*?)" cy="(.*?)"', picture)
     assert len(circles) == 3
     for x, y in circles:

@@ -1,5 +1,6 @@
 """The reference finds what is linear, sees bags and unknown ids, and ignores padding."""
 
+import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
@@ -128,6 +129,15 @@ def test_padding_teaches_nothing() -> None:
     for task in Task:
         np.testing.assert_allclose(one.linear_of_task[task].coefficient_C,
                                    other.linear_of_task[task].coefficient_C, atol=1e-6)
+
+
+def test_padding_is_no_second_class() -> None:
+    """Clicks that stand in padding alone: only the real rows' smoothed rate is left."""
+    batch = make_batch(100, np.random.default_rng(2), num_padding=40)
+    unclicked = dataclasses.replace(batch, click_B=(batch.weight_B == 0).float(),
+                                    conversion_B=torch.zeros(100))
+    reference = Reference.fit([unclicked], FEATURES, Encodings())
+    np.testing.assert_allclose(reference.predict(batch).ctr_logit_N, np.log(0.5 / 60.5))
 
 
 def test_without_both_classes_it_predicts_a_smoothed_rate() -> None:
