@@ -6,7 +6,6 @@ template.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from importlib import resources
 from typing import Any
 
@@ -43,6 +42,8 @@ QUESTIONS = {
     Task.CVR: "Is a click converted? Clicked impressions only.",
     Task.CTCVR: "Is an impression clicked and converted?",
 }
+ROWS_IN = "impressions_in"
+FATES_AT_THE_ENDS = {"in": -1, "out": 1, "credited": 1}
 ROW_WORDS = {Task.CTR: "impressions", Task.CVR: "clicks", Task.CTCVR: "impressions"}
 
 
@@ -81,7 +82,7 @@ def render_report(evidence: Evidence) -> str:
         run=evidence.scorecard.run, config=evidence.config, card=evidence.scorecard,
         tasks=[_task_view(task, evidence.scorecard) for task in Task],
         difference_chart=Markup(_differences(evidence.scorecard)),
-        funnel=_funnel(evidence), counters=_counters(evidence.days),
+        funnel=_funnel(evidence), counters=_counters(evidence.days), days=evidence.days,
         curves=_curve_charts(evidence.curves), folds=_fold_rows(evidence),
     )
 
@@ -178,24 +179,21 @@ def _funnel_row(name: str, role: str, days: Sequence[Day]) -> dict[str, Any]:
     return {
         "name": name, "role": role, "num_rows": num_rows, "num_clicks": num_clicks,
         "num_conversions": num_conversions,
-        "num_dropped": sum(n for day in days for key, n in day.counters.items()
-                           if is_dropped_row(key)),
+        "num_dropped": sum(day.counters[ROWS_IN] - day.num_rows for day in days
+                           if ROWS_IN in day.counters),
         "ctr": num_clicks / num_rows if num_rows else None,
         "cvr": num_conversions / num_clicks if num_clicks else None,
     }
 
 
-def is_dropped_row(counter: str) -> bool:
-    """Whether a counter counts impressions that did not become samples."""
-    return counter.startswith("impressions_dropped")
-
-
-def _counters(days: Sequence[Day]) -> dict[str, Any]:
-    """Everything the build counted, a row a counter."""
-    names = list(dict.fromkeys(name for day in days for name in day.counters))
-    shown: list[date] = [day.day for day in days]
-    return {
-        "days": shown,
-        "rows": [{"name": name, "values": [day.counters.get(name, 0) for day in days],
-                  "total": sum(day.counters.get(name, 0) for day in days)} for name in names],
-    }
+def _counters(days: Sequence[Day]) -> dict[str, list[dict[str, Any]]]:
+    """Everything the build counted, by what it counted: impressions, clicks, …"""
+    counters: dict[str, list[dict[str, Any]]] = {}
+    for name in dict.fromkeys(name for day in days for name in day.counters):
+        counted, _, fate = name.partition("_")
+        values = [day.counters.get(name, 0) for day in days]
+        counters.setdefault(counted, []).append(
+            {"name": name, "fate": fate.replace("_", " "), "values": values, "total": sum(values)}
+        )
+    return {counted: sorted(rows, key=lambda row: FATES_AT_THE_ENDS.get(row["fate"], 0))
+            for counted, rows in counters.items()}

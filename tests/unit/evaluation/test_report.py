@@ -27,7 +27,8 @@ def built_day(day: date, num_rows: int, num_dropped: int) -> Day:
         num_clicks=num_rows // 2, num_conversions=num_rows // 50, first_event_time=noon,
         last_event_time=noon,
         counters={"impressions_in": num_rows + num_dropped,
-                  "impressions_dropped_repeated": num_dropped, "clicks_orphan": 3},
+                  "impressions_repeated": num_dropped, "clicks_without_impression": 3,
+                  "clicks_null_id": 0},
     )
 
 
@@ -90,7 +91,9 @@ def test_the_funnel_counts_each_day_and_what_was_dropped(html: str) -> None:
     cells = [re.findall(r"<td>([^<]*)</td>", rest) for _, _, rest in rows]
     assert cells[1] == ["1,001", "500", "50.0 %", "20", "4.00 %", "17"]
     assert cells[4] == ["4,006", "2,002", "50.0 %", "80", "4.00 %", "102"]
-    assert "<code>clicks_orphan</code></th><td>12</td>" in html
+    assert "<dt>without impression</dt><dd>12</dd>" in html
+    assert "<code>clicks_without_impression</code></th><td>12</td><td>3</td>" in html
+    assert "<dt>null id</dt>" not in html and "<code>clicks_null_id</code>" in html
 
 
 def test_it_needs_no_other_file(html: str) -> None:
