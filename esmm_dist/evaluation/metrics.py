@@ -7,20 +7,25 @@
 | ne | logloss / entropy of the rows' own positive rate (He et al., ADKDD 2014) |
 | pcoc | predicted / observed positives |
 | ece | weighted mean over 10 equal-weight bins of abs(mean p - positive rate) |
-| gauc | mean AUC of groups, weighted by their rows' weight; groups of one class left out |
+| gauc | mean AUC of lists, weighted by their rows' weight; lists of one class left out |
+
+A list is one group's rows that one model scored. Models of different days do not mix in it: the
+later one has learned from the very clicks that the earlier one is tested on, so that a user's
+positive row would meet that user's later, better informed scores, and lose.
 
 A metric that the rows do not define is NaN here; `explain` says why. It draws no intervals.
 
-Shape legend: N rows; G groups; B bins; X any trailing shape: none for a total, G by group, D for
-draws of groups.
+Shape legend: N rows; T ties, rows of equal scores; L lists; G groups; B bins; X any trailing
+shape: none for a total, G by group, D for draws of groups.
 """
 
-from dataclasses import dataclass, fields
-from typing import Self
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
-from esmm_dist.evaluation.tasks import FloatArray, IntArray, Rows
+from esmm_dist.evaluation.tasks import FloatArray, IntArray, Mask, Rows
 
 NUM_BINS = 10
 HIGHER_IS_BETTER = {"auc": True, "gauc": True, "logloss": False, "ne": False, "ece": False}
@@ -36,7 +41,7 @@ def auc(rows: Rows) -> float:
     negative_N = (rows.weight_N * (1 - rows.label_N))[order_N]
     if not len(score_N):
         return float("nan")
-    first_of_tie = np.flatnonzero(np.r_[True, score_N[1:] != score_N[:-1]])
+    first_of_tie = np.flatnonzero(_differs_from_last(score_N))
     positive_T = np.add.reduceat(positive_N, first_of_tie)
     negative_T = np.add.reduceat(negative_N, first_of_tie)
     below_T = np.cumsum(negative_T) - negative_T / 2
@@ -75,9 +80,8 @@ class Sums:
     @classmethod
     def of(cls, rows: Rows, edges: FloatArray) -> Self:
         """Totals; parts of the rows may be summed apart, with the same edges, and merged."""
-        groups = Rows(rows.label_N, rows.weight_N, np.zeros_like(rows.group_N), rows.log_p_N,
-                      rows.log_not_p_N)
-        return cls.by_group(groups, edges, num_groups=1).weighted(np.ones(1))
+        together = replace(rows, group_N=np.zeros_like(rows.group_N))
+        return cls.by_group(together, edges, num_groups=1).weighted(np.ones(1))
 
     @classmethod
     def by_group(cls, rows: Rows, edges: FloatArray, num_groups: int) -> Self:
@@ -120,22 +124,27 @@ class Sums:
 
 @dataclass(frozen=True)
 class GroupSums:
-    """Sums behind GAUC. Parts may be merged if no group has rows in two of them."""
+    """Sums behind GAUC. Parts may be merged if no list has rows in two of them."""
 
     weight_X: FloatArray
-    """Of all groups."""
+    """Of all lists."""
     ranked_weight_X: FloatArray
-    """Of groups with both classes."""
+    """Of lists with both classes."""
     ranked_auc_X: FloatArray
     """Their AUC, times their weight."""
 
     @classmethod
     def by_group(cls, rows: Rows, num_groups: int) -> Self:
         """Sums by group: X = G."""
-        weight_G = sum_by(rows.group_N, rows.weight_N, num_groups)
-        auc_G = auc_by_group(rows, num_groups)
-        ranked_weight_G = np.where(np.isnan(auc_G), 0.0, weight_G)
-        return cls(weight_G, ranked_weight_G, np.nan_to_num(auc_G) * ranked_weight_G)
+        if not len(rows):
+            return cls(*np.zeros((3, num_groups)))
+        auc_L, weight_L, group_L = auc_by_list(rows)
+        ranked_weight_L = np.where(np.isnan(auc_L), 0.0, weight_L)
+        ranked_auc_L: FloatArray = ranked_weight_L * np.nan_to_num(auc_L)
+        return cls(
+            sum_by(group_L, weight_L, num_groups), sum_by(group_L, ranked_weight_L, num_groups),
+            sum_by(group_L, ranked_auc_L, num_groups),
+        )
 
     def merge(self, other: Self) -> Self:
         """The sums of both parts."""
@@ -146,41 +155,40 @@ class GroupSums:
         return type(self)(*(getattr(self, f.name) @ count_GX for f in fields(self)))
 
     def gauc(self) -> FloatArray:
-        """Weighted mean of the groups' AUC, of shape X."""
+        """Weighted mean of the lists' AUC, of shape X."""
         return ratio(self.ranked_auc_X, self.ranked_weight_X)
 
     def left_out_share(self) -> FloatArray:
-        """Share of weight in groups of one class, of shape X."""
+        """Share of weight in lists of one class, of shape X."""
         return 1 - ratio(self.ranked_weight_X, self.weight_X)
 
 
-def auc_by_group(rows: Rows, num_groups: int) -> FloatArray:
-    """Every group's own AUC, (G,); NaN for a group of one class or without rows."""
-    auc_G = np.full(num_groups, np.nan)
-    if not len(rows):
-        return auc_G
-    order_N = np.lexsort((rows.log_p_N, rows.group_N))
-    group_N, score_N = rows.group_N[order_N], rows.log_p_N[order_N]
-    positive_N = (rows.weight_N * rows.label_N)[order_N]
-    negative_N = (rows.weight_N * (1 - rows.label_N))[order_N]
+def auc_by_list(rows: Rows) -> tuple[FloatArray, FloatArray, IntArray]:
+    """The AUC of every list, NaN for a list of one class; the lists' weights; and their groups."""
+    order_N = np.lexsort((rows.log_p_N, rows.model_N, rows.group_N))
+    group_N, model_N = rows.group_N[order_N], rows.model_N[order_N]
+    score_N, label_N = rows.log_p_N[order_N], rows.label_N[order_N]
+    weight_N: FloatArray = rows.weight_N[order_N]
 
-    new_group_N = np.r_[True, group_N[1:] != group_N[:-1]]
-    first_of_tie = np.flatnonzero(new_group_N | np.r_[True, score_N[1:] != score_N[:-1]])
-    group_T = group_N[first_of_tie]
-    positive_T = np.add.reduceat(positive_N, first_of_tie)
-    negative_T = np.add.reduceat(negative_N, first_of_tie)
+    new_list_N = _differs_from_last(group_N) | _differs_from_last(model_N)
+    first_of_tie = np.flatnonzero(new_list_N | _differs_from_last(score_N))
+    positive_T = np.add.reduceat(weight_N * label_N, first_of_tie)
+    negative_T = np.add.reduceat(weight_N * (1 - label_N), first_of_tie)
 
-    # One running sum over all groups, less what stood there when the group began.
+    # One running sum over all lists, less what stood there when the list began.
     running_T = np.cumsum(negative_T)
-    first_of_group = np.flatnonzero(new_group_N[first_of_tie])
-    before_T = np.repeat((running_T - negative_T)[first_of_group],
-                         np.diff(np.r_[first_of_group, len(group_T)]))
+    first_of_list = np.flatnonzero(new_list_N[first_of_tie])
+    before_T = np.repeat((running_T - negative_T)[first_of_list],
+                         np.diff(np.r_[first_of_list, len(first_of_tie)]))
     below_T = running_T - before_T - negative_T / 2
-    wins = np.add.reduceat(positive_T * below_T, first_of_group)
-    pairs = (np.add.reduceat(positive_T, first_of_group)
-             * np.add.reduceat(negative_T, first_of_group))
-    auc_G[group_T[first_of_group]] = ratio(wins, pairs)
-    return auc_G
+    wins_L = np.add.reduceat(positive_T * below_T, first_of_list)
+    positive_L = np.add.reduceat(positive_T, first_of_list)
+    negative_L = np.add.reduceat(negative_T, first_of_list)
+    return ratio(wins_L, positive_L * negative_L), positive_L + negative_L, group_N[new_list_N]
+
+
+def _differs_from_last(value_N: NDArray[Any]) -> Mask:
+    return np.r_[True, value_N[1:] != value_N[:-1]]
 
 
 def explain(metric: str, rows: Rows) -> str:
@@ -191,7 +199,7 @@ def explain(metric: str, rows: Rows) -> str:
     if num_positives in (0, len(rows)):
         return f"one class only: {num_positives:,} positives in {len(rows):,} rows"
     assert metric == "gauc", metric
-    return "no group with both classes"
+    return "no list with both classes"
 
 
 def sum_by(code_N: IntArray, value_N: FloatArray, num_codes: int) -> FloatArray:

@@ -25,7 +25,15 @@ from esmm_dist.evaluation.metrics import (
     explain,
 )
 from esmm_dist.evaluation.predictions import Predictions
-from esmm_dist.evaluation.tasks import FloatArray, Rows, Task, group_codes, metric_name, rows_of
+from esmm_dist.evaluation.tasks import (
+    FloatArray,
+    IntArray,
+    Rows,
+    Task,
+    group_codes,
+    metric_name,
+    rows_of,
+)
 
 # One seed for all: two runs over the same samples are drawn alike, so that they can be paired too.
 BOOTSTRAP_SEED = 0
@@ -37,7 +45,8 @@ DEFINITIONS = {
     "cvr_*_click": "conversion, over clicked impressions",
     "ctcvr_*": "click and conversion, over impressions; of the model p_ctr * p_cvr",
     "auc": "probability that a positive ranks above a negative, ties half; exact",
-    "gauc": "mean AUC of groups weighted by their rows; groups of one class are left out",
+    "gauc": "mean AUC of lists weighted by their rows, a list being what one model scored of one "
+            "group; lists of one class are left out",
     "logloss": "mean negative log-likelihood, from logits",
     "ne": "logloss / entropy of the rows' own positive rate",
     "pcoc": "predicted / observed positives",
@@ -60,7 +69,7 @@ class Estimate(_Document):
     low: float | None = None
     high: float | None = None
     left_out_share: float | None = None
-    """Of gauc: the share of weight in groups of one class."""
+    """Of gauc: the share of weight in lists of one class."""
     reason: str | None = None
     """Why there is no value."""
 
@@ -142,32 +151,41 @@ def make_scorecard(run: RunRecord, model: Predictions, reference: Predictions) -
         model, reference: predictions of the same samples in the same order.
     """
     assert np.array_equal(model.sample_id_N, reference.sample_id_N)
+    codes = group_codes(model)[0], model_codes(model, run.folds)
     days = {}
     for day in np.unique(model.day_N):
         of_day_N = model.day_N == day
         days[day.astype(date)] = make_scope(
-            model.take(of_day_N), reference.take(of_day_N), run.num_bootstraps
+            model.take(of_day_N), reference.take(of_day_N), run.folds, run.num_bootstraps
         )
-    group_N, _ = group_codes(model)
     return Scorecard(
         format_version=1,
         run=run,
         definitions=DEFINITIONS,
-        pooled=make_scope(model, reference, run.num_bootstraps),
+        pooled=make_scope(model, reference, run.folds, run.num_bootstraps),
         days=days,
         reliability={
-            task: {"model": reliability(rows_of(task, model, group_N)),
-                   "reference": reliability(rows_of(task, reference, group_N))}
+            task: {"model": reliability(rows_of(task, model, *codes)),
+                   "reference": reliability(rows_of(task, reference, *codes))}
             for task in Task
         },
     )
 
 
-def make_scope(model: Predictions, reference: Predictions, num_bootstraps: int) -> Scope:
+def model_codes(predictions: Predictions, folds: Sequence[FoldRecord]) -> IntArray:
+    """Every row's fold, as its place in `folds`."""
+    last_days = np.array([fold.test_days.last for fold in folds], dtype="datetime64[D]")
+    return np.searchsorted(last_days, predictions.day_N)
+
+
+def make_scope(
+    model: Predictions, reference: Predictions, folds: Sequence[FoldRecord], num_bootstraps: int
+) -> Scope:
     """All figures of the rows given."""
     group_N, num_groups = group_codes(model)
+    model_N = model_codes(model, folds)
     predictors = {"model": model, "reference": reference}
-    rows = {(name, task): rows_of(task, predictions, group_N)
+    rows = {(name, task): rows_of(task, predictions, group_N, model_N)
             for name, predictions in predictors.items() for task in Task}
     edges = {key: equal_weight_edges(of_key) for key, of_key in rows.items()}
     statistics = {f"{name} {task}": task_statistic(rows[name, task], edges[name, task], num_groups)

@@ -46,6 +46,8 @@ class Rows:
     weight_N: FloatArray
     group_N: IntArray
     """Codes of the groups (users), below their number."""
+    model_N: IntArray
+    """Which of a predictor's models (folds) scored the row; scores of two do not compare."""
     log_p_N: FloatArray
     """log p(label = 1); it also ranks the rows."""
     log_not_p_N: FloatArray
@@ -66,11 +68,13 @@ def group_codes(predictions: Predictions) -> tuple[IntArray, int]:
     return code_N, len(groups)
 
 
-def rows_of(task: Task, predictions: Predictions, group_N: IntArray) -> Rows:
+def rows_of(
+    task: Task, predictions: Predictions, group_N: IntArray, model_N: IntArray
+) -> Rows:
     """The rows of a task's space with its labels and log-probabilities.
 
     Args:
-        group_N: group codes of all rows of the predictions.
+        group_N, model_N: codes of all rows of the predictions.
     """
     click_N = predictions.click_N == 1
     converted_N = predictions.conversion_N == 1
@@ -86,7 +90,8 @@ def rows_of(task: Task, predictions: Predictions, group_N: IntArray) -> Rows:
         log_p_N, log_not_p_N = _log_ctcvr(predictions)
     return Rows(
         label_N=label_N[space_N].astype(np.float64), weight_N=predictions.weight_N[space_N],
-        group_N=group_N[space_N], log_p_N=log_p_N[space_N], log_not_p_N=log_not_p_N[space_N],
+        group_N=group_N[space_N], model_N=model_N[space_N], log_p_N=log_p_N[space_N],
+        log_not_p_N=log_not_p_N[space_N],
     )
 
 

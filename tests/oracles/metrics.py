@@ -1,6 +1,7 @@
 """Metrics by their definitions, row by row in plain Python: slow, and obvious.
 
-A row is (label, weight, score, group); probabilities come from logits by 400-digit arithmetic.
+A row is (label, weight, score, group, p, model); logarithms of probabilities come from logits by
+400-digit arithmetic.
 """
 
 import math
@@ -19,6 +20,7 @@ class Row(NamedTuple):
     score: float
     group: int
     p: float = 0.5
+    model: int = 0
 
 
 def log_p_and_not_p(*logits: float) -> tuple[float, float]:
@@ -47,16 +49,17 @@ def auc(rows: Sequence[Row]) -> float | None:
 
 
 def gauc(rows: Sequence[Row]) -> tuple[float | None, float]:
-    """The mean of groups' AUC by their weight, and the share of weight left out."""
+    """The mean AUC of what one model scored of one group, by weight, and the weight's share left
+    out."""
     total = sum(row.weight for row in rows)
     ranked = weighted = 0.0
-    for group in {row.group for row in rows}:
-        of_group = [row for row in rows if row.group == group]
-        of_group_auc = auc(of_group)
-        if of_group_auc is not None:
-            weight = sum(row.weight for row in of_group)
+    for key in {(row.group, row.model) for row in rows}:
+        of_list = [row for row in rows if (row.group, row.model) == key]
+        of_list_auc = auc(of_list)
+        if of_list_auc is not None:
+            weight = sum(row.weight for row in of_list)
             ranked += weight
-            weighted += weight * of_group_auc
+            weighted += weight * of_list_auc
     return (weighted / ranked if ranked else None), 1 - ranked / total
 
 

@@ -20,7 +20,7 @@ def test_wilson_equals_scipys(num_positives: int, num_rows: int) -> None:
 @pytest.mark.parametrize("task", Task)
 def test_bins_hold_the_rows_that_the_slow_definition_puts_there(task: Task) -> None:
     predictions = random_predictions(num_rows=700)
-    rows = rows_of(task, predictions, group_codes(predictions)[0])
+    rows = rows_of(task, predictions, group_codes(predictions)[0], np.zeros(700, np.intp))
     slow = [oracle.Row(int(label), weight, score, 0, p) for label, weight, score, p
             in zip(rows.label_N, rows.weight_N, rows.log_p_N, rows.p_N)]
     expected = oracle.bins(slow, num_bins=10)
@@ -39,13 +39,13 @@ def test_bins_hold_the_rows_that_the_slow_definition_puts_there(task: Task) -> N
 def test_unequal_weights_widen_the_interval() -> None:
     logits = log_probabilities(np.zeros(400))
     label_N = (np.arange(400) % 2).astype(float)
-    groups = np.zeros(400, np.intp)
-    equal, = reliability(Rows(label_N, np.ones(400), groups, *logits))
-    uneven, = reliability(Rows(label_N, np.tile([1.0, 1.0, 9.0, 9.0], 100), groups, *logits))
+    zeros = np.zeros(400, np.intp)
+    equal, = reliability(Rows(label_N, np.ones(400), zeros, zeros, *logits))
+    uneven, = reliability(Rows(label_N, np.tile([1.0, 1.0, 9.0, 9.0], 100), zeros, zeros, *logits))
     assert uneven.observed == equal.observed == 0.5
     assert uneven.interval.low < equal.interval.low
 
 
 def test_no_rows_make_no_bins() -> None:
-    empty = np.empty(0)
-    assert reliability(Rows(empty, empty, empty.astype(np.intp), empty, empty)) == []
+    empty, codes = np.empty(0), np.empty(0, np.intp)
+    assert reliability(Rows(empty, empty, codes, codes, empty, empty)) == []

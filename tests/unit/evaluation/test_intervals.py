@@ -1,5 +1,7 @@
 """The fast bootstrap against one that copies the drawn rows, and what intervals must say."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -16,7 +18,8 @@ NUM_DRAWS = 25
 def rows_and_groups(task: Task, **options: int) -> tuple[Rows, int]:
     predictions = random_predictions(**options)
     group_N, num_groups = group_codes(predictions)
-    return rows_of(task, predictions, group_N), num_groups
+    model_N = np.arange(len(predictions)) % 2
+    return rows_of(task, predictions, group_N, model_N), num_groups
 
 
 def counts_of(draws: list[IntArray], num_groups: int) -> FloatArray:
@@ -32,8 +35,8 @@ def test_every_draw_equals_metrics_of_the_drawn_rows_copied(task: Task) -> None:
     found = task_statistic(rows, edges, num_groups)(counts_of(draws, num_groups))
     assert set(found) == set(METRICS)
 
-    whole = [oracle.Row(int(label), weight, score, group, p) for label, weight, score, group, p
-             in zip(rows.label_N, rows.weight_N, rows.log_p_N, rows.group_N, rows.p_N)]
+    columns = (rows.label_N, rows.weight_N, rows.log_p_N, rows.group_N, rows.p_N, rows.model_N)
+    whole = [oracle.Row(*values) for values in zip(*columns)]
     for place, draw in enumerate(draws):
         copied = oracle.drawn(whole, list(draw))
         fixed_bins = [[row for row in copied if low <= row.score < high] for low, high
@@ -80,8 +83,8 @@ def test_copies_of_a_users_rows_add_no_certainty() -> None:
     """Four copies of every row say no more than one, if they are known to be one user's."""
     once, num_groups = rows_and_groups(Task.CTR, num_rows=600, num_groups=200)
     four = Rows(*(np.tile(getattr(once, name), 4) for name in
-                  ("label_N", "weight_N", "group_N", "log_p_N", "log_not_p_N")))
-    apart = Rows(four.label_N, four.weight_N, np.arange(len(four)), four.log_p_N, four.log_not_p_N)
+                  ("label_N", "weight_N", "group_N", "model_N", "log_p_N", "log_not_p_N")))
+    apart = dataclasses.replace(four, group_N=np.arange(len(four)))
 
     def width(rows: Rows, groups: int) -> float:
         statistic = task_statistic(rows, equal_weight_edges(rows), groups)

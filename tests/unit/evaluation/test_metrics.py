@@ -15,7 +15,7 @@ from esmm_dist.evaluation.metrics import (
     GroupSums,
     Sums,
     auc,
-    auc_by_group,
+    auc_by_list,
     bin_of,
     equal_weight_edges,
     explain,
@@ -27,22 +27,26 @@ from tests.oracles import metrics as oracle
 NO_GROUP = 12  # a code below num_groups that no row has
 
 
-def make_rows(table: list[tuple[int, float, float, int]]) -> Rows:
-    """Rows of (label, weight, logit, group)."""
-    label_N, weight_N, logit_N, group_N = (np.array(column) for column in zip(*table))
-    return Rows(label_N.astype(float), weight_N.astype(float), group_N,
+Table = list[tuple[int, float, float, int, int]]
+
+
+def make_rows(table: Table) -> Rows:
+    """Rows of (label, weight, logit, group, model)."""
+    label_N, weight_N, logit_N, group_N, model_N = (np.array(column) for column in zip(*table))
+    return Rows(label_N.astype(float), weight_N.astype(float), group_N, model_N,
                 *log_probabilities(logit_N.astype(float)))
 
 
 def as_oracle_rows(rows: Rows) -> list[oracle.Row]:
-    return [oracle.Row(int(label), weight, score, group, p) for label, weight, score, group, p
-            in zip(rows.label_N, rows.weight_N, rows.log_p_N, rows.group_N, rows.p_N)]
+    columns = (rows.label_N, rows.weight_N, rows.log_p_N, rows.group_N, rows.p_N, rows.model_N)
+    return [oracle.Row(*values) for values in zip(*columns)]
 
 
 # Few values of everything, so that ties, lone classes and empty groups are common.
 tables = st.lists(
     st.tuples(st.integers(0, 1), st.sampled_from([0.25, 1.0, 2.5]),
-              st.sampled_from([-4.0, -1.0, -0.5, 0.0, 2.0]), st.integers(0, 4)),
+              st.sampled_from([-4.0, -1.0, -0.5, 0.0, 2.0]), st.integers(0, 4),
+              st.integers(0, 1)),
     min_size=1, max_size=40,
 )
 
@@ -56,7 +60,7 @@ def same(found: Any, expected: float | None) -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(tables)
-def test_every_metric_equals_its_definition(table: list[tuple[int, float, float, int]]) -> None:
+def test_every_metric_equals_its_definition(table: Table) -> None:
     rows = make_rows(table)
     slow = as_oracle_rows(rows)
     found = Sums.of(rows, equal_weight_edges(rows, num_bins=4)).metrics()
@@ -74,7 +78,7 @@ def test_every_metric_equals_its_definition(table: list[tuple[int, float, float,
 @settings(max_examples=150, deadline=None)
 @given(tables)
 def test_auc_equals_scikit_learns_with_ties_and_weights(
-    table: list[tuple[int, float, float, int]]
+    table: Table
 ) -> None:
     rows = make_rows(table)
     if len(set(rows.label_N)) == 2:
@@ -84,9 +88,9 @@ def test_auc_equals_scikit_learns_with_ties_and_weights(
 
 def test_auc_and_logloss_equal_scikit_learns_on_many_rows() -> None:
     predictions = random_predictions(num_rows=30_000, num_groups=3_000)
-    group_N, num_groups = group_codes(predictions)
+    group_N, _ = group_codes(predictions)
     for task in Task:
-        rows = rows_of(task, predictions, group_N)
+        rows = rows_of(task, predictions, group_N, np.zeros_like(group_N))
         expected = roc_auc_score(rows.label_N, rows.log_p_N, sample_weight=rows.weight_N)
         np.testing.assert_allclose(auc(rows), expected, rtol=1e-12)
         found = Sums.of(rows, equal_weight_edges(rows)).metrics()["logloss"]
@@ -95,15 +99,27 @@ def test_auc_and_logloss_equal_scikit_learns_on_many_rows() -> None:
         )
 
 
-def test_auc_by_group_equals_auc_of_each_group() -> None:
-    predictions = random_predictions(num_rows=500, num_groups=60)
-    group_N, num_groups = group_codes(predictions)
-    rows = rows_of(Task.CTCVR, predictions, group_N)
+def test_auc_by_list_equals_auc_of_each_list() -> None:
+    predictions = random_predictions(num_rows=500, num_groups=30)
+    group_N, _ = group_codes(predictions)
+    rows = rows_of(Task.CTCVR, predictions, group_N, np.arange(500) % 2)
     slow = as_oracle_rows(rows)
-    found = auc_by_group(rows, num_groups)
-    for group in range(num_groups):
-        same(found[group], oracle.auc([row for row in slow if row.group == group]))
+    lists = sorted({(row.group, row.model) for row in slow})
+    found, weights, groups = auc_by_list(rows)
+    np.testing.assert_array_equal(groups, [group for group, _ in lists])
+    for value, weight, key in zip(found, weights, lists, strict=True):
+        of_list = [row for row in slow if (row.group, row.model) == key]
+        same(value, oracle.auc(of_list))
+        same(weight, sum(row.weight for row in of_list))
     assert np.isnan(found).any() and not np.isnan(found).all()
+
+
+def test_gauc_does_not_compare_the_scores_of_two_models() -> None:
+    """The later model scores all higher; each ranks its own rows of the user perfectly."""
+    rows = make_rows([(1, 1.0, -1.0, 0, 0), (0, 1.0, -2.0, 0, 0),
+                      (1, 1.0, 2.0, 0, 1), (0, 1.0, 1.0, 0, 1)])
+    assert GroupSums.by_group(rows, 1).weighted(np.ones(1)).gauc() == 1.0
+    assert auc(rows) == 0.75
 
 
 @pytest.mark.parametrize("num_parts", [2, 3, 7])
@@ -112,7 +128,7 @@ def test_sums_of_parts_merge_to_the_sums_of_the_whole(num_parts: int) -> None:
     predictions = random_predictions()
     group_N, num_groups = group_codes(predictions)
     for task in Task:
-        whole = rows_of(task, predictions, group_N)
+        whole = rows_of(task, predictions, group_N, np.zeros_like(group_N))
         edges = equal_weight_edges(whole)
         part_N = whole.group_N % num_parts
         parts = [
@@ -134,7 +150,8 @@ def test_sums_of_parts_merge_to_the_sums_of_the_whole(num_parts: int) -> None:
 
 def test_bins_have_equal_weight_where_scores_do_not_tie() -> None:
     rng = np.random.default_rng(0)
-    rows = Rows(np.zeros(10_000), np.ones(10_000), np.zeros(10_000, np.intp),
+    zeros = np.zeros(10_000, np.intp)
+    rows = Rows(np.zeros(10_000), np.ones(10_000), zeros, zeros,
                 *log_probabilities(rng.normal(size=10_000)))
     sizes = np.bincount(bin_of(rows, equal_weight_edges(rows, num_bins=10)))
     assert len(sizes) == 10 and abs(sizes - 1000).max() <= 1
@@ -149,7 +166,8 @@ def test_what_the_rows_do_not_define_is_nan_with_a_reason(
     labels: list[int], undefined: set[str], reason: str
 ) -> None:
     size = len(labels)
-    rows = Rows(np.array(labels, float), np.ones(size), np.zeros(size, np.intp),
+    zeros = np.zeros(size, np.intp)
+    rows = Rows(np.array(labels, float), np.ones(size), zeros, zeros,
                 *log_probabilities(np.linspace(-1, 1, size)))
     values = {"auc": np.array(auc(rows)),
               "gauc": GroupSums.by_group(rows, 1).weighted(np.ones(1)).gauc(),
@@ -159,6 +177,6 @@ def test_what_the_rows_do_not_define_is_nan_with_a_reason(
 
 
 def test_gauc_says_when_no_group_can_be_ranked() -> None:
-    rows = make_rows([(0, 1.0, 0.1, 0), (1, 1.0, 0.2, 1)])
+    rows = make_rows([(0, 1.0, 0.1, 0, 0), (1, 1.0, 0.2, 1, 0)])
     assert np.isnan(GroupSums.by_group(rows, 2).weighted(np.ones(2)).gauc())
-    assert explain("gauc", rows) == "no group with both classes"
+    assert explain("gauc", rows) == "no list with both classes"

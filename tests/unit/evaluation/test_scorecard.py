@@ -10,9 +10,16 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from esmm_dist.contract.folds import Fold
+from esmm_dist.contract.sections import DayRange
 from esmm_dist.evaluation.metrics import METRICS
 from esmm_dist.evaluation.predictions import Predictions
-from esmm_dist.evaluation.scorecard import FoldRecord, RunRecord, Scorecard, make_scorecard
+from esmm_dist.evaluation.scorecard import (
+    FoldRecord,
+    RunRecord,
+    Scorecard,
+    make_scorecard,
+    model_codes,
+)
 from esmm_dist.evaluation.tasks import Task, metric_name
 from tests.factories.predictions import random_predictions
 
@@ -86,6 +93,27 @@ def test_equal_predictions_differ_by_nothing(
 ) -> None:
     card = make_scorecard(run_record(), predictions[0], predictions[0])
     assert {(e.value, e.low, e.high) for e in card.pooled.difference.values()} == {(0, 0, 0)}
+
+
+def test_each_row_belongs_to_the_fold_that_tests_its_day(
+    predictions: tuple[Predictions, Predictions]
+) -> None:
+    run = run_record()
+    both = run.folds[0]
+    days = [both.test_days.first, both.test_days.last]
+    daily = [both.model_copy(update={"test_days": DayRange(first=d, last=d)}) for d in days]
+    model, reference = predictions
+    np.testing.assert_array_equal(model_codes(model, [both]), np.zeros(4000))
+    np.testing.assert_array_equal(model_codes(model, daily), model.day_N == np.datetime64(days[1]))
+
+    once = make_scorecard(run, model, reference).pooled.model
+    apart = make_scorecard(run.model_copy(update={"folds": tuple(daily)}), model, reference)
+    assert apart.pooled.model["ctr_auc"] == once["ctr_auc"]
+    assert apart.pooled.model["ctr_gauc"] != once["ctr_gauc"]
+    values = [scope.model["ctr_gauc"].value for scope in apart.days.values()]
+    low, high = sorted(value for value in values if value is not None)
+    pooled = apart.pooled.model["ctr_gauc"].value
+    assert pooled is not None and low < pooled < high
 
 
 def test_json_brings_the_same_document_back(card: Scorecard) -> None:

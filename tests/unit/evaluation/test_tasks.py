@@ -16,6 +16,7 @@ from esmm_dist.evaluation.tasks import (
 from tests.factories.predictions import random_predictions
 from tests.oracles.metrics import log_p_and_not_p
 
+ONE_MODEL = np.zeros(400, np.intp)
 LOGITS = [-110.0, -30.0, -7.0, -0.3, 0.0, 0.3, 7.0, 30.0, 110.0]
 
 
@@ -47,7 +48,7 @@ def test_each_task_has_its_space_and_its_label() -> None:
     predictions = random_predictions()
     group_N, num_groups = group_codes(predictions)
     assert num_groups == len(set(predictions.group_id_N))
-    rows = {task: rows_of(task, predictions, group_N) for task in Task}
+    rows = {task: rows_of(task, predictions, group_N, ONE_MODEL) for task in Task}
     clicked = predictions.click_N == 1
     assert len(rows[Task.CTR]) == len(rows[Task.CTCVR]) == len(predictions)
     assert len(rows[Task.CVR]) == clicked.sum()
@@ -63,8 +64,8 @@ def test_ctcvr_is_the_product_unless_it_is_predicted_by_itself() -> None:
     by_itself = dataclasses.replace(product, ctcvr_logit_N=product.cvr_logit_N - 3)
     p_ctr, p_cvr = (1 / (1 + np.exp(-logit)) for logit in (product.ctr_logit_N,
                                                            product.cvr_logit_N))
-    np.testing.assert_allclose(rows_of(Task.CTCVR, product, group_N).p_N, p_ctr * p_cvr)
-    np.testing.assert_allclose(rows_of(Task.CTCVR, by_itself, group_N).p_N,
+    np.testing.assert_allclose(rows_of(Task.CTCVR, product, group_N, ONE_MODEL).p_N, p_ctr * p_cvr)
+    np.testing.assert_allclose(rows_of(Task.CTCVR, by_itself, group_N, ONE_MODEL).p_N,
                                1 / (1 + np.exp(3 - product.cvr_logit_N)))
 
 
