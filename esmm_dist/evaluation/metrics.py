@@ -139,8 +139,9 @@ class GroupSums:
         if not len(rows):
             return cls(*np.zeros((3, num_groups)))
         auc_L, weight_L, group_L = auc_by_list(rows)
-        ranked_weight_L = np.where(np.isnan(auc_L), 0.0, weight_L)
-        ranked_auc_L: FloatArray = ranked_weight_L * np.nan_to_num(auc_L)
+        ranked_L = ~np.isnan(auc_L)
+        ranked_weight_L = np.where(ranked_L, weight_L, 0.0)
+        ranked_auc_L = np.where(ranked_L, auc_L, 0.0) * weight_L
         return cls(
             sum_by(group_L, weight_L, num_groups), sum_by(group_L, ranked_weight_L, num_groups),
             sum_by(group_L, ranked_auc_L, num_groups),
