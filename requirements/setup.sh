@@ -30,7 +30,11 @@ done_before() { [[ $(cat ".venv/$1.key" 2>/dev/null) == "$2" ]]; }
 note_done() { echo "$2" >".venv/$1.key"; }
 
 make_environment() { "$python" -m venv --clear .venv; }
-install_lock() { .venv/bin/python -m pip install --no-input -r requirements/lock.txt; }
+install_lock() {
+    .venv/bin/python -m pip install --no-input --no-compile -r requirements/lock.txt || return
+    # pip would compile on one core; like pip, go on where a package carries a file that cannot be.
+    .venv/bin/python -m compileall -q -j 0 .venv/lib || true
+}
 build_horovod() { requirements/build_horovod.sh "$PWD/.venv/bin/python" >.venv/horovod.wheel; }
 install_horovod() { .venv/bin/python -m pip install --no-deps --no-index --force-reinstall "$(cat .venv/horovod.wheel)"; }
 install_package() { .venv/bin/python -m pip install --no-input --no-deps --no-build-isolation --editable .; }
