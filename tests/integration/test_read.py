@@ -16,7 +16,6 @@ from esmm_dist.contract.features import CategoricalFeature, Group, HashEncoding
 from esmm_dist.contract.manifest import Manifest, SampleColumn, read_manifest
 from esmm_dist.reader.plan import TrainPlan
 from esmm_dist.reader.samples import SampleReader
-from tests.oracles.plan import batches_of_ranks
 from tests.factories.numbered_samples import (
     FEATURES,
     FIRST_DAY,
@@ -25,6 +24,7 @@ from tests.factories.numbered_samples import (
     write_file,
     write_samples,
 )
+from tests.oracles.plan import batches_of_ranks
 
 FILE_SIZES_BY_DAY = ((40, 40, 13), (40, 25), (7,))
 DAYS = [FIRST_DAY.replace(day=number) for number in (1, 2, 3)]
