@@ -1,0 +1,261 @@
+"""Builds days of samples: count what lies in the logs, label and encode, write, check, publish.
+
+The order of these steps is all that is decided here; a build that fails publishes nothing.
+"""
+
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+
+from pyspark.sql import DataFrame, Observation, SparkSession
+from pyspark.sql import functions as F
+
+from esmm_dist.contract.encodings import Encodings, num_rows_of_table
+from esmm_dist.contract.errors import InputError
+from esmm_dist.contract.features import fingerprint
+from esmm_dist.contract.folds import days_of
+from esmm_dist.contract.manifest import Day, EncodingsReference, Manifest, SampleColumn
+from esmm_dist.contract.schema import column_types
+from esmm_dist.contract.sections import Config
+from esmm_dist.samples import layout
+from esmm_dist.samples.counters import (
+    FIRST_TIME,
+    LAST_TIME,
+    check_identities,
+    counts_of_days,
+    observations,
+    with_fates,
+)
+from esmm_dist.samples.days import Calendar
+from esmm_dist.samples.encoding import encode, tables_to_join
+from esmm_dist.samples.filing import own_clicks, own_conversions, own_impressions
+from esmm_dist.samples.fitting import Sighting, fitted, is_learned, sightings
+from esmm_dist.samples.io import LogFrames, Store, build_folder, count_rows, now, open_logs
+from esmm_dist.samples.labels import IS_SAMPLE, gather, group, label
+from esmm_dist.samples.schedule import (
+    Windows,
+    click_window,
+    conversion_window,
+    days_seen,
+    passes,
+    text_of,
+)
+from esmm_dist.samples.settings import differences, settings_of
+from esmm_dist.samples.terminal import phase
+
+SETTINGS = "_settings.json"
+
+
+def label_days(
+    frames: LogFrames,
+    config: Config,
+    num_files_of_day: Mapping[date, int],
+    encodings: Encodings,
+    large_vocabularies: Mapping[str, DataFrame],
+) -> DataFrame:
+    """Every row of the logs that the days see, in files and order, with its label and its fate.
+
+    Args:
+        frames: canonical logs.
+        num_files_of_day: the days to build, with the number of files of each.
+        large_vocabularies: as `encode` takes them.
+    """
+    calendar, days = Calendar.of(config.logs.day_timezone), tuple(num_files_of_day)
+    windows, seed = Windows.of(days, config), config.samples.shuffle_seed
+    impressions = encode(
+        own_impressions(frames.impressions, days, calendar),
+        config.features, encodings, large_vocabularies,
+    )
+    clicks = own_clicks(frames.clicks, windows.last_click_day, calendar)
+    conversions = own_conversions(
+        frames.conversions, config.logs.conversions.types, windows.last_conversion_day, calendar
+    )
+    logs = (impressions, clicks, conversions)
+    rows = gather(*[layout.placed(log, num_files_of_day, seed) for log in logs])
+    grouped = group(layout.in_files(rows, num_files_of_day))
+    return label(grouped, click_window(config), conversion_window(config))
+
+
+class Builder:
+    """One run of the job: the logs, the samples directory and what was found there."""
+
+    def __init__(self, spark: SparkSession, config: Config, refit: bool) -> None:
+        self._config = config
+        self._refit = refit
+        self._settings = settings_of(config)
+        self.store = Store(spark, config.samples.path)
+        self._base = self.store.latest()
+        if self._base is not None and not refit:
+            self._refuse_other_settings(self._base)
+        self._frames = open_logs(spark, config)
+        self._rows_in: dict[str, dict[date, int]] = {}
+
+    def _refuse_other_settings(self, manifest: Manifest) -> None:
+        """Days built under different rules do not belong into one directory."""
+        name = f"{build_folder(manifest.days[-1].build_id)}/{SETTINGS}"
+        built = self.store.files.read(name) if self.store.files.exists(name) else None
+        found = differences(built, self._settings) if built else []
+        if not found and manifest.fingerprint != fingerprint(self._config.features):
+            found = [f"features are those of {manifest.fingerprint[:12]}"]
+        if found:
+            raise InputError(
+                f"{self.store.path}: its days were built with other settings: {'; '.join(found)}: "
+                "give another samples.path, or --refit to start anew with the days asked for"
+            )
+
+    def build(self, days: Sequence[date]) -> tuple[Manifest, Mapping[date, float]]:
+        """Builds and publishes days, a pass at a time.
+
+        Returns:
+            The manifest published last, and the seconds each day took.
+
+        Raises:
+            InputError: a log is missing or broken, a day is empty, or settings differ from those
+                that other days were built with.
+            AssertionError: rows do not add up; nothing of the pass is published.
+        """
+        with phase(f"counting the logs of {text_of(days)}"):
+            self._rows_in = self._count(days)
+        reference = self._encodings(days)
+        encodings = self.store.encodings(reference)
+        num_rows_of_table(self._config.features, encodings)
+        built: list[Day] = []
+        seconds: dict[date, float] = {}
+        manifest: Manifest | None = None
+        for some_days in passes(days, self._rows_in["impressions"]):
+            start = time.monotonic()
+            with phase(f"building {text_of(some_days)}"):
+                built += self._build_pass(some_days, reference, encodings)
+            # What starts anew must not be seen with half of its days.
+            if not self._refit or len(built) == len(days):
+                manifest = self._publish(built, reference)
+            took = time.monotonic() - start
+            rows = self._rows_in["impressions"]
+            total = sum(rows[day] for day in some_days)
+            seconds |= {day: took * rows[day] / total for day in some_days}
+        assert manifest is not None
+        return manifest, seconds
+
+    def _count(self, days: Sequence[date]) -> dict[str, dict[date, int]]:
+        windows = Windows.of(days, self._config)
+        needed = {
+            "impressions": self._days_of_impressions(days),
+            "clicks": days_seen(windows.last_click_day),
+            "conversions": days_seen(windows.last_conversion_day),
+        }
+        rows_in = count_rows(self._frames, needed, self._config)
+        for day in needed["impressions"]:
+            if not rows_in["impressions"].get(day):
+                held = sorted(rows_in["impressions"])
+                others = f" (there are some for {held[0]} to {held[-1]})" if held else ""
+                raise InputError(
+                    f"logs.impressions ({self._config.logs.impressions.path}): no rows for the "
+                    f"day {day}{others}: ask for days that the log holds, or write that day again"
+                )
+        return rows_in
+
+    def _must_fit(self) -> bool:
+        return self._base is None or self._refit
+
+    def _days_of_impressions(self, days: Sequence[date]) -> tuple[date, ...]:
+        """The days to build, and those to fit on where that has to be done."""
+        learns = any(is_learned(feature) for feature in self._config.features)
+        fit_days = days_of(self._config.samples.fit_days) if self._must_fit() and learns else ()
+        return tuple(sorted({*days, *fit_days}))
+
+    def _encodings(self, days: Sequence[date]) -> EncodingsReference:
+        """Those that the directory's days already use; learned from the fit days if it has none."""
+        if not self._must_fit():
+            assert self._base is not None
+            return self._base.encodings
+        config = self._config
+        if not any(is_learned(feature) for feature in config.features):
+            return self.store.save(Encodings())
+        fit_days = days_of(config.samples.fit_days)
+        with phase(f"learning vocabularies and quantiles from {text_of(fit_days)}"):
+            calendar = Calendar.of(config.logs.day_timezone)
+            impressions = own_impressions(self._frames.impressions, fit_days, calendar)
+            num_rows = sum(self._rows_in["impressions"][day] for day in fit_days)
+            seen = sightings(impressions, config.features, num_rows)
+            return self.store.save(
+                fitted((Sighting(*row) for row in seen.toLocalIterator()), config.features)
+            )
+
+    def _build_pass(
+        self, days: Sequence[date], reference: EncodingsReference, encodings: Encodings
+    ) -> list[Day]:
+        """Writes and checks some days; they are not yet published."""
+        config, rows_in = self._config, self._rows_in["impressions"]
+        num_files = {
+            day: layout.num_files(rows_in[day], config.samples.rows_per_file) for day in days
+        }
+        large = {
+            table: self.store.vocabulary(reference, table)
+            for table in tables_to_join(config.features, encodings)
+        }
+        rows = label_days(self._frames, config, num_files, encodings, large)
+        observation = Observation()
+        observed = with_fates(rows, config.features).observe(
+            observation, *observations(days, config.features)
+        )
+        samples = layout.sample_columns(observed.where(F.col(IS_SAMPLE)), config.features)
+        build_id = new_build_id()
+        measured = self.store.write(samples, build_id, observation)
+        self.store.files.create(f"{build_folder(build_id)}/{SETTINGS}", self._settings)
+        counts = counts_of_days(measured, self._rows_in)
+        return [self._day(day, build_id, counts[day]) for day in days]
+
+    def _day(self, day: date, build_id: str, counters: dict[str, int]) -> Day:
+        first, last = (_instant(counters.pop(name)) for name in (FIRST_TIME, LAST_TIME))
+        check_identities(day, counters)
+        num_rows = counters["impressions_out"]
+        return Day(
+            day=day,
+            build_id=build_id,
+            built_at=now(),
+            as_of=None,
+            files=self.store.written(build_id, day, self._config.features, num_rows),
+            num_rows=num_rows,
+            num_clicks=counters["samples_clicked"],
+            num_conversions=counters["samples_converted"],
+            first_event_time=first,
+            last_event_time=last,
+            counters=dict(sorted(counters.items())),
+        )
+
+    def _publish(self, built: Sequence[Day], reference: EncodingsReference) -> Manifest:
+        """Merges the days into the latest manifest, again and again if others publish meanwhile."""
+        while True:
+            latest = self.store.latest()
+            if latest is not None and not self._refit and latest.encodings != reference:
+                raise InputError(
+                    f"{self.store.path}: another build has published other encodings meanwhile: "
+                    "run this one again"
+                )
+            kept = latest.days if latest is not None and not self._refit else ()
+            days = {day.day: day for day in (*kept, *built)}
+            manifest = Manifest(
+                number=1 + (latest.number if latest is not None else 0),
+                created_at=now(),
+                fingerprint=fingerprint(self._config.features),
+                encodings=reference,
+                columns={
+                    name: SampleColumn(type=kind)
+                    for name, kind in column_types(self._config.features).items()
+                },
+                shuffle_seed=self._config.samples.shuffle_seed,
+                days=tuple(days[day] for day in sorted(days)),
+            )
+            if self.store.publish(manifest):
+                return manifest
+
+
+def new_build_id() -> str:
+    """A name that no other build has, and that sorts by time."""
+    return f"{now():%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
+
+
+def _instant(micros: int) -> datetime:
+    seconds, rest = divmod(micros, 1_000_000)
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest)

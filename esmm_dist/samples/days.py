@@ -1,0 +1,45 @@
+"""Calendar days as instants, and how far the windows of a day's impressions reach; no Spark."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+ONE_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """The days of one time zone; a day may last 23 or 25 hours."""
+
+    zone: ZoneInfo
+
+    @classmethod
+    def of(cls, zone: str) -> "Calendar":
+        """The calendar of a zone by its name, such as Asia/Shanghai."""
+        return cls(ZoneInfo(zone))
+
+    def start(self, day: date) -> datetime:
+        """The first instant of a day, in UTC."""
+        return datetime(day.year, day.month, day.day, tzinfo=self.zone).astimezone(UTC)
+
+    def end(self, day: date) -> datetime:
+        """The first instant after a day, in UTC."""
+        return self.start(day + ONE_DAY)
+
+    def last_day_reached(self, day: date, window: timedelta) -> date:
+        """The last day that begins while the window of some impression of `day` is open."""
+        closed = self.end(day) + window
+        last = day
+        while self.start(last + ONE_DAY) < closed:
+            last += ONE_DAY
+        return last
+
+    def reach(self, days: Iterable[date], window: timedelta) -> dict[date, date]:
+        """`last_day_reached` of each day."""
+        return {day: self.last_day_reached(day, window) for day in days}
+
+
+def span(first: date, last: date) -> tuple[date, ...]:
+    """Every day from first to last, both included."""
+    return tuple(first + n * ONE_DAY for n in range((last - first).days + 1))

@@ -1,0 +1,127 @@
+"""Files by Hadoop's own interface, hence wherever Spark can read and write: local, hdfs, s3a, gs.
+
+It knows paths and texts only, not what they mean.
+"""
+
+import os
+import uuid
+from typing import Any
+
+from pyspark.sql import SparkSession
+
+
+class Files:
+    """The files below one directory."""
+
+    def __init__(self, spark: SparkSession, root: str) -> None:
+        context = spark.sparkContext
+        assert context._jvm is not None and context._jsc is not None
+        self._jvm: Any = context._jvm
+        self._conf = context._jsc.hadoopConfiguration()
+        self.root = root.rstrip("/") or "/"
+        self._root = self._jvm.org.apache.hadoop.fs.Path(self.root)
+        self._system = self._root.getFileSystem(self._conf)
+        self._is_local = self._system.getUri().getScheme() == "file"
+
+    def path(self, name: str) -> Any:
+        """A Hadoop path below the root."""
+        return self._jvm.org.apache.hadoop.fs.Path(f"{self.root}/{name}")
+
+    def names(self, name: str) -> list[str]:
+        """Names of what lies directly in a directory; none if it does not exist."""
+        path = self.path(name)
+        if not self._system.exists(path):
+            return []
+        return [status.getPath().getName() for status in self._system.listStatus(path)]
+
+    def sizes(self, name: str) -> dict[str, int]:
+        """Bytes by name of what lies directly in a directory; nothing if it does not exist."""
+        path = self.path(name)
+        if not self._system.exists(path):
+            return {}
+        found = self._system.listStatus(path)
+        return {status.getPath().getName(): status.getLen() for status in found}
+
+    def exists(self, name: str) -> bool:
+        """Whether there is a file or directory of that name."""
+        return bool(self._system.exists(self.path(name)))
+
+    def read(self, name: str) -> str:
+        """The text of a file."""
+        stream = self._system.open(self.path(name))
+        try:
+            charset = self._jvm.java.nio.charset.StandardCharsets.UTF_8
+            return str(self._jvm.org.apache.commons.io.IOUtils.toString(stream, charset))
+        finally:
+            stream.close()
+
+    def create(self, name: str, text: str) -> bool:
+        """Makes a file whole or not at all.
+
+        Returns:
+            False if there was one of that name, which stays as it was.
+        """
+        directory = name.rpartition("/")[0]
+        self._system.mkdirs(self.path(directory))
+        draft = f"{directory}/.{uuid.uuid4().hex}.draft"
+        if self._is_local:
+            return self._link(draft, name, text)
+        return self._rename(draft, name, text)
+
+    def _link(self, draft: str, name: str, text: str) -> bool:
+        """A hard link is the one atomic create-if-absent of a whole file on a local disk."""
+        draft_path, path = (self.path(n).toUri().getPath() for n in (draft, name))
+        try:
+            with open(draft_path, "x", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.link(draft_path, path)
+        except FileExistsError:
+            return False
+        finally:
+            os.unlink(draft_path)
+        _sync_directory(os.path.dirname(path))
+        return True
+
+    def _rename(self, draft: str, name: str, text: str) -> bool:
+        """HDFS renames atomically and refuses an existing name; object stores publish on close."""
+        stream = self._system.create(self.path(draft), False)
+        stream.write(bytearray(text.encode()))
+        stream.close()
+        try:
+            context = self._jvm.org.apache.hadoop.fs.FileContext.getFileContext(
+                self._system.getUri(), self._conf
+            )
+            none = self._jvm.org.apache.hadoop.fs.Options.Rename.NONE
+            options = self._jvm.java.lang.reflect.Array.newInstance(none.getClass(), 1)
+            self._jvm.java.lang.reflect.Array.set(options, 0, none)
+            context.rename(self.path(draft), self.path(name), options)
+        except Exception:
+            self._system.delete(self.path(draft), False)
+            if self.exists(name):
+                return False
+            raise
+        return True
+
+    def delete(self, name: str) -> None:
+        """Removes a directory with all that is in it, if it exists."""
+        self._system.delete(self.path(name), True)
+
+    def footer(self, name: str) -> Any:
+        """The footer of a Parquet file."""
+        hadoop = self._jvm.org.apache.parquet.hadoop
+        file = hadoop.util.HadoopInputFile.fromPath(self.path(name), self._conf)
+        reader = hadoop.ParquetFileReader.open(file)
+        try:
+            return reader.getFooter()
+        finally:
+            reader.close()
+
+
+def _sync_directory(path: str) -> None:
+    directory = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

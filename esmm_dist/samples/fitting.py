@@ -1,0 +1,186 @@
+"""Vocabularies and bucket boundaries learned from the impressions of the fit days.
+
+The result depends on the rows alone, not on their order: ids keep their meaning for as long as
+these encodings are used. It sees no labels and reads no files.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from esmm_dist.contract.encodings import Encodings
+from esmm_dist.contract.features import (
+    BucketEncoding,
+    Feature,
+    MultiValuedFeature,
+    VocabularyEncoding,
+    table_of,
+)
+from esmm_dist.samples.encoding import canonical
+from esmm_dist.samples.filing import CONTENT, DAY, DROPPED
+from esmm_dist.samples.logs import EVENT_TIME, IMPRESSION_ID, feature_column
+
+# Rows from which quantiles are taken: their ranks are then right to about .1 %.
+NUM_QUANTILE_ROWS = 2**18
+_SAMPLING_BITS = 31
+
+NAME = "name"
+KEY = "key"
+NUMBER = "number"
+COUNT = "num_rows"
+
+
+class Sighting(NamedTuple):
+    """How often a table's key, or a numeric feature's value, was seen."""
+
+    name: str
+    key: str | None
+    number: float | None
+    num_rows: int
+
+
+def is_learned(feature: Feature) -> bool:
+    """Whether a feature's ids depend on data."""
+    match feature.encode:
+        case VocabularyEncoding():
+            return True
+        case BucketEncoding(num_quantiles=num_quantiles):
+            return num_quantiles is not None
+    return False
+
+
+def once_each(impressions: DataFrame) -> DataFrame:
+    """One row an impression, the one that the label join keeps."""
+    in_order = Window.partitionBy(DAY, IMPRESSION_ID).orderBy(EVENT_TIME, CONTENT)
+    return (
+        impressions.where(F.col(DROPPED).isNull())
+        .select("*", F.row_number().over(in_order).alias("place"))
+        .where(F.col("place") == 1)
+        .drop("place")
+    )
+
+
+def sightings(impressions: DataFrame, features: Sequence[Feature], num_rows: int) -> DataFrame:
+    """Counts every key of every vocabulary, and the values of a sample of rows for quantiles.
+
+    Args:
+        impressions: as `filing.own_impressions` gives them.
+        num_rows: about how many there are, which decides the share sampled for quantiles.
+
+    Returns:
+        Columns of `Sighting`; keys seen less often than their table's min_count are left out.
+    """
+    kinds = {field.name: field.dataType for field in impressions.schema}
+    learned = [feature for feature in features if is_learned(feature)]
+    is_sampled = _is_sampled(num_rows)
+    entries = [
+        _entry(feature, kinds[feature_column(feature.name)], is_sampled)
+        for feature in learned
+        if not isinstance(feature, MultiValuedFeature)
+    ]
+    lists = [
+        _list_entries(feature, kinds[feature_column(feature.name)])
+        for feature in learned
+        if isinstance(feature, MultiValuedFeature)
+    ]
+    all_entries = F.concat(F.array(*entries), *lists)
+    least = F.coalesce(
+        *[
+            F.when(F.col(NAME) == table_of(feature), F.lit(feature.encode.min_count))
+            for feature in learned
+            if isinstance(feature.encode, VocabularyEncoding)
+        ],
+        F.lit(1),
+    )
+    is_known = F.col(KEY).isNotNull() | F.col(NUMBER).isNotNull()
+    return (
+        once_each(impressions)
+        .select(F.explode(all_entries).alias("entry"))
+        .select(f"entry.{NAME}", f"entry.{KEY}", f"entry.{NUMBER}")
+        .where(is_known)
+        .groupBy(NAME, KEY, NUMBER)
+        .agg(F.count("*").alias(COUNT))
+        .where(F.col(COUNT) >= F.when(F.col(KEY).isNotNull(), least).otherwise(F.lit(1)))
+        .select(NAME, KEY, NUMBER, COUNT)
+    )
+
+
+def _is_sampled(num_rows: int) -> Column:
+    """The same rows whatever their order: those whose hash is small."""
+    share = min(1.0, NUM_QUANTILE_ROWS / max(1, num_rows))
+    bits = F.shiftrightunsigned(F.xxhash64(IMPRESSION_ID), 64 - _SAMPLING_BITS)
+    return bits < F.lit(int(share * 2**_SAMPLING_BITS))
+
+
+def _entry(feature: Feature, kind: T.DataType, is_sampled: Column) -> Column:
+    value = canonical(F.col(feature_column(feature.name)), kind)
+    if isinstance(feature.encode, BucketEncoding):
+        is_finite = ~value.is_null & (F.abs(value.number) < F.lit(math.inf))
+        number = F.when(is_sampled & is_finite, value.number)
+        return _struct(feature.name, F.lit(None).cast("string"), number)
+    return _struct(table_of(feature), value.key, F.lit(None).cast("double"))
+
+
+def _list_entries(feature: MultiValuedFeature, kind: T.DataType) -> Column:
+    assert isinstance(kind, T.ArrayType)
+    values = F.coalesce(F.col(feature_column(feature.name)), F.array().cast(kind))
+    element = kind.elementType
+    return F.transform(
+        values,
+        lambda value: _struct(
+            table_of(feature), canonical(value, element).key, F.lit(None).cast("double")
+        ),
+    )
+
+
+def _struct(name: str, key: Column, number: Column) -> Column:
+    return F.struct(F.lit(name).alias(NAME), key.alias(KEY), number.alias(NUMBER))
+
+
+def fitted(seen: Iterable[Sighting], features: Sequence[Feature]) -> Encodings:
+    """Encodings from counted sightings: keys by falling count, then in the order of their text."""
+    keys: dict[str, list[tuple[int, str]]] = {}
+    numbers: dict[str, list[tuple[float, int]]] = {}
+    for name, key, number, num_rows in seen:
+        if key is not None:
+            keys.setdefault(name, []).append((-num_rows, key))
+        elif number is not None:
+            numbers.setdefault(name, []).append((number, num_rows))
+    learned = [feature for feature in features if is_learned(feature)]
+    return Encodings(
+        vocabularies={
+            table: tuple(key for _, key in sorted(keys.get(table, ())))
+            for table in {
+                table_of(f): None for f in learned if isinstance(f.encode, VocabularyEncoding)
+            }
+        },
+        boundaries={
+            feature.name: quantiles(numbers.get(feature.name, ()), feature.encode.num_quantiles)
+            for feature in learned
+            if isinstance(feature.encode, BucketEncoding) and feature.encode.num_quantiles
+        },
+    )
+
+
+def quantiles(counted: Iterable[tuple[float, int]], num_quantiles: int) -> tuple[float, ...]:
+    """Strictly increasing boundaries: the least values that lie above i/n of the rows.
+
+    A bucket begins at its boundary, so a value held by many rows stays apart from the next one.
+
+    Args:
+        counted: values with the number of rows that hold them.
+    """
+    ordered = sorted(counted)
+    total = sum(num_rows for _, num_rows in ordered)
+    boundaries: list[float] = []
+    num_below, rank = 0, 1
+    for value, num_rows in ordered:
+        if num_below * num_quantiles >= rank * total:
+            boundaries.append(value)
+            rank = num_below * num_quantiles // total + 1
+        num_below += num_rows
+    return tuple(boundaries)

@@ -1,0 +1,253 @@
+"""Everything that the Spark half reads and writes: logs, encodings, sample files, manifests.
+
+It decides nothing about rows. Files are written into a folder of their own build, checked, and
+become samples only by the manifest that lists them.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime
+from typing import NamedTuple
+
+from pyspark.sql import DataFrame, Observation, SparkSession
+from pyspark.sql import functions as F
+
+from esmm_dist.contract.encodings import FIRST_VOCABULARY_ID, Encodings
+from esmm_dist.contract.errors import InputError
+from esmm_dist.contract.features import Feature
+from esmm_dist.contract.manifest import (
+    ENCODINGS,
+    MANIFESTS,
+    EncodingsReference,
+    Manifest,
+    SampleFile,
+    manifest_numbers,
+    manifest_path,
+)
+from esmm_dist.contract.schema import column_types
+from esmm_dist.contract.sections import Config, LogSource
+from esmm_dist.samples.days import Calendar
+from esmm_dist.samples.failures import naming_the_file, plain_path
+from esmm_dist.samples.files import Files
+from esmm_dist.samples.filing import DAY, filed
+from esmm_dist.samples.logs import (
+    FILED_DAY,
+    LOG_FILE,
+    check_key_types,
+    read_clicks,
+    read_conversions,
+    read_impressions,
+)
+
+# Above any file of ours, so that a file is one row group whatever its width.
+BYTES_PER_ROW_GROUP = 2**30
+NUM_FOOTER_THREADS = 8
+PARQUET_TYPES = {
+    "int64": "int64 {}", "int32": "int32 {}", "int8": "int32 {} (INTEGER(8,true))",
+    "float32": "float {}", "binary": "binary {}",
+}
+
+
+class LogFrames(NamedTuple):
+    """The three logs in canonical columns."""
+
+    impressions: DataFrame
+    clicks: DataFrame
+    conversions: DataFrame
+
+
+def open_logs(spark: SparkSession, config: Config) -> LogFrames:
+    """The logs, not yet read beyond their schemas.
+
+    Raises:
+        InputError: a log is missing or unreadable, or a column is missing or of a wrong type.
+    """
+    logs = config.logs
+    frames = LogFrames(
+        read_impressions(
+            _load(spark, logs.impressions, "logs.impressions"),
+            logs.impressions, config.features, config.samples.group_key,
+        ),
+        read_clicks(_load(spark, logs.clicks, "logs.clicks"), logs.clicks),
+        read_conversions(_load(spark, logs.conversions, "logs.conversions"), logs.conversions),
+    )
+    check_key_types({f"logs.{name}": frame for name, frame in frames._asdict().items()})
+    return frames
+
+
+def _load(spark: SparkSession, source: LogSource, key: str) -> DataFrame:
+    with naming_the_file(f"{key} ({source.path})"):
+        reader = spark.read.format(source.format).options(**source.options)
+        frame = reader.load(source.path)
+        if source.format == "parquet":
+            return frame.withColumn(LOG_FILE, F.col("_metadata.file_path"))
+        return frame
+
+
+def count_rows(
+    frames: LogFrames, days_of_log: Mapping[str, Sequence[date]], config: Config
+) -> dict[str, dict[date, int]]:
+    """Rows filed under each day, by log, in one pass that reads no values where days are folders.
+
+    Raises:
+        InputError: a file is empty or cannot be read.
+    """
+    calendar = Calendar.of(config.logs.day_timezone)
+    counts = []
+    for log, frame in frames._asdict().items():
+        file = F.col(LOG_FILE) if LOG_FILE in frame.columns else F.lit(None).cast("string")
+        counts.append(
+            filed(frame, days_of_log[log], calendar)
+            .groupBy(FILED_DAY, file.alias(LOG_FILE))
+            .agg(F.count("*").alias("num_rows"))
+            .select(F.lit(log).alias("log"), FILED_DAY, LOG_FILE, "num_rows")
+        )
+    with naming_the_file("logs"):
+        rows = counts[0].unionByName(counts[1]).unionByName(counts[2]).collect()
+    rows_of_log: dict[str, dict[date, int]] = {log: {} for log in frames._fields}
+    for row in rows:
+        of_day = rows_of_log[row.log]
+        of_day[row.filed_day] = of_day.get(row.filed_day, 0) + row.num_rows
+    for log, frame in frames._asdict().items():
+        read = {row.log_file for row in rows if row.log == log}
+        _refuse_empty_files(log, frame, days_of_log[log], read, getattr(config.logs, log))
+    return rows_of_log
+
+
+def _refuse_empty_files(
+    log: str, frame: DataFrame, days: Sequence[date], read: set[str], source: LogSource
+) -> None:
+    """A file of a wanted day that gave no rows is a broken upload more often than a quiet day."""
+    if source.partition is None or LOG_FILE not in frame.columns:
+        return
+    folders = tuple(f"/{source.partition}={day}/" for day in days)
+    paths_read = {plain_path(file) for file in read}
+    for file in sorted(plain_path(file) for file in frame.inputFiles()):
+        if file not in paths_read and any(folder in file for folder in folders):
+            raise InputError(
+                f"logs.{log}: the file {file} holds no rows: "
+                "write it again, or remove it"
+            )
+
+
+class Store:
+    """One samples directory."""
+
+    def __init__(self, spark: SparkSession, path: str) -> None:
+        self._spark = spark
+        self.path = path
+        self.files = Files(spark, path)
+
+    def latest(self) -> Manifest | None:
+        """The highest manifest that reads whole, or None before the first build."""
+        numbers = manifest_numbers(self.files.names(MANIFESTS))
+        if not numbers:
+            return None
+        name = manifest_path(numbers[0])
+        return Manifest.parse(self.files.read(name), f"{self.path}/{name}")
+
+    def encodings(self, reference: EncodingsReference) -> Encodings:
+        """The encodings that a manifest refers to."""
+        source = f"{self.path}/{reference.path}"
+        encodings = Encodings.parse(self.files.read(reference.path), source)
+        if encodings.content_hash != reference.content_hash:
+            raise InputError(f"{source}: does not hold what its name says: restore it, or --refit")
+        return encodings
+
+    def save(self, encodings: Encodings) -> EncodingsReference:
+        """Writes encodings under their content hash."""
+        content_hash = encodings.content_hash
+        path = f"{ENCODINGS}/{content_hash}.json"
+        self.files.create(path, encodings.model_dump_json() + "\n")
+        return EncodingsReference(
+            path=path, content_hash=content_hash, ancestry=encodings.ancestry
+        )
+
+    def vocabulary(self, reference: EncodingsReference, table: str) -> DataFrame:
+        """One vocabulary as rows (key, id), read by Spark itself: it may have 10^7 keys."""
+        saved = self._spark.read.schema("vocabularies map<string,array<string>>").json(
+            f"{self.path}/{reference.path}"
+        )
+        keys = F.element_at("vocabularies", table)
+        return saved.select(F.posexplode(keys).alias("place", "key")).select(
+            "key", (F.col("place") + FIRST_VOCABULARY_ID).alias("id")
+        )
+
+    def write(
+        self, samples: DataFrame, build_id: str, observation: Observation
+    ) -> dict[str, int | None]:
+        """Writes a build's days, one file a partition.
+
+        Returns:
+            What was observed while writing.
+        """
+        with naming_the_file("logs"):
+            (
+                samples.write.partitionBy(DAY)
+                .option("parquet.block.size", BYTES_PER_ROW_GROUP)
+                .parquet(f"{self.path}/{build_folder(build_id)}")
+            )
+        return dict(observation.get)
+
+    def written(
+        self, build_id: str, day: date, features: Sequence[Feature], num_rows: int
+    ) -> tuple[SampleFile, ...]:
+        """A day's files in the order of the shuffle, each looked into.
+
+        Raises:
+            AssertionError: rows are missing, or a file is not what readers expect.
+        """
+        folder = f"{build_folder(build_id)}/{DAY}={day}"
+        sizes = {
+            name: size for name, size in self.files.sizes(folder).items()
+            if name.endswith(".parquet")
+        }
+        names = sorted(sizes, key=_partition_number)
+        with ThreadPoolExecutor(NUM_FOOTER_THREADS) as pool:
+            footers = list(pool.map(lambda name: self._look_into(f"{folder}/{name}"), names))
+        wanted = parquet_fields(features)
+        for name, (num_row_groups, _, fields) in zip(names, footers):
+            assert num_row_groups == 1, f"{folder}/{name}: {num_row_groups} row groups"
+            assert fields == wanted, f"{folder}/{name}: {fields}, not {wanted}"
+        found = sum(rows for _, rows, _ in footers)
+        assert found == num_rows, f"{folder}: {found:,} rows were written, not {num_rows:,}"
+        return tuple(
+            SampleFile(path=f"{folder}/{name}", num_rows=rows, num_bytes=sizes[name])
+            for name, (_, rows, _) in zip(names, footers)
+        )
+
+    def _look_into(self, name: str) -> tuple[int, int, tuple[str, ...]]:
+        footer = self.files.footer(name)
+        blocks = footer.getBlocks()
+        num_rows = sum(block.getRowCount() for block in blocks)
+        schema = footer.getFileMetaData().getSchema().toString()
+        fields = tuple(re.findall(r"^ +(.+);$", schema, flags=re.MULTILINE))
+        return len(blocks), num_rows, fields
+
+    def publish(self, manifest: Manifest) -> bool:
+        """Commits a manifest; False if its number has been taken meanwhile."""
+        return self.files.create(manifest.path, manifest.model_dump_json(indent=1) + "\n")
+
+
+def build_folder(build_id: str) -> str:
+    """Where a build's files lie, relative to the samples' directory."""
+    return f"build={build_id}"
+
+
+def parquet_fields(features: Sequence[Feature]) -> tuple[str, ...]:
+    """The fields of a sample file as a Parquet schema prints them; `required` rules out nulls."""
+    return tuple(
+        "required " + PARQUET_TYPES[kind].format(name)
+        for name, kind in column_types(features).items()
+    )
+
+
+def now() -> datetime:
+    """This instant, to the second."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def _partition_number(name: str) -> int:
+    """Spark names a file after the partition that wrote it: part-00017-…"""
+    return int(name.split("-")[1])

@@ -1,0 +1,138 @@
+"""Where each row goes: into which file of its day, in which order, with which columns.
+
+The order inside a day is that of a seeded hash of the impression id, and files are equal ranges of
+that hash: it depends on nothing but the day's own rows, whatever Spark's partitioning.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import date
+from itertools import count
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from esmm_dist.contract.encodings import NULL_ID
+from esmm_dist.contract.features import Feature
+from esmm_dist.contract.schema import (
+    CLICK,
+    CONVERSION,
+    GROUP_ID,
+    SAMPLE_ID,
+    WEIGHT,
+    column_types,
+)
+from esmm_dist.samples.filing import DAY, DROPPED
+from esmm_dist.samples.logs import EVENT_TIME, IMPRESSION_ID, feature_column
+
+ORDER_KEY = "order_key"
+FILE_KEY = "file_key"
+# All rows of one impression of one day, in the order in which the samples are written.
+CASE = (DAY, FILE_KEY, ORDER_KEY, IMPRESSION_ID)
+
+SPARK_TYPES = {
+    "int64": "bigint", "int32": "int", "int8": "tinyint", "float32": "float", "binary": "binary",
+}
+NO_GROUP = 0
+
+_HASH_PARTITIONING_SEED = 42
+_MASK = 0xFFFFFFFF
+
+
+def num_files(num_rows: int, rows_per_file: int) -> int:
+    """Files of a day, so that they hold about `rows_per_file` rows each."""
+    return max(1, math.ceil(num_rows / rows_per_file))
+
+
+def placed(rows: DataFrame, num_files_of_day: Mapping[date, int], seed: int) -> DataFrame:
+    """Adds `order_key`, the shuffle's hash, and `file_key`, which sends each file to a task of its
+    own.
+
+    A dropped row loses its id, and is spread over the files: it meets no impression, and a
+    million rows without an id do not meet each other.
+    """
+    is_live = F.col(DROPPED).isNull()
+    of_live = F.xxhash64(F.lit(seed).cast("bigint"), IMPRESSION_ID)
+    of_dropped = F.xxhash64(F.lit(seed).cast("bigint"), IMPRESSION_ID, EVENT_TIME)
+    order_key = F.when(is_live, of_live).otherwise(of_dropped)
+    others = [c for c in rows.columns if c != IMPRESSION_ID]
+    return rows.select(
+        F.when(is_live, F.col(IMPRESSION_ID)).alias(IMPRESSION_ID),
+        *others,
+        order_key.alias(ORDER_KEY),
+    ).withColumn(FILE_KEY, _file_key(num_files_of_day))
+
+
+def _file_key(num_files_of_day: Mapping[date, int]) -> Column:
+    """A number of which Spark's hash partitioning sends one, and only one, to each partition."""
+    cases, first_partition = [], 0
+    for day, files in num_files_of_day.items():
+        in_day = F.shiftright(_upper_bits(F.col(ORDER_KEY)) * files, 31)
+        cases.append(F.when(F.col(DAY) == F.lit(day), first_partition + in_day.cast("int")))
+        first_partition += files
+    keys = F.array(*[F.lit(key) for key in keys_of_partitions(first_partition)])
+    return F.get(keys, F.coalesce(*cases))
+
+
+def _upper_bits(hash_of_row: Column) -> Column:
+    """The hash in its own (signed) order, as 31 bits that begin at 0."""
+    return F.shiftright(hash_of_row, 33) + 2**30
+
+
+def in_files(rows: DataFrame, num_files_of_day: Mapping[date, int]) -> DataFrame:
+    """Brings each file's rows into a partition of its own, in order of day and file."""
+    return rows.repartition(sum(num_files_of_day.values()), FILE_KEY)
+
+
+def sample_columns(samples: DataFrame, features: Sequence[Feature]) -> DataFrame:
+    """The day and the columns of the contract, in order, none of which can hold a null.
+
+    Args:
+        samples: rows with impression_id, group_id, click, conversion and encoded features.
+    """
+    values = {
+        SAMPLE_ID: F.xxhash64(IMPRESSION_ID),
+        GROUP_ID: F.coalesce(F.col(GROUP_ID), F.lit(NO_GROUP)),
+        CLICK: F.coalesce(F.col(CLICK), F.lit(0)),
+        CONVERSION: F.coalesce(F.col(CONVERSION), F.lit(0)),
+        WEIGHT: F.lit(1.0),
+    }
+    empty = {"int32": F.lit(NULL_ID), "binary": F.lit(bytearray())}
+    # Ids are not null where they come from; rows of events, which have none, hide that from Spark.
+    values |= {
+        name: F.coalesce(F.col(feature_column(name)), empty[kind])
+        for name, kind in column_types(features).items()
+        if name not in values
+    }
+    return samples.select(
+        DAY,
+        *[
+            values[name].cast(SPARK_TYPES[kind]).alias(name)
+            for name, kind in column_types(features).items()
+        ],
+    )
+
+
+def keys_of_partitions(num_partitions: int) -> tuple[int, ...]:
+    """For each partition the least number that Spark's hash partitioning sends to it."""
+    found: dict[int, int] = {}
+    for key in count():
+        found.setdefault(_murmur3(key) % num_partitions, key)
+        if len(found) == num_partitions:
+            break
+    return tuple(found[partition] for partition in range(num_partitions))
+
+
+def _murmur3(key: int) -> int:
+    """Murmur3 (32 bits, signed) of a non-negative int, as Spark's HashPartitioning takes it."""
+    mixed = _rotate(key * 0xCC9E2D51 & _MASK, 15) * 0x1B873593 & _MASK
+    state = (_rotate(_HASH_PARTITIONING_SEED ^ mixed, 13) * 5 + 0xE6546B64) & _MASK
+    state ^= 4
+    state = (state ^ state >> 16) * 0x85EBCA6B & _MASK
+    state = (state ^ state >> 13) * 0xC2B2AE35 & _MASK
+    state ^= state >> 16
+    return state - (1 << 32) if state >= 1 << 31 else state
+
+
+def _rotate(word: int, bits: int) -> int:
+    return (word << bits | word >> (32 - bits)) & _MASK

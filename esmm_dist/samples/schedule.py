@@ -1,0 +1,73 @@
+"""Which days are built together, and which days' events they have to see; no Spark."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from esmm_dist.contract.errors import InputError
+from esmm_dist.contract.sections import Config, DayRange
+from esmm_dist.samples.days import Calendar, span
+
+# Small days are built together: what a job costs whatever its size is then paid once.
+MAX_ROWS_PER_PASS = 4_000_000
+
+
+@dataclass(frozen=True)
+class Windows:
+    """For each day the last day whose clicks, and whose conversions, it has to see."""
+
+    last_click_day: dict[date, date]
+    last_conversion_day: dict[date, date]
+
+    @classmethod
+    def of(cls, days: Sequence[date], config: Config) -> "Windows":
+        """The reach of the config's windows."""
+        calendar = Calendar.of(config.logs.day_timezone)
+        click, conversion = click_window(config), conversion_window(config)
+        return cls(calendar.reach(days, click), calendar.reach(days, click + conversion))
+
+
+def click_window(config: Config) -> timedelta:
+    """How long after its impression a click counts."""
+    return timedelta(hours=config.samples.click_window_hours)
+
+
+def conversion_window(config: Config) -> timedelta:
+    """How long after its click a conversion counts."""
+    return timedelta(hours=config.samples.conversion_window_hours)
+
+
+def passes(days: Sequence[date], num_rows: Mapping[date, int]) -> Iterator[tuple[date, ...]]:
+    """Consecutive days that are built in one Spark job, as many as fit the size of a pass."""
+    some: list[date] = []
+    for day in sorted(days):
+        if some and sum(num_rows[d] for d in some) + num_rows[day] > MAX_ROWS_PER_PASS:
+            yield tuple(some)
+            some = []
+        some.append(day)
+    if some:
+        yield tuple(some)
+
+
+def days_seen(last_day: Mapping[date, date]) -> tuple[date, ...]:
+    """Every day that some day sees, given the last one that each sees."""
+    return tuple(sorted({day for first, last in last_day.items() for day in span(first, last)}))
+
+
+def text_of(days: Sequence[date]) -> str:
+    """Days as a person would write them."""
+    return f"{days[0]}" if len(days) == 1 else f"{min(days)} to {max(days)} ({len(days)} days)"
+
+
+def parse_days(text: str) -> DayRange:
+    """FIRST:LAST or one day, as --days takes it.
+
+    Raises:
+        InputError: the text is no range of days.
+    """
+    first, _, last = text.partition(":")
+    try:
+        return DayRange(first=date.fromisoformat(first), last=date.fromisoformat(last or first))
+    except ValueError as error:
+        reason = str(error).splitlines()[0] if "Invalid" in str(error) else "the last day is first"
+        raise InputError(f"--days {text}: {reason}: write yyyy-mm-dd:yyyy-mm-dd") from None

@@ -1,0 +1,60 @@
+"""What a build says while it runs, and the table it ends with; it computes nothing."""
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date
+
+from esmm_dist.contract.manifest import Day
+
+COLUMNS = ("day", "rows in", "dropped", "rows out", "clicks", "conv.", "CTR", "CVR", "files", "s")
+
+
+@contextmanager
+def phase(what: str) -> Iterator[None]:
+    """Says on stderr what is being done and, when it is done, how long it took."""
+    start = time.monotonic()
+    print(f"{what} …", end="", file=sys.stderr, flush=True)
+    try:
+        yield
+    except BaseException:
+        print(file=sys.stderr)
+        raise
+    print(f" {time.monotonic() - start:.1f} s", file=sys.stderr, flush=True)
+
+
+def summary(days: Sequence[Day], seconds: Mapping[date, float]) -> str:
+    """A table of the days built, and under it why rows were dropped and what events met."""
+    lines = [_line(COLUMNS)]
+    for day in days:
+        lines.append(_line(_cells(str(day.day), [day], seconds[day.day])))
+    lines.append(_line(_cells("all", days, sum(seconds.values()))))
+    totals: Counter[str] = Counter()
+    for day in days:
+        totals.update(day.counters)
+    for log in ("impressions", "clicks", "conversions", "samples"):
+        counted = [
+            f"{name.removeprefix(f'{log}_').replace('_', ' ')} {number:,}"
+            for name, number in sorted(totals.items(), key=lambda item: -item[1])
+            if name.startswith(f"{log}_") and number
+        ]
+        if counted:
+            lines.append(f"{log}: {', '.join(counted)}")
+    return "\n".join(lines)
+
+
+def _cells(name: str, days: Sequence[Day], seconds: float) -> tuple[str, ...]:
+    rows_in = sum(day.counters["impressions_in"] for day in days)
+    rows, clicks = sum(day.num_rows for day in days), sum(day.num_clicks for day in days)
+    conversions = sum(day.num_conversions for day in days)
+    return (
+        name, f"{rows_in:,}", f"{rows_in - rows:,}", f"{rows:,}", f"{clicks:,}", f"{conversions:,}",
+        f"{clicks / rows:.4f}" if rows else "-", f"{conversions / clicks:.4f}" if clicks else "-",
+        f"{sum(len(day.files) for day in days):,}", f"{seconds:.1f}",
+    )
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"{cells[0]:10}" + "".join(f" {cell:>11}" for cell in cells[1:])

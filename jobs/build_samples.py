@@ -1,0 +1,40 @@
+"""Joins the three logs into samples, day by day, and publishes them in a manifest.
+
+    spark-submit jobs/build_samples.py [--config FILE] [--set KEY=VALUE] [--days FIRST:LAST]
+
+Runs on any Spark cluster; docs/samples.md says what becomes of every row.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from esmm_dist.contract.command_line import config_from, config_parser, run_command
+from esmm_dist.contract.folds import days_of
+from esmm_dist.samples.build import Builder
+from esmm_dist.samples.schedule import parse_days
+from esmm_dist.samples.session import open_session
+from esmm_dist.samples.terminal import summary
+
+
+def build_samples(argv: Sequence[str]) -> None:
+    """Builds the days asked for and prints what they hold."""
+    parser = config_parser(__doc__)
+    parser.add_argument("--days", metavar="FIRST:LAST",
+                        help="the days to build, or one day (default: samples.days)")
+    parser.add_argument("--refit", action="store_true",
+                        help="learn vocabularies and quantiles anew; the samples then hold the "
+                             "days asked for and no others")
+    arguments = parser.parse_args(argv)
+    config = config_from(arguments)
+    days = days_of(parse_days(arguments.days) if arguments.days else config.samples.days)
+    spark = open_session(f"{config.name}: build samples")
+    try:
+        manifest, seconds = Builder(spark, config, arguments.refit).build(days)
+    finally:
+        spark.stop()
+    print(summary([day for day in manifest.days if day.day in seconds], seconds))
+    print(f"{config.samples.path}/{manifest.path}")
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(build_samples, sys.argv[1:]))
