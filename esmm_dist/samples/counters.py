@@ -12,8 +12,8 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from esmm_dist.contract.features import Feature, MultiValuedFeature
-from esmm_dist.contract.schema import CLICK, CONVERSION, GROUP_ID
-from esmm_dist.samples.encoding import cut_column
+from esmm_dist.contract.schema import CLICK, CONVERSION
+from esmm_dist.samples.encoding import group_id, is_cut
 from esmm_dist.samples.filing import CONTENT, DAY, DROPPED, LATER
 from esmm_dist.samples.labels import (
     CLICK_TIMES,
@@ -121,10 +121,10 @@ def _sample_counts(features: Sequence[Feature]) -> dict[str, Column]:
     counts = {
         "samples_clicked": F.when(is_sample, F.col(CLICK)),
         "samples_converted": F.when(is_sample, F.col(CONVERSION)),
-        NULL_GROUP: (is_sample & F.col(GROUP_ID).isNull()).cast("int"),
+        NULL_GROUP: (is_sample & group_id().isNull()).cast("int"),
     }
     return counts | {
-        cut_counter(feature): (is_sample & F.col(cut_column(feature.name))).cast("int")
+        cut_counter(feature): (is_sample & is_cut(feature)).cast("int")
         for feature in features
         if isinstance(feature, MultiValuedFeature)
     }

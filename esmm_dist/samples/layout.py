@@ -22,8 +22,9 @@ from esmm_dist.contract.schema import (
     WEIGHT,
     column_types,
 )
+from esmm_dist.samples.encoding import group_id, id_of
 from esmm_dist.samples.filing import DAY, DROPPED
-from esmm_dist.samples.logs import EVENT_TIME, IMPRESSION_ID, feature_column
+from esmm_dist.samples.logs import EVENT_TIME, IMPRESSION_ID
 
 ORDER_KEY = "order_key"
 FILE_KEY = "file_key"
@@ -88,28 +89,22 @@ def sample_columns(samples: DataFrame, features: Sequence[Feature]) -> DataFrame
     """The day and the columns of the contract, in order, none of which can hold a null.
 
     Args:
-        samples: rows with impression_id, group_id, click, conversion and encoded features.
+        samples: rows with impression_id, click, conversion and encoded values.
     """
     values = {
         SAMPLE_ID: F.xxhash64(IMPRESSION_ID),
-        GROUP_ID: F.coalesce(F.col(GROUP_ID), F.lit(NO_GROUP)),
+        GROUP_ID: F.coalesce(group_id(), F.lit(NO_GROUP)),
         CLICK: F.coalesce(F.col(CLICK), F.lit(0)),
         CONVERSION: F.coalesce(F.col(CONVERSION), F.lit(0)),
         WEIGHT: F.lit(1.0),
     }
+    types = column_types(features)
     empty = {"int32": F.lit(NULL_ID), "binary": F.lit(bytearray())}
     # Ids are not null where they come from; rows of events, which have none, hide that from Spark.
-    values |= {
-        name: F.coalesce(F.col(feature_column(name)), empty[kind])
-        for name, kind in column_types(features).items()
-        if name not in values
-    }
+    values |= {f.name: F.coalesce(id_of(f), empty[types[f.name]]) for f in features}
     return samples.select(
         DAY,
-        *[
-            values[name].cast(SPARK_TYPES[kind]).alias(name)
-            for name, kind in column_types(features).items()
-        ],
+        *[values[name].cast(SPARK_TYPES[kind]).alias(name) for name, kind in types.items()],
     )
 
 
