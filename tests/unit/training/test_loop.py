@@ -166,6 +166,7 @@ def spoil(victim: Learner, where: str) -> Batch:
     place = {"user": 0, "item": 1}[where]
     row = entries[route.places.entry_offsets_P1[place]]
     slot = route.slots_U[row]
+    assert isinstance(victim.tables, ShardedEmbedding)
     victim.tables.state()["rows"].view(-1, 4)[slot] = float("nan")
     return rows
 
