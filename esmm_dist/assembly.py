@@ -43,7 +43,7 @@ def pick_device(world: World) -> torch.device:
         torch.cuda.set_device(world.local_rank)
         return torch.device("cuda", world.local_rank)
     if "OMP_NUM_THREADS" not in os.environ:
-        # Ranks that each start a thread a core spin against one another: five times slower.
+        # Ranks that each start a thread a core spin against one another: docs/LOG.md.
         cores = len(os.sched_getaffinity(0))
         torch.set_num_threads(max(1, cores // world.num_local_ranks))
     return torch.device("cpu")
