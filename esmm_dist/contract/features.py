@@ -9,7 +9,6 @@ import json
 from collections.abc import Sequence
 from difflib import get_close_matches
 from enum import StrEnum
-from keyword import iskeyword
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
@@ -171,8 +170,8 @@ def check_features(features: Sequence[Feature]) -> None:
 
 
 def _check_name(name: str) -> None:
-    """Petastorm hands rows over as named tuples, whose fields must be identifiers."""
-    if not name.isidentifier() or iskeyword(name) or name.startswith("_"):
+    """A plain name needs no quoting: in keys of --set, columns of Spark, patterns of Petastorm."""
+    if not name.isidentifier():
         raise ValueError(
             f"the feature name {name!r} is no plain name (letters, digits, underscores): give it "
             "one under logs.impressions.columns"

@@ -4,7 +4,9 @@ It reads no file; blocks come in the order of the plan, each when a lane needs i
 """
 
 from collections import Counter
-from collections.abc import Container, Iterator
+from collections.abc import Generator, Iterator, Sequence
+from types import TracebackType
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -15,8 +17,9 @@ from esmm_dist.contract.batch import Bag, Batch
 from esmm_dist.contract.schema import CLICK, CONVERSION, GROUP_ID, SAMPLE_ID, WEIGHT
 from esmm_dist.reader.blocks import Block, Layout
 from esmm_dist.reader.plan import Plan
+from esmm_dist.reader.prefetch import Prefetched
 
-SCALAR_TYPES = {
+TYPE_OF_SCALAR = {
     CLICK: torch.float32,
     CONVERSION: torch.float32,
     WEIGHT: torch.float32,
@@ -25,90 +28,73 @@ SCALAR_TYPES = {
 }
 
 
-def make_batches(
+class Part(NamedTuple):
+    """Some rows of a block, next to each other."""
+
+    block: Block
+    first: int
+    end: int
+
+
+class BatchStream(Iterator[Batch]):
+    """A rank's share of the global batches, from a step on.
+
+    Each batch has as many rows as the rank's lanes give to a step; where the plan has no row left,
+    it ends in zeros, its weights included. Use the stream in a `with` statement, or read it to its
+    end: what prepares the blocks ends with it.
+    """
+
+    def __init__(
+        self, plan: Plan, rank: int, first_step: int, blocks: Prefetched[Block], layout: Layout,
+        pin_memory: bool,
+    ) -> None:
+        """
+        Args:
+            blocks: one for each of plan.reads(rank, first_step), in that order; each is released
+                when its last row has been copied.
+            pin_memory: tensors in page-locked memory, from which a GPU copies in the background.
+        """
+        self.num_batches = plan.num_steps - first_step
+        self._blocks = blocks
+        self._batches = _make_batches(plan, rank, first_step, blocks, layout, pin_memory)
+
+    def __next__(self) -> Batch:
+        return next(self._batches)
+
+    def close(self) -> None:
+        """Ends the stream; the batches given out stay as they are."""
+        self._batches.close()
+        self._blocks.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, error_type: type[BaseException] | None, error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _make_batches(
     plan: Plan, rank: int, first_step: int, blocks: Iterator[Block], layout: Layout,
     pin_memory: bool,
-) -> Iterator[Batch]:
-    """A rank's share of the global batches.
-
-    Args:
-        blocks: one for each of plan.reads(rank, first_step), in that order; a block's memory may
-            be used again as soon as its lane asks for the next one.
-        pin_memory: tensors in page-locked memory, from which a GPU copies in the background.
-
-    Yields:
-        For each step from first_step on a batch of as many rows as the rank's lanes give; where the
-        plan has no row left, the batch ends in zeros, its weights included.
-    """
+) -> Generator[Batch, None, None]:
     num_blocks_of_lane = Counter(read.lane for read in plan.reads(rank, first_step))
     lanes = [
         _Lane(plan.rows_per_step(lane), num_blocks_of_lane[lane], blocks)
         for lane in plan.lanes(rank)
     ]
-    num_rows = sum(lane.rows_per_step for lane in lanes)
+    tensors = _Tensors(sum(lane.rows_per_step for lane in lanes), layout, pin_memory)
     for _ in range(first_step, plan.num_steps):
-        growing = _GrowingBatch(num_rows, layout, pin_memory)
-        for lane in lanes:
-            lane.give_rows(growing)
-        yield growing.finished(layout.scalars)
+        parts = [part for lane in lanes for part in lane.next_parts()]
+        batch = tensors.batch(parts)
+        for block, _, end in parts:
+            if end == block.num_rows:
+                block.release()
+        yield batch
     assert all(lane.is_done for lane in lanes), "the plan's reads outlast its steps"
-
-
-class _GrowingBatch:
-    """A batch into which blocks write their rows one after the other."""
-
-    def __init__(self, num_rows: int, layout: Layout, pin_memory: bool) -> None:
-        self._pin_memory = pin_memory
-        self._num_rows_written = 0
-        self._ids_BF = self._empty(torch.int32, num_rows, len(layout.single_valued))
-        self._scalars = {name: self._empty(type_, num_rows) for name, type_ in SCALAR_TYPES.items()}
-        self._parts_of_bag: list[list[tuple[NDArray[np.int32], NDArray[np.int32]]]] = [
-            [] for _ in layout.multi_valued
-        ]
-        # The same memory, seen by NumPy.
-        self._rows = {name: tensor.numpy() for name, tensor in self._scalars.items()}
-        self._id_rows = self._ids_BF.numpy()
-
-    def append(self, block: Block, first: int, end: int) -> None:
-        """Copies rows of a block."""
-        start, stop = self._num_rows_written, self._num_rows_written + end - first
-        self._id_rows[start:stop] = block.ids_NF[first:end]
-        for name, values in block.scalars.items():
-            self._rows[name][start:stop] = values[first:end]
-        for parts, bag in zip(self._parts_of_bag, block.bags):
-            parts.append(bag.rows(first, end))
-        self._num_rows_written = stop
-
-    def finished(self, scalars: Container[str]) -> Batch:
-        """The batch, with zeros where nothing was written."""
-        self._id_rows[self._num_rows_written :] = 0
-        for name, rows in self._rows.items():
-            rows[self._num_rows_written if name in scalars else 0 :] = 0
-        return Batch(
-            ids_BF=self._ids_BF,
-            bags=tuple(self._bag(parts) for parts in self._parts_of_bag),
-            click_B=self._scalars[CLICK],
-            conversion_B=self._scalars[CONVERSION],
-            weight_B=self._scalars[WEIGHT],
-            sample_id_B=self._scalars[SAMPLE_ID],
-            group_id_B=self._scalars[GROUP_ID],
-        )
-
-    def _bag(self, parts: list[tuple[NDArray[np.int32], NDArray[np.int32]]]) -> Bag:
-        ids_V = self._empty(torch.int32, sum(len(ids) for ids, _ in parts))
-        offsets_B1 = self._empty(torch.int64, len(self._ids_BF) + 1)
-        offsets = offsets_B1.numpy()
-        offsets[0] = 0
-        offsets[self._num_rows_written + 1 :] = len(ids_V)
-        if parts:
-            np.concatenate([ids for ids, _ in parts], out=ids_V.numpy())
-            lengths = np.concatenate([lengths for _, lengths in parts])
-            np.cumsum(lengths, out=offsets[1 : self._num_rows_written + 1])
-        return Bag(ids_V, offsets_B1)
-
-    def _empty(self, dtype: torch.dtype, *shape: int) -> Tensor:
-        # Not torch.zeros: called from this thread it would wake OpenMP threads of its own.
-        return torch.empty(shape, dtype=dtype, pin_memory=self._pin_memory)
+    assert next(blocks, None) is None, "more blocks came than the plan reads"
 
 
 class _Lane:
@@ -126,16 +112,79 @@ class _Lane:
         """Whether every row has been given out."""
         return self._block is None and self._num_blocks_left == 0
 
-    def give_rows(self, batch: _GrowingBatch) -> None:
-        """Writes the rows of one step, from one block or several; fewer where the lane ends."""
+    def next_parts(self) -> Iterator[Part]:
+        """The rows of one step, from one block or several; fewer where the lane ends."""
         wanted = self.rows_per_step
         while wanted and not self.is_done:
             if self._block is None:
                 self._block, self._row = next(self._blocks), 0
                 self._num_blocks_left -= 1
-            end = min(self._row + wanted, self._block.num_rows)
-            batch.append(self._block, self._row, end)
-            wanted -= end - self._row
-            self._row = end
-            if end == self._block.num_rows:
+            part = Part(self._block, self._row, min(self._row + wanted, self._block.num_rows))
+            wanted -= part.end - part.first
+            self._row = part.end
+            if part.end == self._block.num_rows:
                 self._block = None
+            yield part
+
+
+class _Tensors:
+    """Makes the tensors of batches of one size."""
+
+    def __init__(self, num_rows: int, layout: Layout, pin_memory: bool) -> None:
+        self._num_rows = num_rows
+        self._layout = layout
+        self._pin_memory = pin_memory
+        # What no batch holds is one and the same tensor in all of them.
+        self._absent = {
+            name: torch.zeros(num_rows, dtype=type_, pin_memory=pin_memory)
+            for name, type_ in TYPE_OF_SCALAR.items() if name not in layout.scalars
+        }
+
+    def batch(self, parts: Sequence[Part]) -> Batch:
+        """Copies rows into a batch, which ends in zeros if they do not fill it."""
+        ids = [block.ids_NF[first:end] for block, first, end in parts]
+        return Batch(
+            ids_BF=self._joined(ids, torch.int32, len(self._layout.single_valued)),
+            bags=tuple(
+                self._bag([block.bags[place].rows(first, end) for block, first, end in parts])
+                for place in range(len(self._layout.multi_valued))
+            ),
+            click_B=self._scalar(CLICK, parts),
+            conversion_B=self._scalar(CONVERSION, parts),
+            weight_B=self._scalar(WEIGHT, parts),
+            sample_id_B=self._scalar(SAMPLE_ID, parts),
+            group_id_B=self._scalar(GROUP_ID, parts),
+        )
+
+    def _scalar(self, name: str, parts: Sequence[Part]) -> Tensor:
+        if name in self._absent:
+            return self._absent[name]
+        values = [block.scalars[name][first:end] for block, first, end in parts]
+        return self._joined(values, TYPE_OF_SCALAR[name])
+
+    def _joined(
+        self, arrays: Sequence[NDArray[Any]], dtype: torch.dtype, *width: int
+    ) -> Tensor:
+        tensor = self._empty(dtype, self._num_rows, *width)
+        rows = tensor.numpy()
+        num_filled = sum(map(len, arrays))
+        if arrays:
+            np.concatenate(arrays, out=rows[:num_filled], casting="unsafe")
+        rows[num_filled:] = 0
+        return tensor
+
+    def _bag(self, parts: Sequence[tuple[NDArray[np.int32], NDArray[np.int32]]]) -> Bag:
+        ids_V = self._empty(torch.int32, sum(len(ids) for ids, _ in parts))
+        offsets_B1 = self._empty(torch.int64, self._num_rows + 1)
+        offsets = offsets_B1.numpy()
+        offsets[0] = 0
+        num_filled = sum(len(lengths) for _, lengths in parts)
+        if parts:
+            np.concatenate([ids for ids, _ in parts], out=ids_V.numpy())
+            lengths = np.concatenate([lengths for _, lengths in parts])
+            np.cumsum(lengths, out=offsets[1 : num_filled + 1])
+        offsets[num_filled + 1 :] = len(ids_V)
+        return Bag(ids_V, offsets_B1)
+
+    def _empty(self, dtype: torch.dtype, *shape: int) -> Tensor:
+        return torch.empty(shape, dtype=dtype, pin_memory=self._pin_memory)

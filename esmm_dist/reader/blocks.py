@@ -9,7 +9,7 @@ Shape legend: R rows of the file; N rows given out; F single-valued features; V 
 multi-valued feature.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.features import Feature, MultiValuedFeature
 
-Columns = Mapping[str, NDArray[Any]]
 Matrix = NDArray[np.int32]
 
 BYTES_PER_ID = 4
@@ -35,30 +34,34 @@ class Layout:
 
     single_valued: tuple[str, ...]
     multi_valued: tuple[str, ...]
-    scalars: Mapping[str, str]
-    """The NumPy types of labels, weight and keys by their names."""
+    scalars: tuple[str, ...]
+    """Labels, weight and keys."""
 
     @classmethod
-    def of(cls, features: Sequence[Feature], scalars: Mapping[str, str]) -> Self:
+    def of(cls, features: Sequence[Feature], scalars: Iterable[str]) -> Self:
         """The layout of declared features beside some labels and keys."""
         bags = tuple(f.name for f in features if isinstance(f, MultiValuedFeature))
-        return cls(tuple(f.name for f in features if f.name not in bags), bags, scalars)
-
-    @property
-    def types(self) -> dict[str, str]:
-        """The NumPy types of all columns but the packed ones by their names."""
-        return {**self.scalars, **{name: "int32" for name in self.single_valued}}
+        return cls(tuple(f.name for f in features if f.name not in bags), bags, tuple(scalars))
 
 
-@dataclass(frozen=True)
 class Memory:
-    """Room for the ids of one block after the other: memory used again is several times faster
-    than memory that the system must hand out."""
+    """Room for the ids of blocks, used again when a block is done with: the system hands out fresh
+    memory several times more slowly than ids are written. One thread may take while another gives
+    back."""
 
-    scratch_RF: Matrix
-    """Ids in the order of the file; may be shared by all blocks."""
-    ids_RF: Matrix
-    """Ids in their final order; belongs to a block until another one is made in it."""
+    def __init__(self, max_rows: int, num_fields: int) -> None:
+        self._shape = (max_rows, num_fields)
+        self._free: list[Matrix] = []
+        self.scratch = np.empty(self._shape, np.int32)
+        """For ids in the order of the file, while a block is made."""
+
+    def take(self) -> Matrix:
+        """A matrix with room for the rows of any file."""
+        return self._free.pop() if self._free else np.empty(self._shape, np.int32)
+
+    def give_back(self, matrix: Matrix) -> None:
+        """Lets another block have the matrix."""
+        self._free.append(matrix)
 
 
 @dataclass(frozen=True)
@@ -81,43 +84,54 @@ class Block:
     ids_NF: Matrix
     bags: tuple[Ragged, ...]
     """One a multi-valued feature."""
-    scalars: Columns
+    scalars: Mapping[str, NDArray[Any]]
     """Labels, weight and keys (N,) by their names, as stored."""
+    release: Callable[[], None]
+    """To be called when the rows are no longer needed: ids_NF will hold those of another block."""
 
     @classmethod
     def of(
-        cls, columns: Columns, layout: Layout, order_N: NDArray[np.int64], memory: Memory,
+        cls, table: pyarrow.Table, layout: Layout, order_N: NDArray[np.int64], memory: Memory,
         path: Path,
     ) -> Self:
         """Shuffles a decoded file, all at once while it lies in the processor's cache.
 
         Args:
-            columns: the decoded file.
+            table: the decoded file.
             order_N: places in the file of the rows wanted.
-            memory: is overwritten; ids stay in it.
+            memory: where the ids will lie.
             path: names the file in errors.
 
         Raises:
             InputError: a column holds nulls, or bytes that are no packed ids.
         """
-        for name, type_name in layout.types.items():
-            # Petastorm makes floats of integers among which stands a null.
-            if columns[name].dtype != np.dtype(type_name):
-                raise _holds_nulls(path, name)
-        _interleave([columns[name] for name in layout.single_valued], memory.scratch_RF)
-        ids_NF = memory.ids_RF[: len(order_N)]
+        columns = {name: _without_nulls(table, name, path) for name in table.column_names}
+        _interleave([columns[name].to_numpy() for name in layout.single_valued], memory.scratch)
+        matrix = memory.take()
+        ids_NF = matrix[: len(order_N)]
         # clip, because NumPy copies twice where it must check places; these come from the plan.
-        np.take(memory.scratch_RF, order_N, axis=0, out=ids_NF, mode="clip")
+        np.take(memory.scratch, order_N, axis=0, out=ids_NF, mode="clip")
         return cls(
             ids_NF=ids_NF,
             bags=tuple(_ragged(columns[name], order_N, name, path) for name in layout.multi_valued),
-            scalars={name: np.take(columns[name], order_N) for name in layout.scalars},
+            scalars={name: np.take(columns[name].to_numpy(), order_N) for name in layout.scalars},
+            release=lambda: memory.give_back(matrix),
         )
 
     @property
     def num_rows(self) -> int:
         """N."""
         return len(self.ids_NF)
+
+
+def _without_nulls(table: pyarrow.Table, name: str, path: Path) -> pyarrow.Array:
+    chunks = table.column(name)
+    if chunks.null_count:
+        raise InputError(
+            f"{path}: the column {name!r} holds {chunks.null_count:,} nulls: "
+            "rebuild the samples of its day"
+        )
+    return chunks.chunk(0) if chunks.num_chunks == 1 else chunks.combine_chunks()
 
 
 def _interleave(columns: Sequence[NDArray[np.int32]], out_RF: Matrix) -> None:
@@ -130,12 +144,9 @@ def _interleave(columns: Sequence[NDArray[np.int32]], out_RF: Matrix) -> None:
 
 
 def _ragged(
-    values: NDArray[np.object_], order_N: NDArray[np.int64], name: str, path: Path
+    packed: pyarrow.BinaryArray, order_N: NDArray[np.int64], name: str, path: Path
 ) -> Ragged:
-    """Unpacks little-endian int32 ids, one bytes object a row."""
-    packed = pyarrow.array(values, pyarrow.binary())
-    if packed.null_count:
-        raise _holds_nulls(path, name)
+    """Unpacks little-endian int32 ids, some bytes a row."""
     taken = packed.take(pyarrow.array(order_N))
     _, byte_offsets, data = taken.buffers()
     byte_offsets_N1 = np.frombuffer(byte_offsets, "<i4", len(taken) + 1)
@@ -147,9 +158,3 @@ def _ragged(
     num_ids = int(byte_offsets_N1[-1]) // BYTES_PER_ID
     ids_V = np.frombuffer(data, "<i4", num_ids) if num_ids else np.empty(0, np.int32)
     return Ragged(ids_V, byte_offsets_N1 // BYTES_PER_ID)
-
-
-def _holds_nulls(path: Path, name: str) -> InputError:
-    return InputError(
-        f"{path}: the column {name!r} holds nulls: rebuild the samples of its day"
-    )

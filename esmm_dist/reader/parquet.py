@@ -1,6 +1,6 @@
 """The columns of sample files, decoded in the background by Petastorm, in the order asked for.
 
-It knows no plan and no feature, and gives out arrays as they lie in the file.
+It knows no plan and no feature, and gives out columns as they lie in the file.
 
 One Petastorm worker, because several finish files in any order and name none; the columns of a
 file are decoded by Arrow's own threads all the same. Files are listed one by one, so that Petastorm
@@ -10,20 +10,37 @@ never looks at a directory, whose metadata may hold a pickled schema that it wou
 import warnings
 from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlparse
 
 import pyarrow
 from petastorm import make_batch_reader
+from petastorm.reader import Reader
+from petastorm.workers_pool import EmptyResultError
+from petastorm.workers_pool.thread_pool import ThreadPool
+from pyarrow.filesystem import LocalFileSystem
 
 from esmm_dist.contract.errors import InputError
-from esmm_dist.reader.blocks import Columns
 
-# Petastorm is written for the Parquet interface of an older pyarrow; the version is pinned.
+# Petastorm is written for the interfaces of an older pyarrow; both versions are pinned.
 warnings.filterwarnings("ignore", category=FutureWarning, module=r"petastorm\.")
 
 
-def read_files(paths: Sequence[Path], columns: Sequence[str]) -> Generator[Columns, None, None]:
+class _MappedFiles(LocalFileSystem):
+    """Lets Arrow's threads read files by themselves: Petastorm's own way of opening them asks for
+    Python, and so for its lock, at every read."""
+
+    def open(self, path: str, mode: str = "rb") -> pyarrow.NativeFile:
+        """The file, read only."""
+        return pyarrow.memory_map(path)
+
+
+with warnings.catch_warnings(action="ignore", category=FutureWarning):
+    _MAPPED_FILES = _MappedFiles()
+
+
+def read_files(
+    paths: Sequence[Path], columns: Sequence[str]
+) -> Generator[pyarrow.Table, None, None]:
     """Decodes files of one row group each.
 
     Args:
@@ -31,7 +48,7 @@ def read_files(paths: Sequence[Path], columns: Sequence[str]) -> Generator[Colum
         columns: the names of the columns to read.
 
     Yields:
-        For each file its columns: read-only arrays (rows,), of objects for a binary column.
+        For each file its columns.
 
     Raises:
         InputError: a file cannot be read.
@@ -42,15 +59,16 @@ def read_files(paths: Sequence[Path], columns: Sequence[str]) -> Generator[Colum
         [_url_of(path) for path in paths],
         schema_fields=[f"^{column}$" for column in columns],  # patterns
         reader_pool_type="thread", workers_count=1, shuffle_row_groups=False, num_epochs=1,
+        filesystem=_MAPPED_FILES,
     ) as reader:
         for path in paths:
-            yield _next_file(reader, path)
+            yield _next_table(reader, path)
 
 
-def _next_file(reader: Any, path: Path) -> Columns:
+def _next_table(reader: Reader, path: Path) -> pyarrow.Table:
     try:
-        return _next_row_group(reader)._asdict()
-    except StopIteration:
+        return _next_result(reader._workers_pool)
+    except EmptyResultError:
         raise InputError(f"{path}: no rows came from it: rebuild the samples of its day") from None
     except (OSError, pyarrow.ArrowException) as error:
         reason = str(error).partition("\n")[0]
@@ -59,16 +77,18 @@ def _next_file(reader: Any, path: Path) -> Columns:
         ) from error
 
 
-def _next_row_group(reader: Any) -> Any:
-    """The next row group, even if Petastorm says too early that there is none.
+def _next_result(pool: ThreadPool) -> pyarrow.Table:
+    """The next file as the pool hands it to Petastorm's reader, which would make Pandas series of
+    its columns, floats of integers with nulls, and an object of each packed value.
 
-    Its thread pool compares counters first and asks only then whether more work is to come; work
-    that arrives in between is taken for done. By the second time all work is known.
+    Petastorm may say too early that there is none: the pool compares counters first and asks only
+    then whether more work is to come, and work that arrives in between is taken for done. By the
+    second time all work is known.
     """
     try:
-        return next(reader)
-    except StopIteration:
-        return next(reader)
+        return pool.get_results()
+    except EmptyResultError:
+        return pool.get_results()
 
 
 def _url_of(path: Path) -> str:

@@ -22,17 +22,14 @@ class Prefetched(Iterator[Item], Generic[Item]):
     """
 
     def __init__(
-        self, generate: Callable[[], Generator[Item, None, None]], *,
-        num_items: int, num_items_ahead: int,
+        self, generate: Callable[[], Generator[Item, None, None]], num_items_ahead: int
     ) -> None:
         """Starts the thread.
 
         Args:
             generate: called in the thread; what it returns is closed there too.
-            num_items: how many items will come, for progress bars.
             num_items_ahead: items that may wait to be taken.
         """
-        self.num_items = num_items
         self._queue: Queue[Item | _End] = Queue(num_items_ahead)
         stopping = threading.Event()
         thread = threading.Thread(

@@ -1,7 +1,7 @@
 """From a manifest to batches: the door of this room.
 
-It decides nothing: `plan` says who reads what, `footers` what is refused, `parquet` decodes,
-`blocks` shuffles, `batches` deals rows to steps, and `prefetch` does it in the background.
+It decides nothing: `plan` says who reads what, `footers` what is refused; `parquet` decodes and
+`blocks` shuffles in the background, by `prefetch`; `batches` deals rows to steps.
 """
 
 from collections.abc import Generator, Iterable, Sequence
@@ -9,15 +9,11 @@ from contextlib import closing
 from datetime import date
 from pathlib import Path
 
-import numpy as np
-import torch
-
-from esmm_dist.contract.batch import Batch
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.features import Feature, fingerprint
 from esmm_dist.contract.manifest import Manifest, SampleFile, check_fingerprint
-from esmm_dist.contract.schema import CLICK, KEY_COLUMNS, LABEL_COLUMNS, column_types
-from esmm_dist.reader.batches import make_batches
+from esmm_dist.contract.schema import KEY_COLUMNS, LABEL_COLUMNS, column_types
+from esmm_dist.reader.batches import BatchStream
 from esmm_dist.reader.blocks import Block, Layout, Memory
 from esmm_dist.reader.footers import check_file
 from esmm_dist.reader.parquet import read_files
@@ -25,7 +21,7 @@ from esmm_dist.reader.plan import EvaluationPlan, Plan, Read, TrainPlan
 from esmm_dist.reader.prefetch import Prefetched
 
 # Enough to bridge the steps in which several lanes need their next file at once.
-NUM_BATCHES_AHEAD = 8
+NUM_BLOCKS_AHEAD = 3
 
 
 class SampleReader:
@@ -70,9 +66,7 @@ class SampleReader:
         built = self._manifest.select(days, str(self._samples_path))
         return tuple(file for day in built for file in day.files)
 
-    def train_batches(
-        self, plan: TrainPlan, rank: int, first_step: int = 0
-    ) -> Prefetched[Batch]:
+    def train_batches(self, plan: TrainPlan, rank: int, first_step: int = 0) -> BatchStream:
         """A rank's share of an epoch's global batches, from a step on.
 
         Use it in a `with` statement, so that its thread ends with it.
@@ -85,7 +79,7 @@ class SampleReader:
 
     def evaluation_batches(
         self, days: Iterable[date], batch_size: int, num_ranks: int, rank: int
-    ) -> Prefetched[Batch]:
+    ) -> BatchStream:
         """A rank's share of all rows of some days: over all ranks each row once, and as many
         batches on every rank; batches end in rows of weight 0 where a rank has no row left.
 
@@ -107,38 +101,22 @@ class SampleReader:
                     "rebuild the samples"
                 )
 
-    def _batches(self, plan: Plan, rank: int, first_step: int) -> Prefetched[Batch]:
+    def _batches(self, plan: Plan, rank: int, first_step: int) -> BatchStream:
         reads = plan.reads(rank, first_step)
         for file in dict.fromkeys(read.file for read in reads):
             check_file(self._path(plan, file), plan.files[file], self._types)
-
-        device = torch.cuda.current_device() if self._pin_memory else None
-
-        def generate() -> Generator[Batch, None, None]:
-            if device is not None:  # a new thread would pin memory by way of the first GPU
-                torch.cuda.set_device(device)
-            with closing(self._blocks(plan, reads)) as blocks:
-                yield from make_batches(
-                    plan, rank, first_step, blocks, self._layout, self._pin_memory
-                )
-
-        return Prefetched(
-            generate, num_items=plan.num_steps - first_step, num_items_ahead=NUM_BATCHES_AHEAD
-        )
+        blocks = Prefetched(lambda: self._blocks(plan, reads), num_items_ahead=NUM_BLOCKS_AHEAD)
+        return BatchStream(plan, rank, first_step, blocks, self._layout, self._pin_memory)
 
     def _blocks(self, plan: Plan, reads: Sequence[Read]) -> Generator[Block, None, None]:
         paths = [self._path(plan, read.file) for read in reads]
-        shape = (max((plan.files[read.file].num_rows for read in reads), default=0),
-                 len(self._layout.single_valued))
-        scratch = np.empty(shape, np.int32)
-        memory_of_lane: dict[int, Memory] = {}  # a lane needs one block at a time
+        max_rows = max((plan.files[read.file].num_rows for read in reads), default=0)
+        memory = Memory(max_rows, len(self._layout.single_valued))
         with closing(read_files(paths, list(self._types))) as decoded:
-            for read, path, columns in zip(reads, paths, decoded, strict=True):
-                _check_num_rows(path, len(columns[CLICK]), plan.files[read.file].num_rows)
+            for read, path, table in zip(reads, paths, decoded, strict=True):
+                _check_num_rows(path, table.num_rows, plan.files[read.file].num_rows)
                 order = plan.row_order(read.file)[read.first_row : read.end_row]
-                if read.lane not in memory_of_lane:
-                    memory_of_lane[read.lane] = Memory(scratch, np.empty(shape, np.int32))
-                yield Block.of(columns, self._layout, order, memory_of_lane[read.lane], path)
+                yield Block.of(table, self._layout, order, memory, path)
 
     def _path(self, plan: Plan, file: int) -> Path:
         return self._samples_path / plan.files[file].path

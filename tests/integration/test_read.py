@@ -220,7 +220,7 @@ def test_leaving_early_leaves_no_thread(samples: Path) -> None:
     reader = open_reader(samples)
     with pytest.raises(RuntimeError, match="the trainer's own"):
         with reader.train_batches(make_plan(reader, batch_size=2), 0) as batches:
-            assert batches.num_items == 82
+            assert batches.num_batches == 82
             next(batches)
             raise RuntimeError("the trainer's own")
 
@@ -299,7 +299,7 @@ def test_nulls_hidden_from_the_footer_are_found_when_they_are_decoded(tmp_path: 
     file = write_file(tmp_path, listed, table, write_statistics=False)
     day = manifest.days[0].model_copy(update={"files": (file,)})
     message = refusal_of_one(tmp_path, manifest.model_copy(update={"days": (day,)}))
-    assert message.startswith(f"{path}: the column 'item' holds nulls")
+    assert message.startswith(f"{path}: the column 'item' holds 1 nulls")
 
 
 def test_more_ranks_than_files_is_no_error(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Batches out of blocks in memory: who gets which rows, and what fills the places left over."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from functools import partial
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -9,25 +11,30 @@ import torch
 from esmm_dist.contract.batch import Batch
 from esmm_dist.contract.manifest import SampleFile
 from esmm_dist.contract.schema import KEY_COLUMNS, LABEL_COLUMNS
-from esmm_dist.reader.batches import make_batches
+from esmm_dist.reader.batches import BatchStream
 from esmm_dist.reader.blocks import Block, Layout, Ragged
 from esmm_dist.reader.plan import EvaluationPlan, Plan, TrainPlan
+from esmm_dist.reader.prefetch import Prefetched
 
-LAYOUT = Layout(("user", "item"), ("tags",), LABEL_COLUMNS | KEY_COLUMNS)
+LAYOUT = Layout(("user", "item"), ("tags",), (*LABEL_COLUMNS, *KEY_COLUMNS))
 
 
 def files_of(sizes: Sequence[int]) -> list[SampleFile]:
     return [SampleFile(path=str(n), num_rows=size, num_bytes=0) for n, size in enumerate(sizes)]
 
 
-def blocks_of(plan: Plan, rank: int, first_step: int = 0) -> Iterator[Block]:
-    """Row p of file f is the number 100 f + p: as ids, as weight, as key, and as many tags."""
+def blocks_of(plan: Plan, rank: int, first_step: int = 0) -> Generator[Block, None, None]:
+    """Row p of file f is the number 100 f + p: as ids, as weight, as key, and as many tags.
+
+    The ids of a block that is released are spoilt at once, as if another block were made of them.
+    """
     for read in plan.reads(rank, first_step):
         places = plan.row_order(read.file)[read.first_row : read.end_row]
         numbers = 100 * read.file + places
+        ids = np.stack([numbers, -numbers], axis=1).astype(np.int32)
         tags = np.concatenate([np.repeat(number, number % 3) for number in numbers])
         yield Block(
-            ids_NF=np.stack([numbers, -numbers], axis=1).astype(np.int32),
+            ids_NF=ids,
             bags=(Ragged(tags.astype(np.int32), np.cumsum([0, *numbers % 3]).astype(np.int32)),),
             scalars={
                 "click": (numbers % 2).astype(np.int8),
@@ -36,12 +43,23 @@ def blocks_of(plan: Plan, rank: int, first_step: int = 0) -> Iterator[Block]:
                 "sample_id": numbers << 40,
                 "group_id": -numbers,
             },
+            release=partial(ids.fill, 7),
         )
 
 
+def stream_of(
+    plan: Plan, rank: int = 0, first_step: int = 0, max_blocks: int | None = None,
+    pin_memory: bool = False,
+) -> BatchStream:
+    def blocks() -> Generator[Block, None, None]:
+        yield from islice(blocks_of(plan, rank, first_step), max_blocks)
+
+    prefetched = Prefetched(blocks, num_items_ahead=1)
+    return BatchStream(plan, rank, first_step, prefetched, LAYOUT, pin_memory)
+
+
 def batches_of(plan: Plan, rank: int = 0, first_step: int = 0) -> list[Batch]:
-    blocks = blocks_of(plan, rank, first_step)
-    return list(make_batches(plan, rank, first_step, blocks, LAYOUT, pin_memory=False))
+    return list(stream_of(plan, rank, first_step))
 
 
 def numbers_in(batch: Batch) -> list[int]:
@@ -84,17 +102,25 @@ def test_an_evaluation_ends_in_zeros() -> None:
     assert [batch.weight_B.tolist() for batch in second] == [[103.5, 0, 0, 0], [0, 0, 0, 0]]
 
 
-def test_a_stream_that_ends_too_early_is_no_short_batch() -> None:
+def test_blocks_that_end_too_early_are_no_short_batch() -> None:
     plan = TrainPlan.make(files_of((9, 9)), batch_size=6, num_lanes=1, seed=1, epoch=0, num_ranks=1)
-    blocks = iter(list(blocks_of(plan, 0))[:1])
     with pytest.raises(RuntimeError):
-        list(make_batches(plan, 0, 0, blocks, LAYOUT, pin_memory=False))
+        list(stream_of(plan, max_blocks=1))
+
+
+def test_a_stream_that_is_closed_gives_nothing_more_and_leaves_its_batches_alone() -> None:
+    plan = TrainPlan.make(files_of((9, 9)), batch_size=6, num_lanes=1, seed=1, epoch=0, num_ranks=1)
+    with stream_of(plan) as stream:
+        assert stream.num_batches == 3
+        batch = next(stream)
+    assert list(stream) == []
+    assert len(set(numbers_in(batch))) == 6
 
 
 @pytest.mark.gpu
 def test_pinned_batches_lie_in_page_locked_memory() -> None:
     plan = TrainPlan.make(files_of((9,)), batch_size=6, num_lanes=1, seed=1, epoch=0, num_ranks=1)
-    (batch,) = make_batches(plan, 0, 0, blocks_of(plan, 0), LAYOUT, pin_memory=True)
+    (batch,) = stream_of(plan, pin_memory=True)
     (bag,) = batch.bags
     for tensor in (batch.ids_BF, batch.weight_B, batch.sample_id_B, bag.ids_V, bag.offsets_B1):
         assert tensor.is_pinned()

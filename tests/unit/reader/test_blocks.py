@@ -4,30 +4,29 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.schema import KEY_COLUMNS, LABEL_COLUMNS
 from esmm_dist.reader import blocks
-from esmm_dist.reader.blocks import Block, Columns, Layout, Memory
+from esmm_dist.reader.blocks import Block, Layout, Memory
 from tests.factories.numbered_samples import FEATURES, expected_row, sample_table
 
-LAYOUT = Layout.of(FEATURES, LABEL_COLUMNS | KEY_COLUMNS)
+LAYOUT = Layout.of(FEATURES, (*LABEL_COLUMNS, *KEY_COLUMNS))
 PATH = Path("day=2025-12-01/part-00000.parquet")
 
 
-def columns_of(num_rows: int) -> dict[str, NDArray[Any]]:
-    table = sample_table(range(num_rows))
-    return {name: table[name].to_pandas().to_numpy() for name in table.column_names}
+def block_of(table: pa.Table, order: list[int], layout: Layout = LAYOUT) -> Block:
+    memory = Memory(table.num_rows, len(layout.single_valued))
+    return Block.of(table, layout, np.array(order, np.int64), memory, PATH)
 
 
-def block_of(columns: Columns, order: list[int], layout: Layout = LAYOUT) -> Block:
-    shape = (len(columns["click"]), len(layout.single_valued))
-    memory = Memory(np.full(shape, -1, np.int32), np.full(shape, -1, np.int32))
-    return Block.of(columns, layout, np.array(order, np.int64), memory, PATH)
+def with_column(table: pa.Table, name: str, values: list[Any]) -> pa.Table:
+    field = table.schema.field(name)
+    return table.set_column(table.column_names.index(name), name, pa.array(values, field.type))
 
 
 def check_rows(block: Block, sample_ids: list[int]) -> None:
@@ -46,49 +45,64 @@ def check_rows(block: Block, sample_ids: list[int]) -> None:
 def test_a_block_holds_the_rows_of_its_order(num_rows: int, data: st.DataObject) -> None:
     order = data.draw(st.permutations(range(num_rows)))
     part = order[: data.draw(st.integers(0, num_rows))]
-    check_rows(block_of(columns_of(num_rows), part), part)
+    check_rows(block_of(sample_table(range(num_rows)), part), part)
 
 
 def test_rows_of_more_than_one_tile_are_interleaved(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "ROWS_PER_TILE", 8)
     order = list(reversed(range(27)))
-    check_rows(block_of(columns_of(27), order), order)
+    check_rows(block_of(sample_table(range(27)), order), order)
 
 
-def test_memory_is_used_again_and_only_by_the_next_block() -> None:
-    memory = Memory(np.empty((20, 3), np.int32), np.empty((20, 3), np.int32))
-    first = Block.of(columns_of(20), LAYOUT, np.arange(20), memory, PATH)
-    second = Block.of(columns_of(10), LAYOUT, np.arange(9, -1, -1), memory, PATH)
-    check_rows(second, list(reversed(range(10))))
-    assert np.shares_memory(first.ids_NF, second.ids_NF)
+def test_memory_is_used_again_once_it_is_released_and_not_before() -> None:
+    memory = Memory(20, 3)
+    first, second = (
+        Block.of(sample_table(range(num_rows)), LAYOUT, np.arange(num_rows), memory, PATH)
+        for num_rows in (20, 15)
+    )
+    check_rows(first, list(range(20)))
+    check_rows(second, list(range(15)))
+    first.release()
+    third = Block.of(sample_table(range(10)), LAYOUT, np.arange(9, -1, -1), memory, PATH)
+    check_rows(second, list(range(15)))
+    check_rows(third, list(reversed(range(10))))
+    assert np.shares_memory(first.ids_NF, third.ids_NF)
 
 
 def test_features_that_are_all_multi_valued_leave_an_empty_matrix() -> None:
     layout = Layout.of([FEATURES[1]], LABEL_COLUMNS)
-    block = block_of(columns_of(5), [4, 0], layout)
+    block = block_of(sample_table(range(5)).select(["tags", *LABEL_COLUMNS]), [4, 0], layout)
     assert block.ids_NF.shape == (2, 0)
     ids, _ = block.bags[0].rows(0, 2)
     assert ids.tolist() == [*expected_row(4).bags[0], *expected_row(0).bags[0]]
 
 
 def test_bags_that_are_all_empty_have_no_ids() -> None:
-    columns = columns_of(3) | {"tags": np.array([b"", b"", b""], object)}
-    ids, lengths = block_of(columns, [2, 1, 0]).bags[0].rows(0, 3)
+    table = with_column(sample_table(range(3)), "tags", [b"", b"", b""])
+    ids, lengths = block_of(table, [2, 1, 0]).bags[0].rows(0, 3)
     assert (ids.tolist(), lengths.tolist()) == ([], [0, 0, 0])
+
+
+def test_a_table_in_several_pieces_is_one_block() -> None:
+    table = sample_table(range(20))
+    pieces = pa.concat_tables([table.slice(0, 7), table.slice(7, 1), table.slice(8)])
+    assert pieces.column("tags").num_chunks == 3
+    order = list(range(19, -1, -1))
+    check_rows(block_of(pieces, order), order)
 
 
 @pytest.mark.parametrize(
     ("name", "values", "reason"),
     [
-        ("item", np.array([1.0, np.nan, 3.0]), "holds nulls"),
-        ("click", np.array([1.0, np.nan, 0.0]), "holds nulls"),
-        ("tags", np.array([b"", None, b"abcd"], object), "holds nulls"),
-        ("tags", np.array([b"", b"abc", b"abcd"], object), "no packed int32 ids"),
-        ("tags", np.array([b"a", b"abc", b"abcd"], object), "no packed int32 ids"),
+        ("item", [1, None, 3], "holds 1 nulls"),
+        ("click", [None, 1, None], "holds 2 nulls"),
+        ("tags", [b"", None, b"abcd"], "holds 1 nulls"),
+        ("tags", [b"", b"abc", b"abcd"], "holds bytes that are no packed int32 ids"),
+        ("tags", [b"a", b"abc", b"abcd"], "holds bytes that are no packed int32 ids"),
     ],
 )
 def test_a_wrong_column_is_refused_by_file_and_name(
-    name: str, values: NDArray[Any], reason: str
+    name: str, values: list[Any], reason: str
 ) -> None:
-    with pytest.raises(InputError, match=rf"part-00000.parquet: the column '{name}' .*{reason}"):
-        block_of(columns_of(3) | {name: values}, [0, 1, 2])
+    with pytest.raises(InputError, match=rf"part-00000.parquet: the column '{name}' {reason}"):
+        block_of(with_column(sample_table(range(3)), name, values), [0, 1, 2])
