@@ -50,7 +50,7 @@ def command(num_ranks: int, *arguments: str) -> list[str]:
 def run(num_ranks: int, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Runs a launch to its end."""
     return subprocess.run(
-        command(num_ranks, *arguments), text=True, capture_output=True, timeout=240
+        command(num_ranks, *arguments), text=True, capture_output=True, timeout=600
     )
 
 
@@ -108,7 +108,7 @@ def curves(document: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.mark.distributed
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(1500)  # four launches, one of them of eight ranks
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("num_ranks", RANKS[1:])
 def test_any_number_of_ranks_gives_the_loss_curve_of_one(
