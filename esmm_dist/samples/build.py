@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 
-from pyspark.sql import DataFrame, Observation, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from esmm_dist.contract.encodings import Encodings, num_rows_of_table
@@ -23,13 +23,13 @@ from esmm_dist.samples.counters import (
     FIRST_TIME,
     LAST_TIME,
     check_identities,
-    counts_of_days,
-    observations,
+    counters_of,
+    observe,
     with_fates,
 )
 from esmm_dist.samples.days import Calendar
 from esmm_dist.samples.encoding import encode, tables_to_join
-from esmm_dist.samples.filing import own_clicks, own_conversions, own_impressions
+from esmm_dist.samples.filing import DAY, own_clicks, own_conversions, own_impressions
 from esmm_dist.samples.fitting import Sighting, fitted, is_learned, sightings
 from esmm_dist.samples.io import LogFrames, Store, build_folder, count_rows, now, open_logs
 from esmm_dist.samples.labels import IS_SAMPLE, gather, group, label
@@ -38,7 +38,6 @@ from esmm_dist.samples.schedule import (
     click_window,
     conversion_window,
     days_seen,
-    passes,
     text_of,
 )
 from esmm_dist.samples.settings import differences, settings_of
@@ -47,34 +46,35 @@ from esmm_dist.samples.terminal import phase
 SETTINGS = "_settings.json"
 
 
-def label_days(
+def label_day(
     frames: LogFrames,
     config: Config,
-    num_files_of_day: Mapping[date, int],
+    day: date,
+    num_files: int,
     encodings: Encodings,
     large_vocabularies: Mapping[str, DataFrame],
 ) -> DataFrame:
-    """Every row of the logs that the days see, in files and order, with its label and its fate.
+    """Every row of the logs that a day sees, in files and order, with its label and its fate.
 
     Args:
         frames: canonical logs.
-        num_files_of_day: the days to build, with the number of files of each.
         large_vocabularies: as `encode` takes them.
     """
-    calendar, days = Calendar.of(config.logs.day_timezone), tuple(num_files_of_day)
-    windows, seed = Windows.of(days, config), config.samples.shuffle_seed
+    calendar, windows = Calendar.of(config.logs.day_timezone), Windows.of((day,), config)
     impressions = encode(
-        own_impressions(frames.impressions, days, calendar),
+        own_impressions(frames.impressions, (day,), calendar).drop(DAY),
         config.features, encodings, large_vocabularies,
     )
-    clicks = own_clicks(frames.clicks, windows.last_click_day, calendar)
+    clicks = own_clicks(frames.clicks, day, windows.last_click_day[day], calendar)
     conversions = own_conversions(
-        frames.conversions, config.logs.conversions.types, windows.last_conversion_day, calendar
+        frames.conversions, config.logs.conversions.types,
+        day, windows.last_conversion_day[day], calendar,
     )
     logs = (impressions, clicks, conversions)
-    rows = gather(*[layout.placed(log, num_files_of_day, seed) for log in logs])
-    grouped = group(layout.in_files(rows, num_files_of_day))
-    return label(grouped, click_window(config), conversion_window(config))
+    rows = gather(*[layout.placed(log, num_files, config.samples.shuffle_seed) for log in logs])
+    grouped = group(layout.in_files(rows, num_files))
+    labelled = label(grouped, click_window(config), conversion_window(config))
+    return with_fates(labelled, config.features)
 
 
 class Builder:
@@ -93,7 +93,8 @@ class Builder:
 
     def _refuse_other_settings(self, manifest: Manifest) -> None:
         """Days built under different rules do not belong into one directory."""
-        name = f"{build_folder(manifest.days[-1].build_id)}/{SETTINGS}"
+        latest = max(manifest.days, key=lambda day: day.built_at)
+        name = f"{build_folder(latest.day, latest.build_id)}/{SETTINGS}"
         built = self.store.files.read(name) if self.store.files.exists(name) else None
         found = differences(built, self._settings) if built else []
         if not found and manifest.fingerprint != fingerprint(self._config.features):
@@ -105,7 +106,7 @@ class Builder:
             )
 
     def build(self, days: Sequence[date]) -> tuple[Manifest, Mapping[date, float]]:
-        """Builds and publishes days, a pass at a time.
+        """Builds and publishes the days one by one.
 
         Returns:
             The manifest published last, and the seconds each day took.
@@ -113,7 +114,7 @@ class Builder:
         Raises:
             InputError: a log is missing or broken, a day is empty, or settings differ from those
                 that other days were built with.
-            AssertionError: rows do not add up; nothing of the pass is published.
+            AssertionError: rows do not add up; the day is not published.
         """
         with phase(f"counting the logs of {text_of(days)}"):
             self._rows_in = self._count(days)
@@ -123,17 +124,14 @@ class Builder:
         built: list[Day] = []
         seconds: dict[date, float] = {}
         manifest: Manifest | None = None
-        for some_days in passes(days, self._rows_in["impressions"]):
+        for day in sorted(days):
             start = time.monotonic()
-            with phase(f"building {text_of(some_days)}"):
-                built += self._build_pass(some_days, reference, encodings)
-            # What starts anew must not be seen with half of its days.
-            if not self._refit or len(built) == len(days):
-                manifest = self._publish(built, reference)
-            took = time.monotonic() - start
-            rows = self._rows_in["impressions"]
-            total = sum(rows[day] for day in some_days)
-            seconds |= {day: took * rows[day] / total for day in some_days}
+            with phase(f"building {day} ({self._rows_in['impressions'][day]:,} impressions)"):
+                built.append(self._build_day(day, reference, encodings))
+                # What starts anew must not be seen with half of its days.
+                if not self._refit or len(built) == len(days):
+                    manifest = self._publish(built, reference)
+            seconds[day] = time.monotonic() - start
         assert manifest is not None
         return manifest, seconds
 
@@ -182,41 +180,33 @@ class Builder:
                 fitted((Sighting(*row) for row in seen.toLocalIterator()), config.features)
             )
 
-    def _build_pass(
-        self, days: Sequence[date], reference: EncodingsReference, encodings: Encodings
-    ) -> list[Day]:
-        """Writes and checks some days; they are not yet published."""
-        config, rows_in = self._config, self._rows_in["impressions"]
-        num_files = {
-            day: layout.num_files(rows_in[day], config.samples.rows_per_file) for day in days
-        }
+    def _build_day(
+        self, day: date, reference: EncodingsReference, encodings: Encodings
+    ) -> Day:
+        """Writes and checks a day; it is not yet published."""
+        config, num_rows = self._config, self._rows_in["impressions"][day]
+        num_files = layout.num_files(num_rows, config.samples.rows_per_file)
         large = {
             table: self.store.vocabulary(reference, table)
             for table in tables_to_join(config.features, encodings)
         }
-        rows = label_days(self._frames, config, num_files, encodings, large)
-        observation = Observation()
-        observed = with_fates(rows, config.features).observe(
-            observation, *observations(days, config.features)
-        )
+        counted = label_day(self._frames, config, day, num_files, encodings, large)
+        observed, observation = observe(counted, config.features)
         samples = layout.sample_columns(observed.where(F.col(IS_SAMPLE)), config.features)
         build_id = new_build_id()
-        measured = self.store.write(samples, build_id, observation)
-        self.store.files.create(f"{build_folder(build_id)}/{SETTINGS}", self._settings)
-        counts = counts_of_days(measured, self._rows_in)
-        return [self._day(day, build_id, counts[day]) for day in days]
-
-    def _day(self, day: date, build_id: str, counters: dict[str, int]) -> Day:
+        folder = build_folder(day, build_id)
+        self.store.write(samples, folder)
+        self.store.files.create(f"{folder}/{SETTINGS}", self._settings)
+        counters = counters_of(day, observation.get, self._rows_in)
         first, last = (_instant(counters.pop(name)) for name in (FIRST_TIME, LAST_TIME))
         check_identities(day, counters)
-        num_rows = counters["impressions_out"]
         return Day(
             day=day,
             build_id=build_id,
             built_at=now(),
             as_of=None,
-            files=self.store.written(build_id, day, self._config.features, num_rows),
-            num_rows=num_rows,
+            files=self.store.written(folder, config.features, counters["impressions_out"]),
+            num_rows=counters["impressions_out"],
             num_clicks=counters["samples_clicked"],
             num_conversions=counters["samples_converted"],
             first_event_time=first,

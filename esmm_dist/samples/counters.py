@@ -5,16 +5,16 @@ impression, or, if its own day has no such impression, by the day it is filed un
 nothing; docs/samples.md defines every counter.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Observation
 from pyspark.sql import functions as F
 
 from esmm_dist.contract.features import Feature, MultiValuedFeature
 from esmm_dist.contract.schema import CLICK, CONVERSION
 from esmm_dist.samples.encoding import group_id, is_cut
-from esmm_dist.samples.filing import CONTENT, DAY, DROPPED, LATER
+from esmm_dist.samples.filing import CONTENT, DROPPED, LATER
 from esmm_dist.samples.labels import (
     CLICK_TIMES,
     CLICKS,
@@ -158,38 +158,28 @@ def _column(counter: str) -> str:
     return f"num_{counter}"
 
 
-def observations(days: Iterable[date], features: Sequence[Feature]) -> list[Column]:
-    """The sums of all fates by day, to be observed while the rows are written."""
-    columns = []
-    for day in days:
-        in_day = F.col(DAY) == F.lit(day)
-        columns += [
-            F.sum(F.when(in_day, F.col(_column(name)))).alias(f"{day}/{name}")
-            for name in fates(features)
-        ]
-        time = F.when(in_day & F.col(IS_SAMPLE), F.unix_micros(EVENT_TIME))
-        columns += [
-            F.min(time).alias(f"{day}/{FIRST_TIME}"), F.max(time).alias(f"{day}/{LAST_TIME}")
-        ]
-    return columns
+def observe(
+    counted: DataFrame, features: Sequence[Feature]
+) -> tuple[DataFrame, Observation]:
+    """Has the sums of all fates taken while a day's rows are written."""
+    time = F.when(F.col(IS_SAMPLE), F.unix_micros(EVENT_TIME))
+    sums = [F.sum(_column(name)).alias(name) for name in fates(features)]
+    observation = Observation()
+    return counted.observe(
+        observation, *sums, F.min(time).alias(FIRST_TIME), F.max(time).alias(LAST_TIME)
+    ), observation
 
 
-def counts_of_days(
-    observed: Mapping[str, int | None], rows_in: Mapping[str, Mapping[date, int]]
-) -> dict[date, dict[str, int]]:
-    """Sums by day from what was observed, with the rows that an independent count found.
+def counters_of(
+    day: date, observed: Mapping[str, int | None], rows_in: Mapping[str, Mapping[date, int]]
+) -> dict[str, int]:
+    """A day's counters: what was observed, and the rows that an independent count found.
 
     Args:
-        observed: values by `day/counter`, as `observations` names them.
         rows_in: rows filed under each day, by log: impressions, clicks, conversions.
     """
-    days: dict[date, dict[str, int]] = {}
-    for key, value in observed.items():
-        day_text, name = key.split("/", maxsplit=1)
-        days.setdefault(date.fromisoformat(day_text), {})[name] = value or 0
-    for day, counters in days.items():
-        counters |= {f"{log}_in": rows.get(day, 0) for log, rows in rows_in.items()}
-    return days
+    counted = {f"{log}_in": rows.get(day, 0) for log, rows in rows_in.items()}
+    return counted | {name: value or 0 for name, value in observed.items()}
 
 
 def check_identities(day: date, counters: Mapping[str, int]) -> None:

@@ -76,45 +76,33 @@ def _reason(log: str, others: Mapping[str, Column]) -> Column:
     return F.coalesce(*holds)
 
 
-def own_clicks(clicks: DataFrame, reach: Mapping[date, date], calendar: Calendar) -> DataFrame:
-    """The clicks that each day sees: those filed under it, and later ones in reach.
-
-    Args:
-        reach: the last day whose clicks a day sees, by day.
+def own_clicks(clicks: DataFrame, day: date, last_day: date, calendar: Calendar) -> DataFrame:
+    """The clicks that a day sees: those filed under it, and the later ones up to `last_day`.
 
     Returns:
-        A row a click and day that sees it; `later` says that it is filed under a later day.
-        Dropped rows are seen by their own day alone.
+        The clicks; `later` says that one is filed under a later day. Those that can take no part
+        are seen by their own day alone.
     """
-    return _seen(clicks.withColumn(DROPPED, _reason("clicks", {})), reach, calendar)
+    return _seen(clicks.withColumn(DROPPED, _reason("clicks", {})), day, last_day, calendar)
 
 
 def own_conversions(
-    conversions: DataFrame, types: Sequence[str], reach: Mapping[date, date], calendar: Calendar
+    conversions: DataFrame, types: Sequence[str], day: date, last_day: date, calendar: Calendar
 ) -> DataFrame:
-    """The conversions that each day sees, as for clicks; those of other types are dropped."""
+    """The conversions that a day sees, as for clicks; those of other types are dropped."""
     is_of_type = F.col(TYPE).isin(list(types)) if types else F.lit(True)
     of_other_type = ~F.coalesce(is_of_type, F.lit(False))
     reason = F.coalesce(
         F.when(of_other_type, F.lit("conversions_other_type")), _reason("conversions", {})
     )
-    return _seen(conversions.withColumn(DROPPED, reason), reach, calendar)
+    return _seen(conversions.withColumn(DROPPED, reason), day, last_day, calendar)
 
 
-def _seen(events: DataFrame, reach: Mapping[date, date], calendar: Calendar) -> DataFrame:
-    days = sorted({day for first, last in reach.items() for day in span(first, last)})
-    filed_day = F.col(FILED_DAY)
-    seen_by = [
-        F.when(
-            filed_day.between(F.lit(day), F.lit(last))
-            & (F.col(DROPPED).isNull() | (filed_day == F.lit(day))),
-            F.lit(day),
-        )
-        for day, last in reach.items()
-    ]
+def _seen(events: DataFrame, day: date, last_day: date, calendar: Calendar) -> DataFrame:
+    is_later = F.col(FILED_DAY) > F.lit(day)
     columns = [c for c in events.columns if c != FILED_DAY]
     return (
-        filed(events, days, calendar)
-        .select(*columns, FILED_DAY, F.explode(F.array_compact(F.array(*seen_by))).alias(DAY))
-        .select(DAY, *columns, (F.col(FILED_DAY) > F.col(DAY)).alias(LATER))
+        filed(events, span(day, last_day), calendar)
+        .select(*columns, is_later.alias(LATER))
+        .where(~F.col(LATER) | F.col(DROPPED).isNull())
     )

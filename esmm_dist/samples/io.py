@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from typing import NamedTuple
 
-from pyspark.sql import DataFrame, Observation, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from esmm_dist.contract.encodings import FIRST_VOCABULARY_ID, Encodings
@@ -33,7 +33,6 @@ from esmm_dist.samples.files import Files
 from esmm_dist.samples.filing import DAY, filed
 from esmm_dist.samples.logs import (
     FILED_DAY,
-    LOG_FILE,
     check_key_types,
     read_clicks,
     read_conversions,
@@ -78,11 +77,7 @@ def open_logs(spark: SparkSession, config: Config) -> LogFrames:
 
 def _load(spark: SparkSession, source: LogSource, key: str) -> DataFrame:
     with naming_the_file(f"{key} ({source.path})"):
-        reader = spark.read.format(source.format).options(**source.options)
-        frame = reader.load(source.path)
-        if source.format == "parquet":
-            return frame.withColumn(LOG_FILE, F.col("_metadata.file_path"))
-        return frame
+        return spark.read.format(source.format).options(**source.options).load(source.path)
 
 
 def count_rows(
@@ -96,12 +91,11 @@ def count_rows(
     calendar = Calendar.of(config.logs.day_timezone)
     counts = []
     for log, frame in frames._asdict().items():
-        file = F.col(LOG_FILE) if LOG_FILE in frame.columns else F.lit(None).cast("string")
         counts.append(
             filed(frame, days_of_log[log], calendar)
-            .groupBy(FILED_DAY, file.alias(LOG_FILE))
+            .groupBy(FILED_DAY, F.input_file_name().alias("file"))
             .agg(F.count("*").alias("num_rows"))
-            .select(F.lit(log).alias("log"), FILED_DAY, LOG_FILE, "num_rows")
+            .select(F.lit(log).alias("log"), FILED_DAY, "file", "num_rows")
         )
     with naming_the_file("logs"):
         rows = counts[0].unionByName(counts[1]).unionByName(counts[2]).collect()
@@ -110,7 +104,7 @@ def count_rows(
         of_day = rows_of_log[row.log]
         of_day[row.filed_day] = of_day.get(row.filed_day, 0) + row.num_rows
     for log, frame in frames._asdict().items():
-        read = {row.log_file for row in rows if row.log == log}
+        read = {row.file for row in rows if row.log == log}
         _refuse_empty_files(log, frame, days_of_log[log], read, getattr(config.logs, log))
     return rows_of_log
 
@@ -119,7 +113,7 @@ def _refuse_empty_files(
     log: str, frame: DataFrame, days: Sequence[date], read: set[str], source: LogSource
 ) -> None:
     """A file of a wanted day that gave no rows is a broken upload more often than a quiet day."""
-    if source.partition is None or LOG_FILE not in frame.columns:
+    if source.partition is None or source.format != "parquet":
         return
     folders = tuple(f"/{source.partition}={day}/" for day in days)
     paths_read = {plain_path(file) for file in read}
@@ -174,31 +168,21 @@ class Store:
             "key", (F.col("place") + FIRST_VOCABULARY_ID).alias("id")
         )
 
-    def write(
-        self, samples: DataFrame, build_id: str, observation: Observation
-    ) -> dict[str, int | None]:
-        """Writes a build's days, one file a partition.
-
-        Returns:
-            What was observed while writing.
-        """
+    def write(self, samples: DataFrame, folder: str) -> None:
+        """Writes a day's samples, one file a partition, into a folder that does not exist yet."""
         with naming_the_file("logs"):
-            (
-                samples.write.partitionBy(DAY)
-                .option("parquet.block.size", BYTES_PER_ROW_GROUP)
-                .parquet(f"{self.path}/{build_folder(build_id)}")
+            samples.write.option("parquet.block.size", BYTES_PER_ROW_GROUP).parquet(
+                f"{self.path}/{folder}"
             )
-        return dict(observation.get)
 
     def written(
-        self, build_id: str, day: date, features: Sequence[Feature], num_rows: int
+        self, folder: str, features: Sequence[Feature], num_rows: int
     ) -> tuple[SampleFile, ...]:
         """A day's files in the order of the shuffle, each looked into.
 
         Raises:
             AssertionError: rows are missing, or a file is not what readers expect.
         """
-        folder = f"{build_folder(build_id)}/{DAY}={day}"
         sizes = {
             name: size for name, size in self.files.sizes(folder).items()
             if name.endswith(".parquet")
@@ -230,9 +214,9 @@ class Store:
         return self.files.create(manifest.path, manifest.model_dump_json(indent=1) + "\n")
 
 
-def build_folder(build_id: str) -> str:
-    """Where a build's files lie, relative to the samples' directory."""
-    return f"build={build_id}"
+def build_folder(day: date, build_id: str) -> str:
+    """Where a day's files lie, relative to the samples' directory: rebuilding never overwrites."""
+    return f"{DAY}={day}/build={build_id}"
 
 
 def parquet_fields(features: Sequence[Feature]) -> tuple[str, ...]:

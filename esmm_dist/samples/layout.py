@@ -5,8 +5,7 @@ that hash: it depends on nothing but the day's own rows, whatever Spark's partit
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from datetime import date
+from collections.abc import Sequence
 from itertools import count
 
 from pyspark.sql import Column, DataFrame
@@ -23,13 +22,13 @@ from esmm_dist.contract.schema import (
     column_types,
 )
 from esmm_dist.samples.encoding import group_id, id_of
-from esmm_dist.samples.filing import DAY, DROPPED
+from esmm_dist.samples.filing import DROPPED
 from esmm_dist.samples.logs import EVENT_TIME, IMPRESSION_ID
 
 ORDER_KEY = "order_key"
 FILE_KEY = "file_key"
-# All rows of one impression of one day, in the order in which the samples are written.
-CASE = (DAY, FILE_KEY, ORDER_KEY, IMPRESSION_ID)
+# What all rows of one impression share, in the order in which the samples are written.
+CASE = (FILE_KEY, ORDER_KEY, IMPRESSION_ID)
 
 SPARK_TYPES = {
     "int64": "bigint", "int32": "int", "int8": "tinyint", "float32": "float", "binary": "binary",
@@ -45,7 +44,7 @@ def num_files(num_rows: int, rows_per_file: int) -> int:
     return max(1, math.ceil(num_rows / rows_per_file))
 
 
-def placed(rows: DataFrame, num_files_of_day: Mapping[date, int], seed: int) -> DataFrame:
+def placed(rows: DataFrame, num_files: int, seed: int) -> DataFrame:
     """Adds `order_key`, the shuffle's hash, and `file_key`, which sends each file to a task of its
     own.
 
@@ -57,22 +56,13 @@ def placed(rows: DataFrame, num_files_of_day: Mapping[date, int], seed: int) -> 
     of_dropped = F.xxhash64(F.lit(seed).cast("bigint"), IMPRESSION_ID, EVENT_TIME)
     order_key = F.when(is_live, of_live).otherwise(of_dropped)
     others = [c for c in rows.columns if c != IMPRESSION_ID]
+    keys = F.array(*[F.lit(key) for key in keys_of_partitions(num_files)])
+    file = F.shiftright(_upper_bits(F.col(ORDER_KEY)) * num_files, 31).cast("int")
     return rows.select(
         F.when(is_live, F.col(IMPRESSION_ID)).alias(IMPRESSION_ID),
         *others,
         order_key.alias(ORDER_KEY),
-    ).withColumn(FILE_KEY, _file_key(num_files_of_day))
-
-
-def _file_key(num_files_of_day: Mapping[date, int]) -> Column:
-    """A number of which Spark's hash partitioning sends one, and only one, to each partition."""
-    cases, first_partition = [], 0
-    for day, files in num_files_of_day.items():
-        in_day = F.shiftright(_upper_bits(F.col(ORDER_KEY)) * files, 31)
-        cases.append(F.when(F.col(DAY) == F.lit(day), first_partition + in_day.cast("int")))
-        first_partition += files
-    keys = F.array(*[F.lit(key) for key in keys_of_partitions(first_partition)])
-    return F.get(keys, F.coalesce(*cases))
+    ).select("*", F.get(keys, file).alias(FILE_KEY))
 
 
 def _upper_bits(hash_of_row: Column) -> Column:
@@ -80,13 +70,13 @@ def _upper_bits(hash_of_row: Column) -> Column:
     return F.shiftright(hash_of_row, 33) + 2**30
 
 
-def in_files(rows: DataFrame, num_files_of_day: Mapping[date, int]) -> DataFrame:
-    """Brings each file's rows into a partition of its own, in order of day and file."""
-    return rows.repartition(sum(num_files_of_day.values()), FILE_KEY)
+def in_files(rows: DataFrame, num_files: int) -> DataFrame:
+    """Brings each file's rows into a partition of its own, in the order of the files."""
+    return rows.repartition(num_files, FILE_KEY)
 
 
 def sample_columns(samples: DataFrame, features: Sequence[Feature]) -> DataFrame:
-    """The day and the columns of the contract, in order, none of which can hold a null.
+    """The columns of the contract, in order, none of which can hold a null.
 
     Args:
         samples: rows with impression_id, click, conversion and encoded values.
@@ -103,8 +93,7 @@ def sample_columns(samples: DataFrame, features: Sequence[Feature]) -> DataFrame
     # Ids are not null where they come from; rows of events, which have none, hide that from Spark.
     values |= {f.name: F.coalesce(id_of(f), empty[types[f.name]]) for f in features}
     return samples.select(
-        DAY,
-        *[values[name].cast(SPARK_TYPES[kind]).alias(name) for name, kind in types.items()],
+        *[values[name].cast(SPARK_TYPES[kind]).alias(name) for name, kind in types.items()]
     )
 
 

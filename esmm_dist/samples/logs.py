@@ -19,7 +19,6 @@ EVENT_TIME = "event_time"
 TYPE = "type"
 GROUP_KEY = "group_key"
 FILED_DAY = "filed_day"
-LOG_FILE = "log_file"
 
 KEY_TYPES = (T.StringType, T.ByteType, T.ShortType, T.IntegerType, T.LongType)
 TIME_TYPES = (T.TimestampType, T.TimestampNTZType)
@@ -140,10 +139,9 @@ def _id_and_time(frame: DataFrame, source: LogSource, key: str) -> list[Column]:
 
 
 def _partition(frame: DataFrame, source: LogSource, key: str) -> list[Column]:
-    """The declared partition as `filed_day`, and the file a row lies in, where they are known."""
-    file = [F.col(LOG_FILE)] if LOG_FILE in frame.columns else []
+    """The declared partition as `filed_day`, if there is one."""
     if source.partition is None:
-        return file
+        return []
     if source.partition not in frame.columns:
         close = difflib.get_close_matches(source.partition, frame.columns, n=1, cutoff=0.5)
         hint = f"; the nearest is {close[0]!r}" if close else ""
@@ -157,7 +155,7 @@ def _partition(frame: DataFrame, source: LogSource, key: str) -> list[Column]:
             f"{key} ({source.path}): the partition column {source.partition!r} is "
             f"{found.simpleString()}, days written yyyy-MM-dd are wanted"
         )
-    return [frame[f"`{source.partition}`"].try_cast("date").alias(FILED_DAY), *file]
+    return [frame[f"`{source.partition}`"].try_cast("date").alias(FILED_DAY)]
 
 
 def _feature_column(frame: DataFrame, source: LogSource, feature: Feature, key: str) -> Column:

@@ -1,15 +1,12 @@
-"""Which days are built together, and which days' events they have to see; no Spark."""
+"""How far the windows of the days reach that are to be built; no Spark."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.sections import Config, DayRange
 from esmm_dist.samples.days import Calendar, span
-
-# Small days are built together: what a job costs whatever its size is then paid once.
-MAX_ROWS_PER_PASS = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -35,18 +32,6 @@ def click_window(config: Config) -> timedelta:
 def conversion_window(config: Config) -> timedelta:
     """How long after its click a conversion counts."""
     return timedelta(hours=config.samples.conversion_window_hours)
-
-
-def passes(days: Sequence[date], num_rows: Mapping[date, int]) -> Iterator[tuple[date, ...]]:
-    """Consecutive days that are built in one Spark job, as many as fit the size of a pass."""
-    some: list[date] = []
-    for day in sorted(days):
-        if some and sum(num_rows[d] for d in some) + num_rows[day] > MAX_ROWS_PER_PASS:
-            yield tuple(some)
-            some = []
-        some.append(day)
-    if some:
-        yield tuple(some)
 
 
 def days_seen(last_day: Mapping[date, date]) -> tuple[date, ...]:
