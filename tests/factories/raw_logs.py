@@ -1,0 +1,174 @@
+"""Raw logs as Parquet files, random dirty ones among them, and their config.
+
+It knows no rule of the join: what a row should come to is for oracles and tests to say.
+"""
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from esmm_dist.contract.sections import Config
+from tests.oracles.join import Row, Rules, day_of, start_of
+
+INSTANT = timedelta(microseconds=1)
+TYPES = ("order", "order", "lead", "share", None)
+VALUES = pa.schema(
+    [
+        ("impression_id", pa.string()),
+        ("event_time", pa.timestamp("us", tz="UTC")),
+        ("type", pa.string()),
+        ("value", pa.float64()),
+        ("user_id", pa.string()),
+    ]
+)
+
+
+class Logs(NamedTuple):
+    """The rows of the three logs."""
+
+    impressions: list[Row]
+    clicks: list[Row]
+    conversions: list[Row]
+
+
+def write_logs(
+    logs: Logs, folder: Path, is_partitioned: bool, num_files: int, seed: int
+) -> None:
+    """Writes each log, its rows dealt out to files (of each day) in an order of the seed's."""
+    rng = random.Random(seed)
+    for name, rows in logs._asdict().items():
+        part: dict[tuple[date | None, int], list[Row]] = {}
+        for row in rng.sample(rows, len(rows)):
+            day = row.filed_day if is_partitioned else None
+            part.setdefault((day, rng.randrange(num_files)), []).append(row)
+        for (day, number), some in part.items():
+            below = folder / name / (f"dt={day}" if is_partitioned else "")
+            below.mkdir(parents=True, exist_ok=True)
+            pq.write_table(_table(some), below / f"{number}.parquet")
+
+
+def _table(rows: Sequence[Row]) -> pa.Table:
+    columns = {
+        "impression_id": [row.impression_id for row in rows],
+        "event_time": [row.event_time for row in rows],
+        "type": [row.type for row in rows],
+        "value": [row.content[0] for row in rows],
+        "user_id": [row.content[1] for row in rows],
+    }
+    return pa.table(columns, schema=VALUES)
+
+
+def config_of(
+    folder: Path, is_partitioned: bool, rules: Rules, first: date, last: date
+) -> Config:
+    """A config of the logs below `folder`; the feature's id is 1 + its value."""
+    days = {"first": first, "last": last}
+    partition = {"partition": "dt"} if is_partitioned else {}
+    logs = {
+        name: {"path": str(folder / name), **partition}
+        for name in ("impressions", "clicks", "conversions")
+    }
+    hours = timedelta(hours=1)
+    test_day = last + timedelta(days=1)
+    return Config.model_validate(
+        {
+            "name": "join",
+            "logs": {
+                "day_timezone": rules.zone.key,
+                **logs,
+                "conversions": {**logs["conversions"], "types": rules.types},
+            },
+            "samples": {
+                "path": str(folder / "samples"), "days": days, "fit_days": days,
+                "click_window_hours": rules.click_window / hours,
+                "conversion_window_hours": rules.conversion_window / hours,
+                "rows_per_file": 200,
+            },
+            "features": [
+                {"name": "value", "group": "item", "kind": "numeric",
+                 "encode": {"boundaries": [1, 2, 3]}},
+            ],
+            "train": {"days": days},
+            "evaluate": {"days": {"first": test_day, "last": test_day}},
+        }
+    )
+
+
+def dirty_logs(
+    seed: int, num_ids: int, days: Sequence[date], rules: Rules, is_partitioned: bool
+) -> Logs:
+    """Impressions of the days with all that goes wrong in logs, times at the edges of windows."""
+    rng = random.Random(seed)
+    logs = Logs([], [], [])
+    for number in range(num_ids):
+        of_one = _of_one_impression(rng, f"i{number}", rng.choice(days), rules)
+        for rows, more in zip(logs, of_one):
+            rows.extend(_filed(rng, row, rules.zone, is_partitioned) for row in more)
+    return logs
+
+
+def _of_one_impression(
+    rng: random.Random, name: str, day: date, rules: Rules
+) -> tuple[list[Row], list[Row], list[Row]]:
+    zone = rules.zone
+    start, end = start_of(day, zone), start_of(day + timedelta(days=1), zone)
+    edges = (start, end - INSTANT, start - INSTANT)
+    time = rng.choice(edges) if rng.random() < 0.1 else start + (end - start) * rng.random()
+    first = Row(name, time, day, content=(float(rng.randrange(4)), rng.choice(["u", "v", None])))
+    impressions = [first] * (rng.random() > 0.05)
+    while rng.random() < 0.2:
+        other = time + rng.choice([timedelta(), INSTANT, -INSTANT, timedelta(hours=20)])
+        value = float(rng.randrange(4))
+        impressions.append(
+            rng.choice([first, replace(first, event_time=other, content=(value, first.content[1]))])
+        )
+    clicks = [
+        Row(name, at, None) for at in _near(rng, time, rules.click_window, rng.choice((0, 1, 1, 3)))
+    ]
+    conversions = [
+        Row(name, at, None, type=rng.choice(TYPES))
+        for cause in (first, *clicks)
+        if cause.event_time is not None
+        for at in _near(rng, cause.event_time, rules.conversion_window, rng.choice((0, 0, 1, 3)))
+    ]
+    return impressions, clicks, conversions
+
+
+def _near(rng: random.Random, time: datetime, window: timedelta, most: int) -> Iterator[datetime]:
+    """Up to `most` instants on, beside, inside and far from the edges of a window."""
+    for _ in range(rng.randint(0, most)):
+        at = time + rng.choice(
+            [timedelta(), -INSTANT, INSTANT, window, window + INSTANT, window - INSTANT,
+             window * rng.random(), window * rng.random(), -window * rng.random(), window * 3]
+        )
+        yield at
+        if rng.random() < 0.15:
+            yield at
+
+
+def _filed(rng: random.Random, row: Row, zone: ZoneInfo, is_partitioned: bool) -> Row:
+    """The row as it lies in the log: sometimes without id or time, in the wrong folder."""
+    assert row.event_time is not None
+    filed_day = row.filed_day or day_of(row.event_time, zone)
+    if not is_partitioned:
+        filed_day = day_of(row.event_time, zone)
+    elif rng.random() < 0.03:
+        filed_day += timedelta(days=rng.choice((-1, 1, 2)))
+    chance = rng.random()
+    if chance < 0.02:
+        return replace(row, impression_id=None, filed_day=filed_day)
+    if chance < 0.04:
+        return replace(row, event_time=None, filed_day=filed_day if is_partitioned else None)
+    return replace(row, filed_day=filed_day)
+
+
+def utc(text: str) -> datetime:
+    """An instant written yyyy-mm-ddThh:mm."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
