@@ -6,7 +6,7 @@ It knows no rule of the join: what a row should come to is for oracles and tests
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -167,8 +167,3 @@ def _filed(rng: random.Random, row: Row, zone: ZoneInfo, is_partitioned: bool) -
     if chance < 0.04:
         return replace(row, event_time=None, filed_day=filed_day if is_partitioned else None)
     return replace(row, filed_day=filed_day)
-
-
-def utc(text: str) -> datetime:
-    """An instant written yyyy-mm-ddThh:mm."""
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)
