@@ -1,0 +1,168 @@
+"""From logs to samples: what a build of two days of the example publishes."""
+
+import struct
+from collections.abc import Iterator, Sequence
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import xxhash
+from pyspark.sql import SparkSession
+
+from esmm_dist.contract.config import load_config
+from esmm_dist.contract.encoder import SPARK_SEED
+from esmm_dist.contract.encodings import num_rows_of_feature
+from esmm_dist.contract.features import MultiValuedFeature
+from esmm_dist.contract.folds import days_of
+from esmm_dist.contract.manifest import Day, Manifest, read_encodings, read_manifest
+from esmm_dist.contract.schema import SAMPLE_ID, column_types
+from esmm_dist.contract.sections import Config
+from esmm_dist.samples.build import Builder
+from esmm_dist.samples.session import SETTINGS
+
+pytestmark = pytest.mark.spark
+
+ROOT = Path(__file__).parents[2]
+CONFIG = ROOT / "conf" / "kuairand.yaml"
+EXAMPLE = ROOT / "examples" / "kuairand"
+LOGS = ("impressions", "clicks", "conversions")
+FIRST, SECOND = date(2022, 4, 24), date(2022, 4, 25)
+FILE = "part-00000.parquet"
+ARROW_TYPES = {
+    "int64": pa.int64(), "int32": pa.int32(), "int8": pa.int8(), "float32": pa.float32(),
+    "binary": pa.binary(),
+}
+
+
+def overrides(samples: Path, logs: Path = EXAMPLE) -> list[str]:
+    """The example's first two days, fitted on the first."""
+    return [
+        f"samples.path={samples}",
+        f"samples.days={{first: {FIRST}, last: {SECOND}}}",
+        f"samples.fit_days={{first: {FIRST}, last: {FIRST}}}",
+        f"train.days={{first: {FIRST}, last: {FIRST}}}",
+        f"evaluate.days={{first: {SECOND}, last: {SECOND}}}",
+        *[f"logs.{log}.path={logs / log}" for log in LOGS],
+    ]
+
+
+def build(spark: SparkSession, flags: Sequence[str], days: Sequence[date] = ()) -> Manifest:
+    """What the job does, in a session that outlives it."""
+    config = load_config(CONFIG, flags)
+    manifest, _ = Builder(spark, config, refit=False).build(days or days_of(config.samples.days))
+    return manifest
+
+
+@pytest.fixture(scope="module")
+def job_spark(spark: SparkSession) -> Iterator[SparkSession]:
+    """The shared session under the settings of the jobs', as far as a running session takes any."""
+    settable = [key for key in SETTINGS if spark.conf.isModifiable(key)]
+    before = {key: spark.conf.get(key, None) for key in settable}
+    for key in settable:
+        spark.conf.set(key, SETTINGS[key])
+    yield spark
+    for key, value in before.items():
+        if value is None:
+            spark.conf.unset(key)
+        else:
+            spark.conf.set(key, value)
+
+
+@pytest.fixture(scope="module")
+def samples(job_spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Samples of both days; no test changes them."""
+    path = tmp_path_factory.mktemp("build") / "samples"
+    build(job_spark, overrides(path))
+    return path
+
+
+@pytest.fixture
+def config(samples: Path) -> Config:
+    return load_config(CONFIG, overrides(samples))
+
+
+def day_in(manifest: Manifest, day: date) -> Day:
+    """One day of a manifest."""
+    (found,) = manifest.select([day], "the test's samples")
+    return found
+
+
+def rows_of(samples: Path, day: Day) -> pa.Table:
+    """A day's rows, in the order of its files."""
+    return pa.concat_tables([pq.read_table(samples / file.path) for file in day.files])
+
+
+def impression_hashes(day: date) -> list[int]:
+    """The impressions of a day as the samples name them, found without Spark."""
+    ids = pq.read_table(EXAMPLE / "impressions" / f"dt={day}" / FILE)["impression_id"].to_pylist()
+    unsigned = [xxhash.xxh64_intdigest(text.encode(), SPARK_SEED) for text in dict.fromkeys(ids)]
+    return np.array(unsigned, np.uint64).view(np.int64).tolist()  # type: ignore[no-any-return]
+
+
+def num_rows_in(log: str, day: date) -> int:
+    return int(pq.read_metadata(EXAMPLE / log / f"dt={day}" / FILE).num_rows)
+
+
+def test_the_manifest_says_what_the_logs_hold(samples: Path) -> None:
+    manifest = read_manifest(samples)
+    assert [day.day for day in manifest.days] == [FIRST, SECOND]
+    second = day_in(manifest, SECOND)
+    assert second.counters["impressions_in"] == 14_898
+    assert (second.num_rows, second.num_clicks, second.num_conversions) == (14_639, 6_500, 208)
+    for day in manifest.days:
+        for log in LOGS:
+            assert day.counters[f"{log}_in"] == num_rows_in(log, day.day)
+        assert day.num_rows == day.counters["impressions_out"] == len(impression_hashes(day.day))
+
+
+def test_files_are_one_row_group_of_the_contracts_columns_without_nulls(
+    samples: Path, config: Config
+) -> None:
+    wanted = {name: ARROW_TYPES[t] for name, t in column_types(config.features).items()}
+    for day in read_manifest(samples).days:
+        assert sum(file.num_rows for file in day.files) == day.num_rows
+        assert len(day.files) == -(-day.counters["impressions_in"] // config.samples.rows_per_file)
+        for file in day.files:
+            path = samples / file.path
+            found = pq.ParquetFile(path)
+            assert found.num_row_groups == 1
+            assert (file.num_rows, file.num_bytes) == (found.metadata.num_rows, path.stat().st_size)
+            schema = found.schema_arrow
+            assert dict(zip(schema.names, schema.types)) == wanted
+            assert schema.names == list(wanted)
+            assert not any(field.nullable for field in schema)
+
+
+def test_rows_are_the_days_impressions_each_once_with_ids_that_fit_their_tables(
+    samples: Path, config: Config
+) -> None:
+    manifest = read_manifest(samples)
+    encodings = read_encodings(samples, manifest)
+    for day in manifest.days:
+        rows = rows_of(samples, day)
+        assert sorted(rows[SAMPLE_ID].to_pylist()) == sorted(impression_hashes(day.day))
+        clicks, conversions = (np.array(rows[name]) for name in ("click", "conversion"))
+        assert (clicks.sum(), conversions.sum()) == (day.num_clicks, day.num_conversions)
+        assert (conversions <= clicks).all()
+        for feature in config.features:
+            column = rows[feature.name].to_pylist()
+            ids = (
+                np.frombuffer(b"".join(column), "<i4") if isinstance(feature, MultiValuedFeature)
+                else np.array(column)
+            )
+            assert 0 <= ids.min() and ids.max() < num_rows_of_feature(feature, encodings)
+
+
+def test_rows_lie_in_the_order_of_the_seeded_hash(samples: Path, config: Config) -> None:
+    seed = xxhash.xxh64_intdigest(struct.pack("<q", config.samples.shuffle_seed), SPARK_SEED)
+    log = pq.read_table(EXAMPLE / "impressions" / f"dt={SECOND}" / FILE)["impression_id"]
+    texts = list(dict.fromkeys(log.to_pylist()))
+    order = {
+        sample: np.uint64(xxhash.xxh64_intdigest(text.encode(), seed)).astype(np.int64)
+        for sample, text in zip(impression_hashes(SECOND), texts)
+    }
+    found = rows_of(samples, day_in(read_manifest(samples), SECOND))[SAMPLE_ID].to_pylist()
+    assert found == sorted(found, key=order.__getitem__)
