@@ -198,6 +198,12 @@ class Builder:
         self.store.write(samples, folder)
         self.store.files.create(f"{folder}/{SETTINGS}", self._settings)
         counters = counters_of(day, observation.get, self._rows_in)
+        if not counters["impressions_out"]:
+            reasons = {name: n for name, n in counters.items() if name.startswith("impressions_")}
+            raise InputError(
+                f"logs.impressions ({config.logs.impressions.path}): no row of {day} can be used: "
+                f"{', '.join(f'{name} {n:,}' for name, n in reasons.items() if n)}: correct the log"
+            )
         first, last = (_instant(counters.pop(name)) for name in (FIRST_TIME, LAST_TIME))
         check_identities(day, counters)
         return Day(
@@ -218,12 +224,15 @@ class Builder:
         """Merges the days into the latest manifest, again and again if others publish meanwhile."""
         while True:
             latest = self.store.latest()
-            if latest is not None and not self._refit and latest.encodings != reference:
-                raise InputError(
-                    f"{self.store.path}: another build has published other encodings meanwhile: "
-                    "run this one again"
-                )
-            kept = latest.days if latest is not None and not self._refit else ()
+            kept: tuple[Day, ...] = ()
+            if latest is not None and not self._refit:
+                identity = (fingerprint(self._config.features), reference)
+                if (latest.fingerprint, latest.encodings) != identity:
+                    raise InputError(
+                        f"{self.store.path}: another build has published other features or "
+                        "encodings meanwhile: run this one again"
+                    )
+                kept = latest.days
             days = {day.day: day for day in (*kept, *built)}
             manifest = Manifest(
                 number=1 + (latest.number if latest is not None else 0),

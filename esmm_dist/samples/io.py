@@ -189,16 +189,18 @@ class Store:
         }
         names = sorted(sizes, key=_partition_number)
         with ThreadPoolExecutor(NUM_FOOTER_THREADS) as pool:
-            footers = list(pool.map(lambda name: self._look_into(f"{folder}/{name}"), names))
+            looks = list(pool.map(lambda name: self._look_into(f"{folder}/{name}"), names))
+        # Spark leaves a file without rows where its first partition has none; readers break on it.
+        footers = {name: footer for name, footer in zip(names, looks) if footer[1]}
         wanted = parquet_fields(features)
-        for name, (num_row_groups, _, fields) in zip(names, footers):
+        for name, (num_row_groups, _, fields) in footers.items():
             assert num_row_groups == 1, f"{folder}/{name}: {num_row_groups} row groups"
             assert fields == wanted, f"{folder}/{name}: {fields}, not {wanted}"
-        found = sum(rows for _, rows, _ in footers)
+        found = sum(rows for _, rows, _ in footers.values())
         assert found == num_rows, f"{folder}: {found:,} rows were written, not {num_rows:,}"
         return tuple(
             SampleFile(path=f"{folder}/{name}", num_rows=rows, num_bytes=sizes[name])
-            for name, (_, rows, _) in zip(names, footers)
+            for name, (_, rows, _) in footers.items()
         )
 
     def _look_into(self, name: str) -> tuple[int, int, tuple[str, ...]]:

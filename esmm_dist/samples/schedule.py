@@ -52,7 +52,9 @@ def parse_days(text: str) -> DayRange:
     """
     first, _, last = text.partition(":")
     try:
-        return DayRange(first=date.fromisoformat(first), last=date.fromisoformat(last or first))
-    except ValueError as error:
-        reason = str(error).splitlines()[0] if "Invalid" in str(error) else "the last day is first"
-        raise InputError(f"--days {text}: {reason}: write yyyy-mm-dd:yyyy-mm-dd") from None
+        days = date.fromisoformat(first), date.fromisoformat(last or first)
+    except ValueError:
+        raise InputError(f"--days {text}: write yyyy-mm-dd:yyyy-mm-dd, or one day") from None
+    if days[1] < days[0]:
+        raise InputError(f"--days {text}: the last day lies before the first: exchange them")
+    return DayRange(first=days[0], last=days[1])

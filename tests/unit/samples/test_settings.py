@@ -1,0 +1,43 @@
+"""What two builds of one directory may not differ in, and how a difference is told."""
+
+from esmm_dist.contract.config import load_config
+from esmm_dist.samples.settings import differences, settings_of
+
+
+def changed(*overrides: str) -> list[str]:
+    """What the default config's settings become by overrides, told against the config itself."""
+    before, after = settings_of(load_config()), settings_of(load_config(overrides=overrides))
+    return differences(before, after)
+
+
+def test_equal_settings_do_not_differ() -> None:
+    assert changed() == []
+
+
+def test_what_does_not_touch_labels_or_ids_may_differ() -> None:
+    assert changed("samples.rows_per_file=77", "train.batch_size=5", "samples.path=other") == []
+
+
+def test_a_changed_window_is_told_with_both_values() -> None:
+    assert changed("samples.click_window_hours=48") == [
+        "samples.click_window_hours is 48.0, built with 24.0"
+    ]
+
+
+def test_other_conversion_types_are_told_whatever_their_order() -> None:
+    assert changed("logs.conversions.types=[like, follow]") == [
+        'logs.conversions.types is ["follow", "like"], built with ["like"]'
+    ]
+
+
+def test_a_changed_encoding_is_told_by_its_feature() -> None:
+    (told,) = changed("features.user_id.encode.hash_size=64")
+    assert told.startswith("features.user_id.encode is") and "64" in told and "32768" in told
+
+
+def test_new_and_missing_features_are_named() -> None:
+    one = "{name: tab, group: context, kind: categorical, encode: {min_count: 10}}"
+    new = "{name: fresh, group: context, kind: categorical, encode: {min_count: 10}}"
+    told = changed(f"features=[{one}, {new}]")
+    assert told[0] == "features fresh are new"
+    assert told[1].startswith("features user_id, user_active_degree") and "gone" in told[1]
