@@ -9,6 +9,7 @@ from esmm_dist.contract.features import (
     CategoricalFeature,
     Group,
     HashEncoding,
+    Kind,
     NumericFeature,
     VocabularyEncoding,
 )
@@ -18,7 +19,7 @@ COLOR = CategoricalFeature(
     name="color", group=Group.ITEM, encode=VocabularyEncoding(min_count=1), table="colors"
 )
 PRICE = NumericFeature(
-    name="price", kind="numeric", group=Group.ITEM, encode=BucketEncoding(num_quantiles=2)
+    name="price", kind=Kind.NUMERIC, group=Group.ITEM, encode=BucketEncoding(num_quantiles=2)
 )
 USER = CategoricalFeature(name="user", group=Group.USER, encode=HashEncoding(hash_size=9))
 
