@@ -99,7 +99,7 @@ def impression_hashes(day: date) -> list[int]:
     """The impressions of a day as the samples name them, found without Spark."""
     ids = pq.read_table(EXAMPLE / "impressions" / f"dt={day}" / FILE)["impression_id"].to_pylist()
     unsigned = [xxhash.xxh64_intdigest(text.encode(), SPARK_SEED) for text in dict.fromkeys(ids)]
-    return np.array(unsigned, np.uint64).view(np.int64).tolist()  # type: ignore[no-any-return]
+    return np.array(unsigned, np.uint64).view(np.int64).tolist()
 
 
 def num_rows_in(log: str, day: date) -> int:
