@@ -158,11 +158,11 @@ def test_the_encoder_gives_the_published_vectors() -> None:
     for vector in document["lists"]:
         for name, hexadecimal in vector["packed"].items():
             feature = list_feature(features[name], vector["max_length"])
-            ids = encode_values(
+            list_ids = encode_values(
                 feature, encoder_of(features[name], known),
                 [value_of(vector["type"], text) for text in vector["values"]],
             )
-            assert packed(ids).hex() == hexadecimal, (name, vector)
+            assert packed(list_ids).hex() == hexadecimal, (name, vector)
 
 
 def list_feature(of_values: Feature, max_length: int) -> MultiValuedFeature:
