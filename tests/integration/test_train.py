@@ -201,20 +201,6 @@ def test_a_run_of_two_ranks_resumes_on_one(document: dict[str, Any], tmp_path: P
 # ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.distributed
-def test_a_loss_that_is_not_finite_stops_all_ranks_with_the_step_and_the_field(
-    document: dict[str, Any], tmp_path: Path
-) -> None:
-    config = write_config(tmp_path, document)
-    done = run(2, "-m", "esmm_dist.train", "--config", str(config), "--set", "name=wild",
-               "--set", "train.tables={name: sgd, learning_rate: 1e38}")
-    output = done.stdout + done.stderr
-    assert done.returncode != 0
-    assert "the loss is not finite" in output and "field user_id" in output
-    assert "step 1:" in output or "step 2:" in output
-    assert "Traceback" not in output
-
-
 def bad_inputs() -> list[Any]:
     """Overrides, and what the one line must name."""
     return [
