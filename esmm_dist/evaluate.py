@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -54,16 +55,20 @@ def main(argv: Sequence[str]) -> None:
                         help="a run below runs_path, evaluated with the config it was trained with "
                              "(and --set); without it, the run that the config names")
     arguments = parser.parse_args(argv)
-    config = config_from(arguments)
-    run_path = Path(config.runs_path) / (arguments.run or config.name)
-    if arguments.run:
-        config = config_of_run(run_path, arguments.overrides)
-    run = open_run(config, run_path)
-    with connect() as world:
+    with connect() as world:  # outside of all that may be wrong, so that a mistake is told once
+        run = _open(arguments)
         predict_run(run, world)
         is_first = world.rank == 0
     if is_first:  # outside, so that the other ranks need not wait
         measure_run(run)
+
+
+def _open(arguments: Namespace) -> TrainedRun:
+    config = config_from(arguments)
+    run_path = Path(config.runs_path) / (arguments.run or config.name)
+    if arguments.run:
+        config = config_of_run(run_path, arguments.overrides)
+    return open_run(config, run_path)
 
 
 # ---------------------------------------------------------------------------------------------

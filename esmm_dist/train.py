@@ -52,9 +52,8 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--resume", action="store_true",
                         help="go on from the last checkpoint of an interrupted run")
     arguments = parser.parse_args(argv)
-    config = config_from(arguments)
-    with connect() as world:
-        train_run(config, world, resume=arguments.resume)
+    with connect() as world:  # outside of all that may be wrong, so that a mistake is told once
+        train_run(config_from(arguments), world, resume=arguments.resume)
 
 
 def train_run(config: Config, world: World, *, resume: bool) -> None:
@@ -89,7 +88,7 @@ def pin_manifest(config: Config, world: World, pinned: int | None) -> Manifest:
     Raises:
         InputError: there is none, or it was built for other features.
     """
-    seen = read_manifest(config.samples.path, pinned).number if world.rank == 0 else None
+    seen = read_manifest(config.samples.path, pinned).number
     number = world.gather_objects(seen, name="manifest")[0]
     assert isinstance(number, int)
     manifest = read_manifest(config.samples.path, number)

@@ -5,10 +5,12 @@ The only module that imports Horovod, and only when it is needed. It knows no mo
 Shape legend: N rows; X whatever follows the first dimension.
 """
 
+import hashlib
 import json
 import os
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from esmm_dist.contract.command_line import EXIT_BAD_INPUT
+from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.world import World
 
 # Only defaults: what the user exports, or horovodrun sets by its flags, stands.
@@ -32,7 +36,10 @@ HOROVOD_DEFAULTS = {
     "HOROVOD_GLOO_TIMEOUT_SECONDS": "120",
 }
 
-EXIT_RANK_LOST = 1
+EXIT_FAILED = 1
+
+# How long a rank whose input is bad waits to hear whether the others found the same.
+SECONDS_TO_MEET = 3.0
 
 # Small beside the shortest collective, which takes about a millisecond.
 SECONDS_PER_POLL = 5e-5
@@ -46,9 +53,10 @@ class RankLostError(RuntimeError):
 def connect() -> Iterator[World]:
     """The world this process takes part in, for the length of a `with`.
 
-    However the block ends, this rank leaves the others at once, so that none waits for it: their
-    next collective fails, and they end with status 1 and one line, while the error that began it
-    goes its own way here.
+    However the block ends, this rank leaves the others, so that none waits for it: their next
+    collective fails, and they end with status 1 and one line. Among many, a rank that fails says
+    why before it leaves, because horovodrun terminates all of them once the first has ended; what
+    they all found alike is said once. Alone, an error goes its own way.
     """
     if "HOROVOD_RANK" not in os.environ:
         yield SoloWorld()
@@ -58,11 +66,11 @@ def connect() -> Iterator[World]:
     import horovod.torch as hvd
 
     hvd.init()
+    world = HorovodWorld(hvd)
     try:
-        yield HorovodWorld(hvd)
-    except RankLostError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        raise SystemExit(EXIT_RANK_LOST) from None
+        yield world
+    except Exception as error:
+        raise SystemExit(world.tell(error)) from None
     finally:
         hvd.shutdown()
 
@@ -140,6 +148,43 @@ class HorovodWorld:
     def barrier(self, name: str) -> None:
         # Horovod's own barrier has no name for the stall inspector to report.
         self.sum(torch.zeros(1), name)
+
+    def tell(self, error: Exception) -> int:
+        """Says on stderr why this rank ends; a line that several have is said by the first of them.
+
+        Returns:
+            The exit status.
+        """
+        if not isinstance(error, (InputError, RankLostError)):
+            traceback.print_exception(error)
+            sys.stderr.flush()
+            return EXIT_FAILED
+        line = f"error: {error}"
+        if isinstance(error, RankLostError):
+            print(line, file=sys.stderr, flush=True)
+            return EXIT_FAILED
+        line_of_rank = self._meet(line)
+        if line_of_rank is None or line_of_rank.index(line_of_rank[self.rank]) == self.rank:
+            print(line, file=sys.stderr, flush=True)
+        if line_of_rank is not None:
+            self._meet("told")  # whoever leaves first, every line is out
+        return EXIT_BAD_INPUT
+
+    def _meet(self, line: str) -> list[bytes] | None:
+        """The digests of all ranks' lines; None where some rank does not come in time."""
+        digest_1X = torch.frombuffer(
+            bytearray(hashlib.sha256(line.encode()).digest()), dtype=torch.uint8
+        ).unsqueeze(0)
+        deadline = time.monotonic() + SECONDS_TO_MEET
+        try:
+            handle = self._hvd.allgather_async(digest_1X, name="last words")
+            while not self._hvd.poll(handle):
+                if time.monotonic() > deadline:
+                    return None
+                time.sleep(SECONDS_PER_POLL)
+            return [digest_X.numpy().tobytes() for digest_X in self._hvd.synchronize(handle)]
+        except self._hvd.HorovodInternalError:
+            return None
 
     def _together(self, name: str, begin: Callable[[], int]) -> Any:
         """Begins a collective and waits for its result.

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from esmm_dist.contract.batch import Batch
 from esmm_dist.contract.world import World
-from esmm_dist.training.finite import NonFiniteLoss, name_the_culprit
+from esmm_dist.training.finite import Finding, NonFiniteLoss, find_culprits
 
 LossSums = Callable[[Any, Batch], dict[str, Tensor]]
 
@@ -93,30 +93,32 @@ class Learner:
             parameter.grad = None
         total.backward()
 
-        terms_S1 = torch.stack([*(s.detach() for s in sums.values()), batch.weight_B.sum()])
-        flat_P = self.world.sum(self._flat_gradients(terms_S1), name="towers")
+        assert rows_UD.grad is not None
+        # The rows' gradients go to their owners once it is known that every rank's are finite.
+        terms_S2 = torch.stack([
+            *(s.detach() for s in sums.values()), batch.weight_B.sum(), rows_UD.grad.sum()
+        ])
+        flat_P = self.world.sum(self._flat_gradients(terms_S2), name="towers")
         if not torch.isfinite(flat_P).all():
-            culprits = name_the_culprit(
+            finding = find_culprits(
                 self.model, self.field_names, batch, rows_UD, route.places, sums
             )
-            found = self.world.gather_objects(culprits, name="culprits")
-            raise NonFiniteLoss(step, found)
+            gathered = self.world.gather_objects(finding.model_dump(), name="culprits")
+            raise NonFiniteLoss(step, [Finding.model_validate(found) for found in gathered])
 
-        terms_S1 = flat_P[-len(terms_S1):]
-        weight = terms_S1[-1]
+        *totals, weight, _ = flat_P[-len(terms_S2):]
         self._set_gradients(flat_P, 1 / weight)
         self.tower_optimizer.step()
-        assert rows_UD.grad is not None
         self.tables.apply(route, rows_UD.grad, 1 / weight.item())
-        return dict(zip(sums, terms_S1[:-1])), weight
+        return dict(zip(sums, totals)), weight
 
-    def _flat_gradients(self, terms_S1: Tensor) -> Tensor:
+    def _flat_gradients(self, terms_S2: Tensor) -> Tensor:
         """All that ranks add up in a step, end to end, so that one allreduce in one order does."""
         gradients = [
             (p.grad if p.grad is not None else torch.zeros_like(p)).reshape(-1)
             for p in self._parameters
         ]
-        return torch.cat([*gradients, terms_S1.to(gradients[0].dtype)])
+        return torch.cat([*gradients, terms_S2.to(gradients[0].dtype)])
 
     def _set_gradients(self, flat_P: Tensor, scale: Tensor) -> None:
         start = 0

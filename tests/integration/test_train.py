@@ -3,6 +3,7 @@ and what a user reads when something is wrong."""
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -199,6 +200,40 @@ def test_a_run_of_two_ranks_resumes_on_one(document: dict[str, Any], tmp_path: P
 # ---------------------------------------------------------------------------------------------
 # What a user reads
 # ---------------------------------------------------------------------------------------------
+
+
+def lines_of_ranks(output: str) -> list[str]:
+    """What the ranks wrote, without the progress bar; the launcher adds a traceback of its own."""
+    lines = [line.partition("<stderr>:") for line in output.splitlines() if "<stderr>:" in line]
+    silent = ("samples/s", "Terminated")  # the bar, and the shell that the launcher ends
+    return [text for _, _, text in lines if text.strip() and not any(s in text for s in silent)]
+
+
+@pytest.mark.distributed
+def test_a_loss_that_is_not_finite_stops_all_ranks_with_the_step_and_the_field(
+    document: dict[str, Any], tmp_path: Path
+) -> None:
+    """Rows grow by 1e38 times their gradient: each rank's numbers are finite when the sum is not,
+    so the field is found among both ranks'."""
+    config = write_config(tmp_path, document)
+    done = run(2, "-m", "esmm_dist.train", "--config", str(config), "--set", "name=wild",
+               "--set", "train.tables={name: sgd, learning_rate: 1e38}")
+    assert done.returncode != 0
+    fields = "|".join(feature["name"] for feature in document["features"])
+    (line,) = lines_of_ranks(done.stderr)
+    assert re.match(rf"error: step [12]: the loss is not finite .*\bfield ({fields})\b", line), line
+    folder = Path(document["runs_path"]) / "wild" / "checkpoints" / FOLD
+    assert not folder.exists()
+
+
+@pytest.mark.distributed
+def test_what_all_ranks_refuse_is_told_once(document: dict[str, Any], tmp_path: Path) -> None:
+    config = write_config(tmp_path, document)
+    for override, named in (("train.batch_size=1000000", "48,200"), ("train.sed=1", "seed")):
+        done = run(2, "-m", "esmm_dist.train", "--config", str(config), "--set", override)
+        assert done.returncode != 0
+        (line,) = lines_of_ranks(done.stderr)
+        assert line.startswith("error: ") and named in line, done.stderr
 
 
 def bad_inputs() -> list[Any]:

@@ -84,3 +84,12 @@ def test_a_rank_that_fails_ends_the_job_with_its_own_line(how: str) -> None:
         "another rank failed, ended or stalled: see what it wrote"
     ) in done.stdout
     assert not any(line.startswith("[0]<stderr>:Traceback") for line in done.stdout.splitlines())
+
+
+def test_what_ranks_refuse_alike_is_told_once_and_nothing_else_is_lost() -> None:
+    done = horovodrun(3, RANKS, "refuse")
+    assert done.returncode != 0
+    errors = [line for line in done.stdout.splitlines() if ":error: " in line]
+    assert sorted(errors) == [
+        "[0]<stderr>:error: train.batch_size: too large", "[1]<stderr>:error: day 8: empty",
+    ]

@@ -1,9 +1,10 @@
-"""What each rank of test_world.py does: python world_ranks.py speak FOLDER | raise | die."""
+"""What each rank of test_world.py does: world_ranks.py speak FOLDER | raise | die | refuse."""
 
 import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -61,11 +62,19 @@ def fail(world: World, how: str) -> None:
         world.sum(torch.ones(2), "towers")
 
 
+def refuse(world: World) -> None:
+    """Ranks 0 and 2 find the same mistake, rank 1 another one, all of them in their own time."""
+    time.sleep(0.3 * world.rank)
+    raise InputError("day 8: empty" if world.rank == 1 else "train.batch_size: too large")
+
+
 def main(argv: Sequence[str]) -> None:
     """The part named on the command line."""
     with connect() as world:
         if argv[0] == "speak":
             speak(world, Path(argv[1]))
+        elif argv[0] == "refuse":
+            refuse(world)
         else:
             fail(world, argv[0])
 
