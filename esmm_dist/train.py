@@ -6,19 +6,16 @@
 Leaves runs/<name>/ with config.yaml, and by fold curves/, events/ and checkpoints/.
 """
 
-import hashlib
-import json
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-import yaml
-
 from esmm_dist.assembly import assemble, identity_of, pick_device
 from esmm_dist.contract.batch import Batch
 from esmm_dist.contract.command_line import config_from, config_parser, run_command
+from esmm_dist.contract.config import dump_config
 from esmm_dist.contract.encodings import Encodings, num_rows_of_table
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.features import fingerprint
@@ -36,6 +33,7 @@ from esmm_dist.model.method import METHODS
 from esmm_dist.reader.plan import TrainPlan
 from esmm_dist.reader.samples import SampleReader
 from esmm_dist.training.checkpoint import Index, latest_checkpoint, write_checkpoint
+from esmm_dist.training.course import digest_of_course
 from esmm_dist.training.journal import Journal
 from esmm_dist.training.loop import Learner, train
 from esmm_dist.training.restore import restore
@@ -69,14 +67,18 @@ def train_run(config: Config, world: World, *, resume: bool) -> None:
     manifest = pin_manifest(config, world, pinned)
     encodings = read_encodings(config.samples.path, manifest)
     plans = {fold.name: plan_epochs(config, fold, manifest, world) for fold in folds}
+    if resume:
+        for fold in folds:
+            _checkpoint_to_resume(run_path, config, fold, encodings)
     if world.rank == 0:
+        if not resume:  # all at once: what an earlier run left must not pass for this one's folds
+            shutil.rmtree(run_path / "checkpoints", ignore_errors=True)
         run_path.mkdir(parents=True, exist_ok=True)
-        (run_path / "config.yaml").write_text(
-            yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), encoding="utf-8"
-        )
+        (run_path / "config.yaml").write_text(dump_config(config), encoding="utf-8")
         notices = {plan.notice for of_fold in plans.values() for plan in of_fold if plan.notice}
         for notice in sorted(notices):
             print(notice, file=sys.stderr)
+    world.barrier(name="begin")
     for number, fold in enumerate(folds, start=1):
         title = f"fold {fold.name} ({number}/{len(folds)})"
         FoldRun(config, fold, manifest, encodings, plans[fold.name], world, title).run(resume)
@@ -128,6 +130,7 @@ class FoldRun:
         plans: Sequence[TrainPlan], world: World, title: str,
     ) -> None:
         self.config, self.fold, self.manifest = config, fold, manifest
+        self.encodings = encodings
         self.plans, self.world, self.title = plans, world, title
         self.num_steps = sum(plan.num_steps for plan in plans)
         self.device = pick_device(world)
@@ -137,8 +140,9 @@ class FoldRun:
         self.run_path = Path(config.runs_path) / config.name
         self.checkpoints = self.run_path / "checkpoints" / fold.name
         self.index = Index(
-            identity=identity_of(config, encodings), step=0, manifest=manifest.number,
-            course=_digest_of_course(config, fold), num_ranks=world.num_ranks,
+            identity=identity_of(config, encodings), step=0, num_steps=self.num_steps,
+            manifest=manifest.number, course=digest_of_course(config, fold),
+            num_ranks=world.num_ranks,
             num_rows_of_table=num_rows_of_table(config.features, encodings),
         )
 
@@ -163,22 +167,15 @@ class FoldRun:
             )
 
     def _begin(self, resume: bool) -> int:
-        """The number of steps done before; an earlier run in the folder is resumed or removed."""
-        latest = latest_checkpoint(self.checkpoints)
-        if latest is None or not resume:
-            if self.world.rank == 0:
-                shutil.rmtree(self.checkpoints, ignore_errors=True)
-            self.world.barrier(name="begin")
+        """The number of steps done before."""
+        found = resume and _checkpoint_to_resume(
+            self.run_path, self.config, self.fold, self.encodings
+        )
+        if not found:
             return 0
-        found = Index.read(latest)
-        found.identity.check(self.index.identity, latest)
-        if found.course != self.index.course:
-            raise InputError(
-                f"{latest}: it was trained by another train section or on other days: resume with "
-                "the config the run began with, or train anew without --resume"
-            )
-        restore(latest, found, self.model, self.tables, self.optimizer)
-        return found.step
+        checkpoint, index = found
+        restore(checkpoint, index, self.model, self.tables, self.optimizer)
+        return index.step
 
     def _batches(self, first_step: int) -> Iterator[Batch]:
         """This rank's batches from a step on, epoch after epoch."""
@@ -209,6 +206,27 @@ class FoldRun:
         )
 
 
+def _checkpoint_to_resume(
+    run_path: Path, config: Config, fold: Fold, encodings: Encodings
+) -> tuple[Path, Index] | None:
+    """A fold's last checkpoint; None if it never wrote one.
+
+    Raises:
+        InputError: it is damaged, or of another model or course.
+    """
+    latest = latest_checkpoint(run_path / "checkpoints" / fold.name)
+    if latest is None:
+        return None
+    index = Index.read(latest)
+    index.identity.check(identity_of(config, encodings), latest)
+    if index.course != digest_of_course(config, fold):
+        raise InputError(
+            f"{latest}: it was trained by another train section or on other days: resume with "
+            "the config the run began with, or train anew without --resume"
+        )
+    return latest, index
+
+
 def _manifest_of_run(run_path: Path, folds: Sequence[Fold]) -> int | None:
     """The manifest that an interrupted run was pinned to; None if it never wrote a checkpoint."""
     for fold in folds:
@@ -216,17 +234,6 @@ def _manifest_of_run(run_path: Path, folds: Sequence[Fold]) -> int | None:
         if latest is not None:
             return Index.read(latest).manifest
     return None
-
-
-def _digest_of_course(config: Config, fold: Fold) -> str:
-    """Of all that decides what a step sees and does: a run resumes only on the same course."""
-    course = {
-        "days": [day.isoformat() for day in fold.train_days],
-        "train": config.train.model_dump(
-            mode="json", exclude={"steps_per_checkpoint", "num_checkpoints_kept", "steps_per_log"}
-        ),
-    }
-    return hashlib.sha256(json.dumps(course, sort_keys=True).encode()).hexdigest()
 
 
 if __name__ == "__main__":

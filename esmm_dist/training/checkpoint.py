@@ -70,6 +70,8 @@ class Index(BaseModel):
     identity: Identity
     step: int
     """Steps done since the beginning of the fold."""
+    num_steps: int
+    """Steps of the whole fold."""
     manifest: int
     """Number of the samples manifest that the run is pinned to."""
     course: str

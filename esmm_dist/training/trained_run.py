@@ -17,6 +17,7 @@ from esmm_dist.contract.folds import Fold, folds_of
 from esmm_dist.contract.manifest import Day, Manifest, read_encodings, read_manifest
 from esmm_dist.contract.sections import Config
 from esmm_dist.training.checkpoint import INDEX, Index, latest_checkpoint
+from esmm_dist.training.course import digest_of_course
 
 # What decides how a run was trained; the other sections may change between training and evaluation.
 TRAINED_SECTIONS = ("samples", "features", "model", "train")
@@ -66,10 +67,10 @@ def open_run(config: Config, path: Path) -> TrainedRun:
 
     Raises:
         InputError: there is no such run, it was trained by another config, a fold has no
-            checkpoint, or a test day has no samples.
+            checkpoint of its last step, or a test day has no samples.
     """
     _check_trained_as(config, config_of_run(path), path)
-    folds = tuple(_trained_fold(path, fold) for fold in folds_of(config))
+    folds = tuple(_trained_fold(path, config, fold) for fold in folds_of(config))
     numbers = sorted({trained.index.manifest for trained in folds})
     if len(numbers) > 1:
         raise InputError(
@@ -116,9 +117,23 @@ def _flat(node: Any, key: str) -> dict[str, Any]:
     return {k: v for name, child in children for k, v in _flat(child, f"{key}.{name}").items()}
 
 
-def _trained_fold(path: Path, fold: Fold) -> TrainedFold:
+def _trained_fold(path: Path, config: Config, fold: Fold) -> TrainedFold:
     directory = path / "checkpoints" / fold.name
     checkpoint = latest_checkpoint(directory)
     if checkpoint is None:
-        raise InputError(f"{directory}: no complete checkpoint there: run esmm_dist.train first")
-    return TrainedFold(fold, checkpoint, Index.read(checkpoint))
+        raise InputError(
+            f"{directory}: fold {fold.name} has no complete checkpoint: run esmm_dist.train "
+            "--resume"
+        )
+    index = Index.read(checkpoint)
+    if index.course != digest_of_course(config, fold):
+        raise InputError(
+            f"{checkpoint}: fold {fold.name} was trained by another train section or on other "
+            "days, in an earlier run of this name: run esmm_dist.train"
+        )
+    if index.step != index.num_steps:
+        raise InputError(
+            f"{checkpoint}: fold {fold.name} has done {index.step:,} of its {index.num_steps:,} "
+            "steps: run esmm_dist.train --resume"
+        )
+    return TrainedFold(fold, checkpoint, index)

@@ -15,11 +15,13 @@ from sklearn.metrics import roc_auc_score
 
 from esmm_dist.contract.command_line import EXIT_BAD_INPUT, run_command
 from esmm_dist.contract.config import load_config
+from esmm_dist.contract.folds import folds_of
 from esmm_dist.contract.manifest import Manifest
 from esmm_dist.distributed.world import SoloWorld
 from esmm_dist.evaluate import main
 from esmm_dist.evaluation.scorecard import Scorecard
 from esmm_dist.train import train_run
+from esmm_dist.training.course import digest_of_course
 from tests.factories.written_samples import small_document, write_config, write_samples
 
 BIN = Path(sys.executable).parent
@@ -181,6 +183,26 @@ def unfinish_checkpoint(spoilt: Experiment) -> None:
         index.unlink()
 
 
+def forget_checkpoints(spoilt: Experiment) -> None:
+    shutil.rmtree(spoilt.run_path / "checkpoints" / FOLDS[1])
+
+
+def leave_fold_unfinished(spoilt: Experiment) -> None:
+    """As a training leaves it that is killed after an interval's checkpoint."""
+    amend_index(spoilt, step=7)
+
+
+def leave_fold_of_earlier_run(spoilt: Experiment) -> None:
+    """The course that another seed would have taken."""
+    other = load_config(spoilt.config_path, ["train.seed=2"])
+    amend_index(spoilt, course=digest_of_course(other, folds_of(other)[1]))
+
+
+def amend_index(spoilt: Experiment, **values: Any) -> None:
+    (path,) = (spoilt.run_path / "checkpoints" / FOLDS[1]).glob("*/index.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
 def damage_towers(spoilt: Experiment) -> None:
     for towers in (spoilt.run_path / "checkpoints" / FOLDS[0]).glob("*/towers.safetensors"):
         towers.write_bytes(towers.read_bytes()[:-1] + b"x")
@@ -202,6 +224,12 @@ def nothing(spoilt: Experiment) -> None:
 BAD = {
     "no run": (remove_run, [], ["runs/small", "no such run"]),
     "no checkpoint": (unfinish_checkpoint, [], [FOLDS[1], "no complete checkpoint"]),
+    "no fold": (forget_checkpoints, [], [f"fold {FOLDS[1]} has no complete checkpoint",
+                                         "--resume"]),
+    "killed training": (leave_fold_unfinished, [], [f"fold {FOLDS[1]} has done 7 of its",
+                                                    "--resume"]),
+    "fold of an earlier run": (leave_fold_of_earlier_run, [],
+                               [f"fold {FOLDS[1]} was trained by another train section"]),
     "damaged checkpoint": (damage_towers, [], ["towers.safetensors", "damaged"]),
     "truncated samples": (truncate_samples, [], ["day=2024-01-04", "part-00000.parquet"]),
     "no manifest": (remove_manifest, [], ["_manifests/00000001.json"]),

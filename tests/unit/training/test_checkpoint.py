@@ -27,8 +27,8 @@ def write(directory: Path, step: int, num_kept: int = 2) -> Path:
         towers={"w": torch.full((3,), float(step))},
         tables={"rows": torch.full((4, 2), float(step))},
         buckets=range(256, 512),
-        index=Index(identity=IDENTITY, step=step, manifest=1, course="c", num_ranks=1,
-                    num_rows_of_table={"user": 5}),
+        index=Index(identity=IDENTITY, step=step, num_steps=20, manifest=1, course="c",
+                    num_ranks=1, num_rows_of_table={"user": 5}),
         world=SoloWorld(),
         num_kept=num_kept,
     )

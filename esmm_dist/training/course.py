@@ -1,0 +1,22 @@
+"""The course of a training: all that decides what each of its steps sees and does.
+
+A checkpoint may be resumed, and stands for a fold, only on the course it was written on.
+"""
+
+import hashlib
+import json
+
+from esmm_dist.contract.folds import Fold
+from esmm_dist.contract.sections import Config
+
+# How often something is written down changes no step.
+NOT_OF_THE_COURSE = {"steps_per_checkpoint", "num_checkpoints_kept", "steps_per_log"}
+
+
+def digest_of_course(config: Config, fold: Fold) -> str:
+    """Of the training days and the train section; what is trained is the identity's business."""
+    course = {
+        "days": [day.isoformat() for day in fold.train_days],
+        "train": config.train.model_dump(mode="json", exclude=NOT_OF_THE_COURSE),
+    }
+    return hashlib.sha256(json.dumps(course, sort_keys=True).encode()).hexdigest()
