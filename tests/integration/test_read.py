@@ -1,27 +1,21 @@
 """Manifest and real files to batches, with all ranks of a job in one process."""
 
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 import torch
 
 from esmm_dist.contract.batch import Bag, Batch
-from esmm_dist.contract.errors import InputError
-from esmm_dist.contract.features import CategoricalFeature, Group, HashEncoding
-from esmm_dist.contract.manifest import Manifest, SampleColumn, read_manifest
+from esmm_dist.contract.manifest import read_manifest
 from esmm_dist.reader.plan import TrainPlan
 from esmm_dist.reader.samples import SampleReader
 from tests.factories.numbered_samples import (
     FEATURES,
     FIRST_DAY,
     expected_row,
-    sample_table,
-    write_file,
     write_samples,
 )
 from tests.oracles.plan import batches_of_ranks
@@ -30,12 +24,7 @@ FILE_SIZES_BY_DAY = ((40, 40, 13), (40, 25), (7,))
 DAYS = [FIRST_DAY.replace(day=number) for number in (1, 2, 3)]
 NUM_ROWS = 165
 
-
-@pytest.fixture(autouse=True)
-def no_thread_is_left_behind() -> Iterator[None]:
-    before = set(threading.enumerate())
-    yield
-    assert set(threading.enumerate()) <= before
+pytestmark = pytest.mark.usefixtures("no_thread_is_left_behind")
 
 
 @pytest.fixture(scope="module")
@@ -234,74 +223,6 @@ def test_a_rank_without_rows_gets_empty_batches_in_step(samples: Path) -> None:
     check_rows(batches[0])
 
 
-# ---------------------------------------------------------------------------------------------
-# Bad input
-# ---------------------------------------------------------------------------------------------
-
-
-def with_one_file(folder: Path, **changes: int) -> tuple[Path, Manifest]:
-    """One day of one file, of which the manifest says what it is told to."""
-    manifest = write_samples(folder, ((50,),))
-    (day,) = manifest.days
-    listed = day.files[0].model_copy(update=changes)
-    day = day.model_copy(update={"files": (listed,)})
-    return folder / listed.path, manifest.model_copy(update={"days": (day,)})
-
-
-def refusal_of_one(folder: Path, manifest: Manifest) -> str:
-    reader = SampleReader(folder, manifest, FEATURES, with_keys=True)
-    plan = TrainPlan.make(
-        reader.files([DAYS[0]]), batch_size=10, num_lanes=2, seed=0, epoch=0, num_ranks=1
-    )
-    with pytest.raises(InputError) as caught:
-        read_epoch(reader, plan, 0)
-    return str(caught.value)
-
-
-def test_a_missing_file_is_named_before_the_first_batch(tmp_path: Path) -> None:
-    manifest = write_samples(tmp_path, ((50,), (30,), (20,)))
-    lost = manifest.days[1].files[0].path
-    (tmp_path / lost).unlink()
-    reader = SampleReader(tmp_path, manifest, FEATURES, with_keys=False)
-    with pytest.raises(InputError, match=f"{lost}: no such file"):
-        reader.train_batches(make_plan(reader), 0)
-
-
-def test_a_truncated_file_is_named(tmp_path: Path) -> None:
-    path, manifest = with_one_file(tmp_path)
-    path.write_bytes(path.read_bytes()[:-100])
-    assert f"{path}: holds " in refusal_of_one(tmp_path, manifest)
-
-
-def test_a_row_too_many_in_the_manifest_is_named_with_both_counts(tmp_path: Path) -> None:
-    path, manifest = with_one_file(tmp_path, num_rows=51)
-    message = refusal_of_one(tmp_path, manifest)
-    assert message.startswith(f"{path}: holds 50 rows, the manifest says 51")
-
-
-def test_rows_that_petastorm_loses_are_found_by_counting(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Sound footers, but fewer rows come out than the manifest lists."""
-    path, manifest = with_one_file(tmp_path, num_rows=51)
-    monkeypatch.setattr("esmm_dist.reader.samples.check_file", lambda *_: None)
-    message = refusal_of_one(tmp_path, manifest)
-    assert message.startswith(f"{path}: 50 rows came from it, the manifest says 51")
-
-
-def test_nulls_hidden_from_the_footer_are_found_when_they_are_decoded(tmp_path: Path) -> None:
-    path, manifest = with_one_file(tmp_path)
-    table = sample_table(range(50))
-    place = table.column_names.index("item")
-    values = pa.array([*table["item"].to_pylist()[:-1], None], pa.int32())
-    table = table.set_column(place, "item", values)
-    listed = manifest.days[0].files[0].path
-    file = write_file(tmp_path, listed, table, write_statistics=False)
-    day = manifest.days[0].model_copy(update={"files": (file,)})
-    message = refusal_of_one(tmp_path, manifest.model_copy(update={"days": (day,)}))
-    assert message.startswith(f"{path}: the column 'item' holds 1 nulls")
-
-
 def test_more_ranks_than_files_is_no_error(tmp_path: Path) -> None:
     write_samples(tmp_path, ((50,),))
     reader = open_reader(tmp_path)
@@ -311,28 +232,3 @@ def test_more_ranks_than_files_is_no_error(tmp_path: Path) -> None:
     ids = [i for rank in range(5) for b in read_epoch(reader, plan, rank)
            for i in b.sample_id_B.tolist()]
     assert len(ids) == len(set(ids)) == 40
-
-
-def test_samples_of_other_features_are_refused(samples: Path) -> None:
-    feature = CategoricalFeature(name="user", group=Group.USER, encode=HashEncoding(hash_size=9))
-    with pytest.raises(InputError, match="samples were built for features"):
-        SampleReader(samples, read_manifest(samples), [feature], with_keys=False)
-
-
-def test_a_day_that_was_not_built_is_named(samples: Path) -> None:
-    with pytest.raises(InputError, match="2025-12-09 has no samples"):
-        open_reader(samples).files([DAYS[0], FIRST_DAY.replace(day=9)])
-
-
-@pytest.mark.parametrize(
-    ("column", "reason"), [(None, "lists no column 'item'"), ("int64", "is int64 instead of int32")]
-)
-def test_a_manifest_with_another_column_is_refused(
-    samples: Path, column: str | None, reason: str
-) -> None:
-    manifest = read_manifest(samples)
-    columns = {name: c for name, c in manifest.columns.items() if name != "item"}
-    if column:
-        columns["item"] = SampleColumn(type=column)
-    with pytest.raises(InputError, match=reason):
-        SampleReader(samples, manifest.model_copy(update={"columns": columns}), FEATURES, False)
