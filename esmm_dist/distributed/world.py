@@ -7,6 +7,7 @@ Shape legend: N rows; X whatever follows the first dimension.
 
 import hashlib
 import json
+import math
 import os
 import sys
 import time
@@ -41,8 +42,11 @@ EXIT_FAILED = 1
 # How long a rank whose input is bad waits to hear whether the others found the same.
 SECONDS_TO_MEET = 3.0
 
-# Small beside the shortest collective, which takes about a millisecond.
-SECONDS_PER_POLL = 5e-5
+# Looks for a collective's result: the first pause is small beside the shortest collective, which
+# takes about a millisecond; a rank that waits for slower ones soon leaves the cores to them.
+FIRST_PAUSE_SECONDS = 5e-5
+PAUSE_GROWTH = 1.5
+LONGEST_PAUSE_SECONDS = 1e-3
 
 
 class RankLostError(RuntimeError):
@@ -175,33 +179,40 @@ class HorovodWorld:
         digest_1X = torch.frombuffer(
             bytearray(hashlib.sha256(line.encode()).digest()), dtype=torch.uint8
         ).unsqueeze(0)
-        deadline = time.monotonic() + SECONDS_TO_MEET
         try:
             handle = self._hvd.allgather_async(digest_1X, name="last words")
-            while not self._hvd.poll(handle):
-                if time.monotonic() > deadline:
-                    return None
-                time.sleep(SECONDS_PER_POLL)
+            if not self._wait(handle, SECONDS_TO_MEET):
+                return None
             return [digest_X.numpy().tobytes() for digest_X in self._hvd.synchronize(handle)]
         except self._hvd.HorovodInternalError:
             return None
 
     def _together(self, name: str, begin: Callable[[], int]) -> Any:
-        """Begins a collective and waits for its result.
-
-        Horovod's own wait yields without rest: where ranks outnumber cores, those that wait keep
-        the processor from those that work (8 ranks on 2 cores: over 10 s a step instead of .1).
-        """
+        """Begins a collective and waits for its result."""
         try:
             handle = begin()
-            while not self._hvd.poll(handle):
-                time.sleep(SECONDS_PER_POLL)
+            self._wait(handle)
             return self._hvd.synchronize(handle)
         except self._hvd.HorovodInternalError as error:
             text = str(error)
             if text.startswith("Horovod has been shut down"):
                 text = "another rank failed, ended or stalled: see what it wrote"
             raise RankLostError(f"rank {self.rank} gave up {name!r}: {text}") from None
+
+    def _wait(self, handle: int, seconds: float = math.inf) -> bool:
+        """Whether a collective is done within some seconds.
+
+        Horovod's own wait yields without rest: where ranks outnumber cores, those that wait keep
+        the processor from those that work (8 ranks on 2 cores: over 10 s a step instead of .1).
+        """
+        deadline = time.monotonic() + seconds
+        pause = FIRST_PAUSE_SECONDS
+        while not self._hvd.poll(handle):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(pause)
+            pause = min(PAUSE_GROWTH * pause, LONGEST_PAUSE_SECONDS)
+        return True
 
 
 def _to_json(value: object) -> bytes:
