@@ -29,10 +29,10 @@ def build_samples(argv: Sequence[str]) -> None:
     days = days_of(parse_days(arguments.days) if arguments.days else config.samples.days)
     spark = open_session(f"{config.name}: build samples")
     try:
-        manifest, seconds = Builder(spark, config, arguments.refit).build(days)
+        manifest = Builder(spark, config, arguments.refit).build(days)
     finally:
         spark.stop()
-    print(summary([day for day in manifest.days if day.day in seconds], seconds))
+    print(summary([day for day in manifest.days if day.day in days]))
     print(f"{config.samples.path}/{manifest.path}")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -14,26 +15,34 @@ if TYPE_CHECKING:
 # alone where the cores are shared. Processes that tests start inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# A shared machine is slow by moments; what is too slow as a whole shows in the suite's time.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
+
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[SparkSession]":
-    """One small local Spark for the whole run, with nothing left behind outside pytest's folder."""
+    """One small local Spark for the whole run, set as the jobs set theirs.
+
+    Nothing is left behind outside pytest's folder.
+    """
     from pyspark.sql import SparkSession
+
+    from esmm_dist.samples.session import SETTINGS
 
     folder = tmp_path_factory.mktemp("spark")
     # The driver and its Python workers must be one interpreter, whatever `python3` is on PATH.
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
+    builder = SparkSession.builder.master("local[2]")
+    for key, value in SETTINGS.items():
+        builder = builder.config(key, value)
     session = (
-        SparkSession.builder.master("local[2]")
+        builder
         .appName("esmm-dist tests")
         .config("spark.driver.host", "127.0.0.1")
         .config("spark.driver.bindAddress", "127.0.0.1")
         .config("spark.driver.memory", "2g")
-        .config("spark.ui.enabled", "false")
-        .config("spark.ui.showConsoleProgress", "false")
-        .config("spark.sql.session.timeZone", "UTC")
         .config("spark.sql.shuffle.partitions", "2")
-        .config("spark.sql.catalogImplementation", "in-memory")
         .config("spark.sql.warehouse.dir", str(folder / "warehouse"))
         .config("spark.local.dir", str(folder / "local"))
         .getOrCreate()

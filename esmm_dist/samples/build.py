@@ -3,13 +3,11 @@
 The order of these steps is all that is decided here; a build that fails publishes nothing.
 """
 
-import time
 import uuid
-from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
 
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 
 from esmm_dist.contract.encodings import Encodings, num_rows_of_table
 from esmm_dist.contract.errors import InputError
@@ -18,21 +16,22 @@ from esmm_dist.contract.folds import days_of
 from esmm_dist.contract.manifest import Day, EncodingsReference, Manifest, SampleColumn
 from esmm_dist.contract.schema import column_types
 from esmm_dist.contract.sections import Config
-from esmm_dist.samples import layout
-from esmm_dist.samples.counters import (
-    FIRST_TIME,
-    LAST_TIME,
-    check_identities,
-    counters_of,
-    observe,
-    with_fates,
-)
+from esmm_dist.samples import wire
+from esmm_dist.samples.counters import check_identities, counters_of
 from esmm_dist.samples.days import Calendar
 from esmm_dist.samples.encoding import encode, tables_to_join
-from esmm_dist.samples.filing import DAY, own_clicks, own_conversions, own_impressions
+from esmm_dist.samples.filing import own_clicks, own_conversions, own_impressions
 from esmm_dist.samples.fitting import Sighting, fitted, is_learned, sightings
 from esmm_dist.samples.io import LogFrames, Store, build_folder, count_rows, now, open_logs
-from esmm_dist.samples.labels import IS_SAMPLE, gather, group, label
+from esmm_dist.samples.labels import Windows as Lengths
+from esmm_dist.samples.layout import Layout, num_files
+from esmm_dist.samples.sample_file import (
+    CONTENT_SCHEMA,
+    FIRST_TIME,
+    LAST_TIME,
+    SampleFileWriter,
+    merged,
+)
 from esmm_dist.samples.schedule import (
     Windows,
     click_window,
@@ -43,38 +42,39 @@ from esmm_dist.samples.schedule import (
 from esmm_dist.samples.settings import differences, settings_of
 from esmm_dist.samples.terminal import phase
 
+DRAFTS = "_drafts"
+MAX_ROWS_PER_JOB = 20_000_000
+MAX_DAYS_PER_JOB = 31
+MICROSECOND = timedelta(microseconds=1)
 SETTINGS = "_settings.json"
 
 
-def label_day(
+def rows_of_days(
     frames: LogFrames,
     config: Config,
-    day: date,
-    num_files: int,
+    days: Sequence[date],
     encodings: Encodings,
     large_vocabularies: Mapping[str, DataFrame],
 ) -> DataFrame:
-    """Every row of the logs that a day sees, in files and order, with its label and its fate.
+    """Every row of the logs that each of the days sees, as rows of the wire with their day.
 
     Args:
         frames: canonical logs.
         large_vocabularies: as `encode` takes them.
     """
-    calendar, windows = Calendar.of(config.logs.day_timezone), Windows.of((day,), config)
+    calendar, windows = Calendar.of(config.logs.day_timezone), Windows.of(days, config)
     impressions = encode(
-        own_impressions(frames.impressions, (day,), calendar).drop(DAY),
+        own_impressions(frames.impressions, days, calendar),
         config.features, encodings, large_vocabularies,
     )
-    clicks = own_clicks(frames.clicks, day, windows.last_click_day[day], calendar)
+    clicks = own_clicks(frames.clicks, windows.last_click_day, calendar)
     conversions = own_conversions(
-        frames.conversions, config.logs.conversions.types,
-        day, windows.last_conversion_day[day], calendar,
+        frames.conversions, config.logs.conversions.types, windows.last_conversion_day, calendar
     )
-    logs = (impressions, clicks, conversions)
-    rows = gather(*[layout.placed(log, num_files, config.samples.shuffle_seed) for log in logs])
-    grouped = group(layout.in_files(rows, num_files))
-    labelled = label(grouped, click_window(config), conversion_window(config))
-    return with_fates(labelled, config.features)
+    rows = wire.pack_impressions(impressions, config.features)
+    for events in (clicks, conversions):
+        rows = rows.unionByName(wire.pack_events(events, config.features))
+    return rows
 
 
 class Builder:
@@ -105,11 +105,11 @@ class Builder:
                 "give another samples.path, or --refit to start anew with the days asked for"
             )
 
-    def build(self, days: Sequence[date]) -> tuple[Manifest, Mapping[date, float]]:
-        """Builds and publishes the days one by one.
+    def build(self, days: Sequence[date]) -> Manifest:
+        """Builds and publishes the days, as many at a time as make a job worth its preparation.
 
         Returns:
-            The manifest published last, and the seconds each day took.
+            The manifest published last.
 
         Raises:
             InputError: a log is missing or broken, a day is empty, or settings differ from those
@@ -122,18 +122,28 @@ class Builder:
         encodings = self.store.encodings(reference)
         num_rows_of_table(self._config.features, encodings)
         built: list[Day] = []
-        seconds: dict[date, float] = {}
         manifest: Manifest | None = None
-        for day in sorted(days):
-            start = time.monotonic()
-            with phase(f"building {day} ({self._rows_in['impressions'][day]:,} impressions)"):
-                built.append(self._build_day(day, reference, encodings))
+        for some in self._jobs(days):
+            num_rows = sum(self._rows_in["impressions"][day] for day in some)
+            with phase(f"building {text_of(some)}: {num_rows:,} impressions"):
+                built += self._build_days(some, reference, encodings)
                 # What starts anew must not be seen with half of its days.
                 if not self._refit or len(built) == len(days):
                     manifest = self._publish(built, reference)
-            seconds[day] = time.monotonic() - start
         assert manifest is not None
-        return manifest, seconds
+        return manifest
+
+    def _jobs(self, days: Sequence[date]) -> Iterator[list[date]]:
+        """Small days share a job: preparing one takes Spark seconds, however few its rows are."""
+        some: list[date] = []
+        num_rows = 0
+        for day in sorted(days):
+            num_rows += self._rows_in["impressions"][day]
+            if some and (num_rows > MAX_ROWS_PER_JOB or len(some) == MAX_DAYS_PER_JOB):
+                yield some
+                some, num_rows = [], self._rows_in["impressions"][day]
+            some.append(day)
+        yield some
 
     def _count(self, days: Sequence[date]) -> dict[str, dict[date, int]]:
         windows = Windows.of(days, self._config)
@@ -180,24 +190,55 @@ class Builder:
                 fitted((Sighting(*row) for row in seen.toLocalIterator()), config.features)
             )
 
-    def _build_day(
-        self, day: date, reference: EncodingsReference, encodings: Encodings
-    ) -> Day:
-        """Writes and checks a day; it is not yet published."""
-        config, num_rows = self._config, self._rows_in["impressions"][day]
-        num_files = layout.num_files(num_rows, config.samples.rows_per_file)
+    def _build_days(
+        self, days: Sequence[date], reference: EncodingsReference, encodings: Encodings
+    ) -> list[Day]:
+        """Writes and checks days; they are not yet published."""
+        config = self._config
+        layout = Layout({
+            day: num_files(self._rows_in["impressions"][day], config.samples.rows_per_file)
+            for day in days
+        })
         large = {
             table: self.store.vocabulary(reference, table)
             for table in tables_to_join(config.features, encodings)
         }
-        counted = label_day(self._frames, config, day, num_files, encodings, large)
-        observed, observation = observe(counted, config.features)
-        samples = layout.sample_columns(observed.where(F.col(IS_SAMPLE)), config.features)
+        rows = rows_of_days(self._frames, config, days, encodings, large)
+        writer = SampleFileWriter(
+            config.features,
+            Lengths(*(window // MICROSECOND for window in (
+                click_window(config), conversion_window(config)
+            ))),
+            config.samples.shuffle_seed,
+        )
+        contents = layout.in_files(rows, config.samples.shuffle_seed).mapInArrow(
+            writer, CONTENT_SCHEMA
+        )
         build_id = new_build_id()
-        folder = build_folder(day, build_id)
-        self.store.write(samples, folder)
+        draft = f"{DRAFTS}/{build_id}"
+        try:
+            path_of_partition = self.store.write(contents, draft)
+            path_of_path: dict[str, str] = {}
+            for partition, path in path_of_partition.items():
+                day, place = layout.file(partition)
+                path_of_path[path] = f"{build_folder(day, build_id)}/{place:05}.parquet"
+            self.store.move(path_of_path)
+        finally:
+            self.store.files.delete(draft)
+        return [self._checked(day, build_id) for day in days]
+
+    def _checked(self, day: date, build_id: str) -> Day:
+        """A written day, looked into.
+
+        Raises:
+            InputError: it has no sample.
+            AssertionError: its rows do not add up.
+        """
+        config, folder = self._config, build_folder(day, build_id)
         self.store.files.create(f"{folder}/{SETTINGS}", self._settings)
-        counters = counters_of(day, observation.get, self._rows_in)
+        names = sorted(name for name in self.store.files.names(folder) if name != SETTINGS)
+        found = self.store.look_into([f"{folder}/{name}" for name in names], config.features)
+        counters = counters_of(day, merged(file.tally for file in found), self._rows_in)
         if not counters["impressions_out"]:
             reasons = {name: n for name, n in counters.items() if name.startswith("impressions_")}
             raise InputError(
@@ -211,7 +252,7 @@ class Builder:
             build_id=build_id,
             built_at=now(),
             as_of=None,
-            files=self.store.written(folder, config.features, counters["impressions_out"]),
+            files=tuple(file.file for file in found if file.file.num_rows),
             num_rows=counters["impressions_out"],
             num_clicks=counters["samples_clicked"],
             num_conversions=counters["samples_converted"],

@@ -1,39 +1,13 @@
-"""What became of every row of the logs, as sums, and the identities that those sums must obey.
+"""The identities that a day's counters must obey: rows in are rows out and rows dropped by reason.
 
-Each row of a log is counted in one day's build and under one fate: an event by the day of its
-impression, or, if its own day has no such impression, by the day it is filed under. It labels
-nothing; docs/samples.md defines every counter.
+It labels and counts nothing; docs/samples.md defines every counter. A row filed under a day is in
+that day's books under one fate. An event of an earlier day's impression is in that day's books too,
+where `_from_later_days` adds it to the rows in.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date
 
-from pyspark.sql import Column, DataFrame, Observation
-from pyspark.sql import functions as F
-
-from esmm_dist.contract.features import Feature, MultiValuedFeature
-from esmm_dist.contract.schema import CLICK, CONVERSION
-from esmm_dist.samples.encoding import group_id, is_cut
-from esmm_dist.samples.filing import CONTENT, DROPPED, LATER
-from esmm_dist.samples.labels import (
-    CLICK_TIMES,
-    CLICKS,
-    CONVERSION_KEYS,
-    CONVERSIONS,
-    CREDITED,
-    IS_SAMPLE,
-    PLACE,
-    PREVIOUS,
-    VALID_CLICK_TIMES,
-    is_impression,
-)
-from esmm_dist.samples.logs import EVENT_TIME
-
-DROPPED_BEFORE_THE_JOIN = (
-    "impressions_null_id", "impressions_null_time", "impressions_misfiled",
-    "clicks_null_id", "clicks_null_time",
-    "conversions_other_type", "conversions_null_id", "conversions_null_time",
-)
 IDENTITIES = {
     ("impressions_in",): (
         "impressions_null_id", "impressions_null_time", "impressions_misfiled",
@@ -49,137 +23,19 @@ IDENTITIES = {
         "conversions_before_click", "conversions_after_window", "conversions_credited",
     ),
 }
-NULL_GROUP = "samples_null_group"
-FIRST_TIME = "first_event_time"
-LAST_TIME = "last_event_time"
-
-
-def cut_counter(feature: Feature) -> str:
-    """The counter of samples whose list was longer than the feature's max_length."""
-    return f"samples_{feature.name}_cut"
-
-
-def fates(features: Sequence[Feature]) -> dict[str, Column]:
-    """How much a labelled row adds to each counter."""
-    return (
-        {name: (F.col(DROPPED) == name).cast("int") for name in DROPPED_BEFORE_THE_JOIN}
-        | _impression_fates()
-        | _click_fates()
-        | _conversion_fates()
-        | _sample_counts(features)
-    )
-
-
-def _impression_fates() -> dict[str, Column]:
-    is_further = is_impression() & (F.col(PLACE) > 1)
-    is_repeat = F.col(PREVIOUS).eqNullSafe(F.struct(EVENT_TIME, CONTENT))
-    return {
-        "impressions_repeated": (is_further & is_repeat).cast("int"),
-        "impressions_conflicting": (is_further & ~is_repeat).cast("int"),
-        "impressions_out": F.col(IS_SAMPLE).cast("int"),
-    }
-
-
-def _click_fates() -> dict[str, Column]:
-    num_before = F.size(F.filter(CLICK_TIMES, lambda time: time < F.col(EVENT_TIME)))
-    num_valid, num_distinct = F.size(VALID_CLICK_TIMES), F.size(CLICK_TIMES)
-    met = {
-        "clicks_from_later_days": _num_filed(CLICKS, later=True),
-        "clicks_repeated": F.size(CLICKS) - num_distinct,
-        "clicks_before_impression": num_before,
-        "clicks_after_window": num_distinct - num_before - num_valid,
-        "clicks_credited": num_valid,
-    }
-    return _of_samples(met, CLICKS) | {
-        "clicks_without_impression": _of_cases_without_sample(CLICKS)
-    }
-
-
-def _conversion_fates() -> dict[str, Column]:
-    num_distinct, is_clicked = F.size(CONVERSION_KEYS), F.size(VALID_CLICK_TIMES) > 0
-    first_click = F.array_min(VALID_CLICK_TIMES)
-    num_before = F.when(
-        is_clicked, F.size(F.filter(CONVERSION_KEYS, lambda key: key[EVENT_TIME] < first_click))
-    ).otherwise(F.lit(0))
-    met = {
-        "conversions_from_later_days": _num_filed(CONVERSIONS, later=True),
-        "conversions_repeated": F.size(CONVERSIONS) - num_distinct,
-        "conversions_without_click": F.when(is_clicked, F.lit(0)).otherwise(num_distinct),
-        "conversions_before_click": num_before,
-        "conversions_after_window": F.when(
-            is_clicked, num_distinct - num_before - F.col(CREDITED)
-        ).otherwise(F.lit(0)),
-        "conversions_credited": F.col(CREDITED),
-    }
-    return _of_samples(met, CONVERSIONS) | {
-        "conversions_without_impression": _of_cases_without_sample(CONVERSIONS)
-    }
-
-
-def _sample_counts(features: Sequence[Feature]) -> dict[str, Column]:
-    is_sample = F.col(IS_SAMPLE)
-    counts = {
-        "samples_clicked": F.when(is_sample, F.col(CLICK)),
-        "samples_converted": F.when(is_sample, F.col(CONVERSION)),
-        NULL_GROUP: (is_sample & group_id().isNull()).cast("int"),
-    }
-    return counts | {
-        cut_counter(feature): (is_sample & is_cut(feature)).cast("int")
-        for feature in features
-        if isinstance(feature, MultiValuedFeature)
-    }
-
-
-def _num_filed(events: str, later: bool) -> Column:
-    return F.size(F.filter(events, lambda event: event[LATER] == F.lit(later)))
-
-
-def _of_samples(met: Mapping[str, Column], events: str) -> dict[str, Column]:
-    has_events = F.col(IS_SAMPLE) & (F.size(events) > 0)
-    return {name: F.when(has_events, number) for name, number in met.items()}
-
-
-def _of_cases_without_sample(events: str) -> Column:
-    """Later days' events of no impression of this day are for other days to count."""
-    is_bare_case = (F.col(PLACE) == 1) & ~F.col(IS_SAMPLE) & (F.size(events) > 0)
-    return F.when(is_bare_case, _num_filed(events, later=False))
-
-
-def with_fates(labelled: DataFrame, features: Sequence[Feature]) -> DataFrame:
-    """Adds a column a counter, so that each fate is computed once however often it is summed."""
-    measured = fates(features)
-    return labelled.select(
-        "*",
-        *[F.coalesce(number, F.lit(0)).alias(_column(name)) for name, number in measured.items()],
-    )
-
-
-def _column(counter: str) -> str:
-    return f"num_{counter}"
-
-
-def observe(
-    counted: DataFrame, features: Sequence[Feature]
-) -> tuple[DataFrame, Observation]:
-    """Has the sums of all fates taken while a day's rows are written."""
-    time = F.when(F.col(IS_SAMPLE), F.unix_micros(EVENT_TIME))
-    sums = [F.sum(_column(name)).alias(name) for name in fates(features)]
-    observation = Observation()
-    return counted.observe(
-        observation, *sums, F.min(time).alias(FIRST_TIME), F.max(time).alias(LAST_TIME)
-    ), observation
 
 
 def counters_of(
-    day: date, observed: Mapping[str, int | None], rows_in: Mapping[str, Mapping[date, int]]
+    day: date, tally: Mapping[str, int], rows_in: Mapping[str, Mapping[date, int]]
 ) -> dict[str, int]:
-    """A day's counters: what was observed, and the rows that an independent count found.
+    """A day's counters: what its files tell, and the rows that an independent count found.
 
     Args:
+        tally: of the day's files together.
         rows_in: rows filed under each day, by log: impressions, clicks, conversions.
     """
-    counted = {f"{log}_in": rows.get(day, 0) for log, rows in rows_in.items()}
-    return counted | {name: value or 0 for name, value in observed.items()}
+    known = {name: 0 for accounted in IDENTITIES.items() for names in accounted for name in names}
+    return known | dict(tally) | {f"{log}_in": rows.get(day, 0) for log, rows in rows_in.items()}
 
 
 def check_identities(day: date, counters: Mapping[str, int]) -> None:

@@ -29,16 +29,13 @@ from esmm_dist.contract.features import (
     VocabularyEncoding,
     table_of,
 )
-from esmm_dist.contract.schema import GROUP_ID
-from esmm_dist.samples.logs import GROUP_KEY, feature_column
+from esmm_dist.samples.logs import feature_column
 
 # A vocabulary up to this size travels inside the plan; a larger one is broadcast and joined.
 MAX_LITERAL_KEYS = 1_000
 # A list's values are looked up in place, hence always inside the plan, which has its limits.
 MAX_LIST_KEYS = 1_000_000
 KEYS_PER_BUCKET = 2
-
-VALUES = "values"
 
 _TEXTS = (T.StringType,)
 _FRACTIONS = (T.FloatType, T.DoubleType, T.DecimalType)
@@ -146,13 +143,11 @@ def encode(
     """Puts ids, which are never null, in the place of the features' values.
 
     Args:
-        impressions: rows with feature columns and group_key.
+        impressions: rows with feature columns.
         large_vocabularies: frames (key, id) of the tables in `tables_to_join`.
 
     Returns:
-        The same rows; `values` holds their ids (packed for lists), group_id (null for no group),
-        and for each list whether it was cut. One struct moves through shuffle, sort and join as
-        one piece of memory, where fifty columns would be copied one by one.
+        The same rows; a list's ids are packed, and `cut_column` says whether it was cut.
     """
     kinds = {field.name: field.dataType for field in impressions.schema}
     ids: list[Column] = []
@@ -160,7 +155,7 @@ def encode(
         name = feature_column(feature.name)
         if isinstance(feature, MultiValuedFeature):
             packed, was_cut = packed_ids(F.col(name), kinds[name], feature, encodings)
-            ids += [packed.alias(name), was_cut.alias(_cut_column(feature))]
+            ids += [packed.alias(name), was_cut.alias(cut_column(feature))]
             continue
         value = canonical(F.col(name), kinds[name])
         table = table_of(feature)
@@ -173,24 +168,13 @@ def encode(
             ids.append(_known_or(value, F.col(found)).alias(name))
         else:
             ids.append(scalar_id(value, feature, encodings).alias(name))
-    group = F.when(F.col(GROUP_KEY).isNotNull(), F.xxhash64(GROUP_KEY))
-    others = [c for c in kinds if c != GROUP_KEY and not c.startswith(feature_column(""))]
-    return impressions.select(*others, F.struct(group.alias(GROUP_ID), *ids).alias(VALUES))
+    others = [c for c in kinds if not c.startswith(feature_column(""))]
+    return impressions.select(*others, *ids)
 
 
-def group_id() -> Column:
-    """The group of an encoded row."""
-    return F.col(VALUES)[GROUP_ID]
-
-
-def id_of(feature: Feature) -> Column:
-    """The id, or the packed ids, of a feature in an encoded row."""
-    return F.col(VALUES)[feature_column(feature.name)]
-
-
-def is_cut(feature: MultiValuedFeature) -> Column:
-    """Whether an encoded row's list was longer than its feature's max_length."""
-    return F.col(VALUES)[_cut_column(feature)]
+def cut_column(feature: Feature) -> str:
+    """The column of an encoded row that says whether a list was longer than its max_length."""
+    return f"cut_{feature.name}"
 
 
 def tables_to_join(features: Sequence[Feature], encodings: Encodings) -> tuple[str, ...]:
@@ -202,10 +186,6 @@ def tables_to_join(features: Sequence[Feature], encodings: Encodings) -> tuple[s
         and not isinstance(feature, MultiValuedFeature)
     }
     return tuple(t for t in tables if len(encodings.vocabularies[t]) > MAX_LITERAL_KEYS)
-
-
-def _cut_column(feature: Feature) -> str:
-    return f"cut_{feature.name}"
 
 
 def scalar_id(value: Canonical, feature: Feature, encodings: Encodings) -> Column:

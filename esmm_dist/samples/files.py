@@ -104,6 +104,15 @@ class Files:
             raise
         return True
 
+    def make_directory(self, name: str) -> None:
+        """Makes a directory and those above it."""
+        self._system.mkdirs(self.path(name))
+
+    def rename(self, name: str, new_name: str) -> None:
+        """Gives a file another name, which no file has."""
+        if not self._system.rename(self.path(name), self.path(new_name)):
+            raise OSError(f"{self.root}: {name} could not be renamed to {new_name}")
+
     def delete(self, name: str) -> None:
         """Removes a directory with all that is in it, if it exists."""
         self._system.delete(self.path(name), True)

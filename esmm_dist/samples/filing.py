@@ -1,10 +1,10 @@
 """Which rows of the logs each day sees, and which of them can take no part.
 
-A row that can take no part stays, and says why in `dropped`: the name of the counter that counts
-it. Nothing is joined and no row is lost here, so that every row can be accounted for.
+A row that can take no part stays, and its mark says why, so that every row can be accounted for.
+Nothing is joined here, and no row is lost.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 
 from pyspark.sql import Column, DataFrame
@@ -12,11 +12,10 @@ from pyspark.sql import functions as F
 
 from esmm_dist.samples.days import Calendar, span
 from esmm_dist.samples.logs import EVENT_TIME, FILED_DAY, IMPRESSION_ID, TYPE
+from esmm_dist.samples.marks import Mark
 
 DAY = "day"
-DROPPED = "dropped"
-CONTENT = "content"
-LATER = "later"
+MARK = "mark"
 
 
 def filed(frame: DataFrame, days: Sequence[date], calendar: Calendar) -> DataFrame:
@@ -26,83 +25,104 @@ def filed(frame: DataFrame, days: Sequence[date], calendar: Calendar) -> DataFra
     # The plain range is what Spark can push down to the files; days in between may be unwanted.
     first, last = F.lit(calendar.start(min(days))), F.lit(calendar.end(max(days)))
     in_range = (F.col(EVENT_TIME) >= first) & (F.col(EVENT_TIME) < last)
-    day = day_of(F.col(EVENT_TIME), days, calendar)
     return (
         frame.where(in_range)
-        .withColumn(FILED_DAY, day)
+        .withColumn(FILED_DAY, _day_of(F.col(EVENT_TIME), days, calendar))
         .where(F.col(FILED_DAY).isNotNull())
     )
 
 
-def day_of(time: Column, days: Sequence[date], calendar: Calendar) -> Column:
+def _day_of(time: Column, days: Sequence[date], calendar: Calendar) -> Column:
     """The day among `days` in which an instant falls, else null."""
-    cases = [
-        F.when((time >= F.lit(calendar.start(day))) & (time < F.lit(calendar.end(day))), F.lit(day))
-        for day in days
-    ]
-    return F.coalesce(*cases)
+    return F.coalesce(*[F.when(_falls_in(time, day, calendar), F.lit(day)) for day in days])
+
+
+def _falls_in(time: Column, day: date, calendar: Calendar) -> Column:
+    return (time >= F.lit(calendar.start(day))) & (time < F.lit(calendar.end(day)))
 
 
 def own_impressions(
     impressions: DataFrame, days: Sequence[date], calendar: Calendar
 ) -> DataFrame:
-    """The impressions filed under the days, with `content` and the reason to drop a row, if any."""
-    day_of_time = day_of(F.col(EVENT_TIME), days, calendar)
-    misfiled = ~day_of_time.eqNullSafe(F.col(FILED_DAY))
-    others = [c for c in impressions.columns if c not in (IMPRESSION_ID, EVENT_TIME, FILED_DAY)]
+    """The impressions filed under the days, each with its `day` and `mark`."""
+    is_filed_right = F.coalesce(
+        _by_day(days, lambda day: _falls_in(F.col(EVENT_TIME), day, calendar)), F.lit(False)
+    )
+    mark = _first_that_holds({
+        Mark.IMPRESSIONS_NULL_ID: F.col(IMPRESSION_ID).isNull(),
+        Mark.IMPRESSIONS_NULL_TIME: F.col(EVENT_TIME).isNull(),
+        Mark.IMPRESSIONS_MISFILED: ~is_filed_right,
+    }, F.lit(Mark.IMPRESSION.value))
+    others = [c for c in impressions.columns if c != FILED_DAY]
     return filed(impressions, days, calendar).select(
-        F.col(FILED_DAY).alias(DAY),
-        IMPRESSION_ID,
-        EVENT_TIME,
-        _content(impressions, [EVENT_TIME, *others]).alias(CONTENT),
-        _reason("impressions", {"misfiled": misfiled}).alias(DROPPED),
-        *others,
+        *others, F.col(FILED_DAY).alias(DAY), mark.alias(MARK)
     )
 
 
-def _content(frame: DataFrame, names: Sequence[str]) -> Column:
-    """A hash of what a row says; the null flags keep (null, a) apart from (a, null)."""
-    parts = [part for name in names for part in (F.col(name), F.col(name).isNull())]
-    return F.xxhash64(*parts)
+def own_clicks(
+    clicks: DataFrame, last_day: Mapping[date, date], calendar: Calendar
+) -> DataFrame:
+    """The clicks that each day sees: those filed under it, and the later ones up to its last day.
 
-
-def _reason(log: str, others: Mapping[str, Column]) -> Column:
-    """Why a row takes no part, the first of the reasons that holds; null if it does take part."""
-    reasons = {"null_id": F.col(IMPRESSION_ID).isNull(), "null_time": F.col(EVENT_TIME).isNull()}
-    holds = [
-        F.when(condition, F.lit(f"{log}_{reason}"))
-        for reason, condition in (reasons | dict(others)).items()
-    ]
-    return F.coalesce(*holds)
-
-
-def own_clicks(clicks: DataFrame, day: date, last_day: date, calendar: Calendar) -> DataFrame:
-    """The clicks that a day sees: those filed under it, and the later ones up to `last_day`.
+    Args:
+        last_day: of each day that is built.
 
     Returns:
-        The clicks; `later` says that one is filed under a later day. Those that can take no part
-        are seen by their own day alone.
+        A row for each click and day that sees it. Those that can take no part are seen by their
+        own day alone.
     """
-    return _seen(clicks.withColumn(DROPPED, _reason("clicks", {})), day, last_day, calendar)
+    reasons = {
+        Mark.CLICKS_NULL_ID: F.col(IMPRESSION_ID).isNull(),
+        Mark.CLICKS_NULL_TIME: F.col(EVENT_TIME).isNull(),
+    }
+    return _seen(clicks, last_day, calendar, reasons, (Mark.CLICK, Mark.LATER_CLICK))
 
 
 def own_conversions(
-    conversions: DataFrame, types: Sequence[str], day: date, last_day: date, calendar: Calendar
+    conversions: DataFrame, types: Sequence[str], last_day: Mapping[date, date], calendar: Calendar
 ) -> DataFrame:
-    """The conversions that a day sees, as for clicks; those of other types are dropped."""
+    """The conversions that each day sees, as for clicks; those of other types are dropped."""
     is_of_type = F.col(TYPE).isin(list(types)) if types else F.lit(True)
-    of_other_type = ~F.coalesce(is_of_type, F.lit(False))
-    reason = F.coalesce(
-        F.when(of_other_type, F.lit("conversions_other_type")), _reason("conversions", {})
-    )
-    return _seen(conversions.withColumn(DROPPED, reason), day, last_day, calendar)
+    reasons = {
+        Mark.CONVERSIONS_OTHER_TYPE: ~F.coalesce(is_of_type, F.lit(False)),
+        Mark.CONVERSIONS_NULL_ID: F.col(IMPRESSION_ID).isNull(),
+        Mark.CONVERSIONS_NULL_TIME: F.col(EVENT_TIME).isNull(),
+    }
+    live = (Mark.CONVERSION, Mark.LATER_CONVERSION)
+    return _seen(conversions, last_day, calendar, reasons, live)
 
 
-def _seen(events: DataFrame, day: date, last_day: date, calendar: Calendar) -> DataFrame:
-    is_later = F.col(FILED_DAY) > F.lit(day)
+def _seen(
+    events: DataFrame, last_day: Mapping[date, date], calendar: Calendar,
+    reasons: Mapping[Mark, Column], live: tuple[Mark, Mark],
+) -> DataFrame:
+    seen_by: dict[date, list[date]] = {}
+    for day, last in last_day.items():
+        for filed_day in span(day, last):
+            seen_by.setdefault(filed_day, []).append(day)
+    observers = _by_day(list(seen_by), lambda day: F.array(*[F.lit(d) for d in seen_by[day]]))
+    reason = _first_that_holds(reasons, F.lit(None).cast("int"))
+    own, later = (F.lit(mark.value) for mark in live)
     columns = [c for c in events.columns if c != FILED_DAY]
     return (
-        filed(events, span(day, last_day), calendar)
-        .select(*columns, is_later.alias(LATER))
-        .where(~F.col(LATER) | F.col(DROPPED).isNull())
+        filed(events, list(seen_by), calendar)
+        .select(*columns, FILED_DAY, F.explode(observers).alias(DAY), reason.alias("reason"))
+        .where(F.col("reason").isNull() | (F.col(DAY) == F.col(FILED_DAY)))
+        .select(
+            *columns,
+            DAY,
+            F.coalesce(
+                F.col("reason"), F.when(F.col(DAY) == F.col(FILED_DAY), own).otherwise(later)
+            ).alias(MARK),
+        )
     )
+
+
+def _by_day(days: Sequence[date], value: Callable[[date], Column]) -> Column:
+    """What belongs to the day a row is filed under."""
+    return F.coalesce(*[F.when(F.col(FILED_DAY) == F.lit(day), value(day)) for day in days])
+
+
+def _first_that_holds(reasons: Mapping[Mark, Column], otherwise: Column) -> Column:
+    cases = [F.when(holds, F.lit(mark.value)) for mark, holds in reasons.items()]
+    return F.coalesce(*cases, otherwise)

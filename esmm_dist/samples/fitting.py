@@ -21,8 +21,9 @@ from esmm_dist.contract.features import (
     table_of,
 )
 from esmm_dist.samples.encoding import canonical
-from esmm_dist.samples.filing import CONTENT, DAY, DROPPED
+from esmm_dist.samples.filing import DAY, MARK
 from esmm_dist.samples.logs import EVENT_TIME, IMPRESSION_ID, feature_column
+from esmm_dist.samples.marks import Mark
 
 # Rows from which quantiles are taken: their ranks are then right to about .1 %.
 NUM_QUANTILE_ROWS = 2**18
@@ -54,10 +55,12 @@ def is_learned(feature: Feature) -> bool:
 
 
 def once_each(impressions: DataFrame) -> DataFrame:
-    """One row an impression, the one that the label join keeps."""
-    in_order = Window.partitionBy(DAY, IMPRESSION_ID).orderBy(EVENT_TIME, CONTENT)
+    """One row an impression: the earliest, and among equals the one whose content hashes lowest."""
+    # The null flags keep (null, a) apart from (a, null).
+    parts = [part for c in impressions.columns for part in (F.col(c), F.col(c).isNull())]
+    in_order = Window.partitionBy(DAY, IMPRESSION_ID).orderBy(EVENT_TIME, F.xxhash64(*parts))
     return (
-        impressions.where(F.col(DROPPED).isNull())
+        impressions.where(F.col(MARK) == Mark.IMPRESSION.value)
         .select("*", F.row_number().over(in_order).alias("place"))
         .where(F.col("place") == 1)
         .drop("place")

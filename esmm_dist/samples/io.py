@@ -4,6 +4,7 @@ It decides nothing about rows. Files are written into a folder of their own buil
 become samples only by the manifest that lists them.
 """
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -38,14 +39,20 @@ from esmm_dist.samples.logs import (
     read_conversions,
     read_impressions,
 )
+from esmm_dist.samples.sample_file import CONTENT, MAGIC, TALLY
 
-# Above any file of ours, so that a file is one row group whatever its width.
-BYTES_PER_ROW_GROUP = 2**30
 NUM_FOOTER_THREADS = 8
 PARQUET_TYPES = {
     "int64": "int64 {}", "int32": "int32 {}", "int8": "int32 {} (INTEGER(8,true))",
     "float32": "float {}", "binary": "binary {}",
 }
+
+
+class FoundFile(NamedTuple):
+    """A written file and its own tally."""
+
+    file: SampleFile
+    tally: dict[str, int]
 
 
 class LogFrames(NamedTuple):
@@ -168,48 +175,60 @@ class Store:
             "key", (F.col("place") + FIRST_VOCABULARY_ID).alias("id")
         )
 
-    def write(self, samples: DataFrame, folder: str) -> None:
-        """Writes a day's samples, one file a partition, into a folder that does not exist yet."""
-        with naming_the_file("logs"):
-            samples.write.option("parquet.block.size", BYTES_PER_ROW_GROUP).parquet(
-                f"{self.path}/{folder}"
-            )
+    def write(self, contents: DataFrame, folder: str) -> dict[int, str]:
+        """Writes files of Parquet whose bytes are rows, by whatever file system Spark knows.
 
-    def written(
-        self, folder: str, features: Sequence[Feature], num_rows: int
-    ) -> tuple[SampleFile, ...]:
-        """A day's files in the order of the shuffle, each looked into.
+        Args:
+            contents: one row a file, its bytes up to the magic that ends it; Spark's text writer
+                ends each row with that magic.
+
+        Returns:
+            The files by the partition that made them.
+        """
+        text = contents.select(F.col(CONTENT).cast("string").alias("value"))
+        with naming_the_file("logs"):
+            text.write.text(f"{self.path}/{folder}", compression="none", lineSep=MAGIC.decode())
+        return {
+            _partition_number(name): f"{folder}/{name}"
+            for name, size in self.files.sizes(folder).items()
+            if name.startswith("part-") and size  # Spark makes an empty file where it has no rows
+        }
+
+    def look_into(self, paths: Sequence[str], features: Sequence[Feature]) -> list[FoundFile]:
+        """What files say of themselves in their footers.
 
         Raises:
-            AssertionError: rows are missing, or a file is not what readers expect.
+            AssertionError: a file is not what readers expect.
         """
         sizes = {
-            name: size for name, size in self.files.sizes(folder).items()
-            if name.endswith(".parquet")
+            f"{folder}/{name}": size
+            for folder in {path.rpartition("/")[0] for path in paths}
+            for name, size in self.files.sizes(folder).items()
         }
-        names = sorted(sizes, key=_partition_number)
-        with ThreadPoolExecutor(NUM_FOOTER_THREADS) as pool:
-            looks = list(pool.map(lambda name: self._look_into(f"{folder}/{name}"), names))
-        # Spark leaves a file without rows where its first partition has none; readers break on it.
-        footers = {name: footer for name, footer in zip(names, looks) if footer[1]}
         wanted = parquet_fields(features)
-        for name, (num_row_groups, _, fields) in footers.items():
-            assert num_row_groups == 1, f"{folder}/{name}: {num_row_groups} row groups"
-            assert fields == wanted, f"{folder}/{name}: {fields}, not {wanted}"
-        found = sum(rows for _, rows, _ in footers.values())
-        assert found == num_rows, f"{folder}: {found:,} rows were written, not {num_rows:,}"
-        return tuple(
-            SampleFile(path=f"{folder}/{name}", num_rows=rows, num_bytes=sizes[name])
-            for name, (_, rows, _) in footers.items()
-        )
 
-    def _look_into(self, name: str) -> tuple[int, int, tuple[str, ...]]:
-        footer = self.files.footer(name)
-        blocks = footer.getBlocks()
-        num_rows = sum(block.getRowCount() for block in blocks)
-        schema = footer.getFileMetaData().getSchema().toString()
-        fields = tuple(re.findall(r"^ +(.+);$", schema, flags=re.MULTILINE))
-        return len(blocks), num_rows, fields
+        def look(path: str) -> FoundFile:
+            footer = self.files.footer(path)
+            blocks, metadata = footer.getBlocks(), footer.getFileMetaData()
+            num_rows = sum(block.getRowCount() for block in blocks)
+            fields = tuple(
+                re.findall(r"^ +(.+);$", metadata.getSchema().toString(), flags=re.MULTILINE)
+            )
+            assert fields == wanted, f"{path}: {fields}, not {wanted}"
+            assert len(blocks) == 1 or not num_rows, f"{path}: {len(blocks)} row groups"
+            tally = json.loads(metadata.getKeyValueMetaData()[TALLY])
+            assert tally["impressions_out"] == num_rows, f"{path}: {num_rows:,} rows"
+            return FoundFile(SampleFile(path=path, num_rows=num_rows, num_bytes=sizes[path]), tally)
+
+        with ThreadPoolExecutor(NUM_FOOTER_THREADS) as pool:
+            return list(pool.map(look, paths))
+
+    def move(self, path_of_path: Mapping[str, str]) -> None:
+        """Gives files other names."""
+        for folder in {path.rpartition("/")[0] for path in path_of_path.values()}:
+            self.files.make_directory(folder)
+        with ThreadPoolExecutor(NUM_FOOTER_THREADS) as pool:
+            list(pool.map(lambda pair: self.files.rename(*pair), path_of_path.items()))
 
     def publish(self, manifest: Manifest) -> bool:
         """Commits a manifest; False if its number has been taken meanwhile."""

@@ -1,126 +1,216 @@
-"""The label join: what the clicks and conversions of an impression make of it.
+"""The label join of one file: what the clicks and conversions of its impressions make of them.
 
-Everything known about one impression id of one day stands in one group of rows, brought together
-by one shuffle. It reads and writes nothing, and leaves the counting to `counters`: here each group
-only learns how many of its rows met which fate. docs/samples.md tells the rules as timelines.
+All rows of an impression id of one day have come to one file, so nothing beyond the file matters.
+Works on whole columns, reads and writes nothing. docs/samples.md tells the rules as timelines.
+
+Shape legend: N rows of the file; K impressions that are kept; E rows of an event log; V clicks that
+count.
 """
 
-from datetime import timedelta
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
-from pyspark.sql import Column, DataFrame, Window
-from pyspark.sql import functions as F
+import numpy as np
 
-from esmm_dist.contract.schema import CLICK, CONVERSION
-from esmm_dist.samples.filing import CONTENT, DROPPED, LATER
-from esmm_dist.samples.layout import CASE
-from esmm_dist.samples.logs import EVENT_TIME, TYPE
-
-PLACE = "place"
-PREVIOUS = "previous"
-CLICKS = "clicks"
-CONVERSIONS = "conversions"
-CLICK_TIMES = "click_times"
-VALID_CLICK_TIMES = "valid_click_times"
-CONVERSION_KEYS = "conversion_keys"
-CREDITED = "credited_conversions"
-IS_SAMPLE = "is_sample"
-
-_CLICK_EVENT = f"struct<{EVENT_TIME}:timestamp,{LATER}:boolean>"
-_CONVERSION_EVENT = f"struct<{EVENT_TIME}:timestamp,{TYPE}:string,{LATER}:boolean>"
-_NO_TIMES = "array<timestamp>"
+from esmm_dist.samples.marks import DROPPED, Mark, counter_of
+from esmm_dist.samples.wire import Array, Wire
 
 
-def gather(impressions: DataFrame, clicks: DataFrame, conversions: DataFrame) -> DataFrame:
-    """The rows of the three logs under each other, ready to be brought together.
+class Windows(NamedTuple):
+    """Lengths in microseconds, both ends included."""
 
-    An event's time moves into a struct, so that `event_time` is an impression's alone.
+    click: int
+    conversion: int
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """The impressions that are kept, in the order in which they are written, and their labels."""
+
+    row_K: Array
+    click_K: Array
+    conversion_K: Array
+    counters: Counter[str]
+    """What became of every row of the file."""
+
+
+def label(wire: Wire, windows: Windows, seed: int) -> Labelled:
+    """Keeps each impression once, and gives it its labels.
+
+    A click counts from the impression to impression + window; a conversion from a click that counts
+    to that click + window. Any such click will do: if an earlier one still covers the conversion,
+    so does the latest before it, and it is the latest that is credited.
+
+    Args:
+        seed: of the order of rows.
     """
-    is_live = F.col(DROPPED).isNull()
-    click = F.when(is_live, F.struct(EVENT_TIME, LATER)).alias(CLICKS)
-    conversion = F.when(is_live, F.struct(EVENT_TIME, TYPE, LATER)).alias(CONVERSIONS)
-    keys = [*CASE, DROPPED]
-    return (
-        impressions.select(
-            "*",
-            F.lit(None).cast(_CLICK_EVENT).alias(CLICKS),
-            F.lit(None).cast(_CONVERSION_EVENT).alias(CONVERSIONS),
+    counters = Counter({
+        counter_of(mark): int(np.count_nonzero(wire.mark_N == mark)) for mark in DROPPED
+    })
+    order_N = mixed(wire.sample_id_N, seed)
+    row_K = _kept(wire, order_N, counters)
+    impressions = _Impressions(order_N[row_K], wire.time_N[row_K])
+    clicks = _events(wire, order_N, impressions, (Mark.CLICK, Mark.LATER_CLICK), "clicks", counters)
+    valid = _valid_clicks(clicks, impressions, windows.click, counters)
+    conversions = _events(
+        wire, order_N, impressions, (Mark.CONVERSION, Mark.LATER_CONVERSION), "conversions",
+        counters,
+    )
+    credited = _credited(conversions, valid, impressions, windows, counters)
+    click_K = _any_of(valid.impression_E, len(row_K))
+    conversion_K = _any_of(credited.impression_E, len(row_K))
+    counters["samples_clicked"] = int(click_K.sum())
+    counters["samples_converted"] = int(conversion_K.sum())
+    return Labelled(row_K, click_K, conversion_K, counters)
+
+
+def mixed(number_N: Array, seed: int) -> Array:
+    """The numbers in an order that looks like chance: a bijection of 64 bits (SplitMix64's end).
+
+    Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, OOPSLA 2014.
+    """
+    with np.errstate(over="ignore"):
+        mix_N = number_N.view(np.uint64) + np.uint64((2 * seed + 1) * 0x9E3779B97F4A7C15 % 2**64)
+        mix_N = (mix_N ^ mix_N >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
+        mix_N = (mix_N ^ mix_N >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
+        return mix_N ^ mix_N >> np.uint64(31)
+
+
+# ---------------------------------------------------------------------------------------------
+# Impressions
+# ---------------------------------------------------------------------------------------------
+
+
+class _Impressions(NamedTuple):
+    """The kept ones, by rising order."""
+
+    order_K: Array
+    time_K: Array
+
+
+def _kept(wire: Wire, order_N: Array, counters: Counter[str]) -> Array:
+    """Rows of the impressions that count: of each id the earliest, and among equals the least by
+    content, so that no order of rows or files can change it."""
+    row_I = wire.rows_with(Mark.IMPRESSION)
+    row_I = row_I[np.argsort(order_N[row_I], kind="stable")]
+    order_I = order_N[row_I]
+    is_further_I = np.zeros(len(row_I), bool)
+    is_further_I[1:] = order_I[1:] == order_I[:-1]
+    if is_further_I.any():
+        is_of_several_I = is_further_I.copy()
+        is_of_several_I[:-1] |= is_further_I[1:]
+        row_I[is_of_several_I] = _by_time_and_content(
+            wire, order_N, row_I[is_of_several_I], counters
         )
-        .unionByName(clicks.select(*keys, click), allowMissingColumns=True)
-        .unionByName(conversions.select(*keys, conversion), allowMissingColumns=True)
+    counters["impressions_out"] = int(np.count_nonzero(~is_further_I))
+    return row_I[~is_further_I]
+
+
+def _by_time_and_content(
+    wire: Wire, order_N: Array, row_R: Array, counters: Counter[str]
+) -> Array:
+    """Rows of ids that have several, the one to keep first; counts the others."""
+    keys = [order_N[row_R], wire.time_N[row_R], *wire.contents(row_R)]
+    sorted_R = np.lexsort(keys[::-1])
+    is_same_id, is_same = (
+        _equals_the_one_before([key[sorted_R] for key in some]) for some in (keys[:1], keys)
     )
+    counters["impressions_repeated"] = int(np.count_nonzero(is_same))
+    counters["impressions_conflicting"] = int(np.count_nonzero(is_same_id & ~is_same))
+    return row_R[sorted_R]
 
 
-def group(rows: DataFrame) -> DataFrame:
-    """Gives each row its place in its case, and the events of the whole case.
+def _equals_the_one_before(keys: Sequence[Array]) -> Array:
+    is_equal = np.zeros(len(keys[0]), bool)
+    is_equal[1:] = np.logical_and.reduce([key[1:] == key[:-1] for key in keys])
+    return is_equal
 
-    The first place is the impression's that counts: the earliest, and among equals the one with
-    the least content hash, so that no order of rows or files can change it.
-    """
-    whole_case = Window.partitionBy(*CASE).rowsBetween(
-        Window.unboundedPreceding, Window.unboundedFollowing
+
+# ---------------------------------------------------------------------------------------------
+# Events
+# ---------------------------------------------------------------------------------------------
+
+
+class _Events(NamedTuple):
+    """Distinct events of kept impressions, by rising impression and time."""
+
+    impression_E: Array
+    """The place among the kept impressions."""
+    time_E: Array
+
+    def where(self, holds_E: Array) -> "_Events":
+        return _Events(self.impression_E[holds_E], self.time_E[holds_E])
+
+
+def _events(
+    wire: Wire, order_N: Array, impressions: _Impressions, marks: tuple[Mark, Mark], log: str,
+    counters: Counter[str],
+) -> _Events:
+    """Later days' events of no impression of this day are for other days to count."""
+    row_E = wire.rows_with(*marks)
+    is_later_E = wire.mark_N[row_E] == marks[1]
+    place_E = np.searchsorted(impressions.order_K, order_N[row_E])
+    is_known_E = place_E < len(impressions.order_K)
+    is_known_E[is_known_E] = (
+        impressions.order_K[place_E[is_known_E]] == order_N[row_E[is_known_E]]
     )
-    in_order = Window.partitionBy(*CASE).orderBy(F.col(EVENT_TIME).asc_nulls_last(), CONTENT)
-    others = [c for c in rows.columns if c not in (CLICKS, CONVERSIONS)]
-    return rows.select(
-        *others,
-        F.row_number().over(in_order).alias(PLACE),
-        F.lag(F.struct(EVENT_TIME, CONTENT)).over(in_order).alias(PREVIOUS),
-        F.collect_list(CLICKS).over(whole_case).alias(CLICKS),
-        F.collect_list(CONVERSIONS).over(whole_case).alias(CONVERSIONS),
+    counters[f"{log}_without_impression"] = int(np.count_nonzero(~is_known_E & ~is_later_E))
+    counters[f"{log}_from_later_days"] = int(np.count_nonzero(is_known_E & is_later_E))
+    keys = [place_E[is_known_E], wire.time_N[row_E[is_known_E]], wire.key_N[row_E[is_known_E]]]
+    sorted_E = np.lexsort(keys[::-1])
+    keys = [key[sorted_E] for key in keys]
+    is_repeat_E = _equals_the_one_before(keys)
+    counters[f"{log}_repeated"] = int(np.count_nonzero(is_repeat_E))
+    return _Events(keys[0], keys[1]).where(~is_repeat_E)
+
+
+def _valid_clicks(
+    clicks: _Events, impressions: _Impressions, window: int, counters: Counter[str]
+) -> _Events:
+    shown_E = impressions.time_K[clicks.impression_E]
+    is_early_E = clicks.time_E < shown_E
+    is_late_E = clicks.time_E > shown_E + window
+    counters["clicks_before_impression"] = int(np.count_nonzero(is_early_E))
+    counters["clicks_after_window"] = int(np.count_nonzero(is_late_E))
+    valid = clicks.where(~is_early_E & ~is_late_E)
+    counters["clicks_credited"] = len(valid.time_E)
+    return valid
+
+
+def _credited(
+    conversions: _Events, clicks: _Events, impressions: _Impressions, windows: Windows,
+    counters: Counter[str],
+) -> _Events:
+    """The conversions that the latest click at or before them covers."""
+    is_clicked_E = _any_of(clicks.impression_E, len(impressions.time_K)).astype(bool)[
+        conversions.impression_E
+    ]
+    counters["conversions_without_click"] = int(np.count_nonzero(~is_clicked_E))
+    conversions = conversions.where(is_clicked_E)
+    # Times relative to the impression, cut where no window reaches, so that impression and time
+    # fit one number, by which one search finds every conversion's latest click.
+    reach = windows.click + windows.conversion + 1
+    click_V, conversion_E = (
+        events.impression_E * (reach + 2) + 1
+        + np.clip(events.time_E - impressions.time_K[events.impression_E], -1, reach)
+        for events in (clicks, conversions)
     )
-
-
-def is_impression() -> Column:
-    """Whether a row is an impression that may count; events have no event_time of their own."""
-    return F.col(DROPPED).isNull() & F.col(EVENT_TIME).isNotNull()
-
-
-def label(
-    grouped: DataFrame, click_window: timedelta, conversion_window: timedelta
-) -> DataFrame:
-    """Adds is_sample, click, conversion, and the times by which events are judged.
-
-    A click counts from the impression to impression + window, both included; a conversion from a
-    click that counts to that click + window. Any such click will do: if an earlier one still
-    covers the conversion, so does the latest before it, and it is the latest that is credited.
-    """
-    is_sample = is_impression() & (F.col(PLACE) == 1)
-    times = F.array_distinct(F.col(f"{CLICKS}.{EVENT_TIME}"))
-    without_later = F.transform(F.col(CONVERSIONS), lambda c: F.struct(c[EVENT_TIME], c[TYPE]))
-    timed = grouped.select(
-        "*",
-        is_sample.alias(IS_SAMPLE),
-        _if_any(CLICKS, times, _NO_TIMES).alias(CLICK_TIMES),
-        _if_any(
-            CONVERSIONS,
-            F.array_distinct(without_later),
-            f"array<struct<{EVENT_TIME}:timestamp,{TYPE}:string>>",
-        ).alias(CONVERSION_KEYS),
+    latest_E = np.searchsorted(click_V, conversion_E, side="right") - 1
+    has_click_E = latest_E >= 0
+    has_click_E &= clicks.impression_E[latest_E] == conversions.impression_E
+    is_covered_E = has_click_E & (
+        conversions.time_E - clicks.time_E[latest_E] <= windows.conversion
     )
-    valid_times = F.filter(CLICK_TIMES, lambda time: time.between(*_from(EVENT_TIME, click_window)))
-    with_clicks = timed.select(
-        "*", _if_any(CLICK_TIMES, valid_times, _NO_TIMES).alias(VALID_CLICK_TIMES)
-    )
-    credited = F.filter(
-        CONVERSION_KEYS,
-        lambda key: F.exists(
-            VALID_CLICK_TIMES,
-            lambda click: key[EVENT_TIME].between(click, click + F.lit(conversion_window)),
-        ),
-    )
-    num_credited = F.when(F.size(CONVERSION_KEYS) > 0, F.size(credited)).otherwise(F.lit(0))
-    with_credit = with_clicks.select("*", num_credited.alias(CREDITED))
-    return with_credit.select(
-        "*",
-        (F.size(VALID_CLICK_TIMES) > 0).cast("tinyint").alias(CLICK),
-        (F.col(CREDITED) > 0).cast("tinyint").alias(CONVERSION),
-    )
+    counters["conversions_before_click"] = int(np.count_nonzero(~has_click_E))
+    counters["conversions_after_window"] = int(np.count_nonzero(has_click_E & ~is_covered_E))
+    counters["conversions_credited"] = int(np.count_nonzero(is_covered_E))
+    return conversions.where(is_covered_E)
 
 
-def _from(start: str, window: timedelta) -> tuple[Column, Column]:
-    return F.col(start), F.col(start) + F.lit(window)
-
-
-def _if_any(events: str, value: Column, kind: str) -> Column:
-    """Most impressions have no event: they are spared Spark's list functions, which are slow."""
-    return F.when(F.size(events) > 0, value).otherwise(F.array().cast(kind))
+def _any_of(impression_E: Array, num_impressions: int) -> Array:
+    """1 for each impression that has an event, (K,) int8."""
+    has_K = np.zeros(num_impressions, np.int8)
+    has_K[impression_E] = 1
+    return has_K

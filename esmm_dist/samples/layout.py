@@ -1,39 +1,22 @@
-"""Where each row goes: into which file of its day, in which order, with which columns.
+"""Which file of its day each row goes to, and which of Spark's partitions makes that file.
 
-The order inside a day is that of a seeded hash of the impression id, and files are equal ranges of
-that hash: it depends on nothing but the day's own rows, whatever Spark's partitioning.
+A file is a range of a seeded hash of the impression id: it depends on nothing but the id, the seed
+and the number of the day's files, whatever Spark's partitioning.
 """
 
 import math
-from collections.abc import Sequence
-from itertools import count
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from itertools import accumulate, count
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from esmm_dist.contract.encodings import NULL_ID
-from esmm_dist.contract.features import Feature
-from esmm_dist.contract.schema import (
-    CLICK,
-    CONVERSION,
-    GROUP_ID,
-    SAMPLE_ID,
-    WEIGHT,
-    column_types,
-)
-from esmm_dist.samples.encoding import group_id, id_of
-from esmm_dist.samples.filing import DROPPED
-from esmm_dist.samples.logs import EVENT_TIME, IMPRESSION_ID
+from esmm_dist.samples.filing import DAY
+from esmm_dist.samples.wire import SAMPLE_ID
 
-ORDER_KEY = "order_key"
-FILE_KEY = "file_key"
-# What all rows of one impression share, in the order in which the samples are written.
-CASE = (FILE_KEY, ORDER_KEY, IMPRESSION_ID)
-
-SPARK_TYPES = {
-    "int64": "bigint", "int32": "int", "int8": "tinyint", "float32": "float", "binary": "binary",
-}
-NO_GROUP = 0
+PARTITION_KEY = "partition_key"
 
 _HASH_PARTITIONING_SEED = 42
 _MASK = 0xFFFFFFFF
@@ -44,57 +27,50 @@ def num_files(num_rows: int, rows_per_file: int) -> int:
     return max(1, math.ceil(num_rows / rows_per_file))
 
 
-def placed(rows: DataFrame, num_files: int, seed: int) -> DataFrame:
-    """Adds `order_key`, the shuffle's hash, and `file_key`, which sends each file to a task of its
-    own.
+@dataclass(frozen=True)
+class Layout:
+    """The files of the days that one job builds; partition n of the job makes the n-th of them."""
 
-    A dropped row loses its id, and is spread over the files: it meets no impression, and a
-    million rows without an id do not meet each other.
-    """
-    is_live = F.col(DROPPED).isNull()
-    of_live = F.xxhash64(F.lit(seed).cast("bigint"), IMPRESSION_ID)
-    of_dropped = F.xxhash64(F.lit(seed).cast("bigint"), IMPRESSION_ID, EVENT_TIME)
-    order_key = F.when(is_live, of_live).otherwise(of_dropped)
-    others = [c for c in rows.columns if c != IMPRESSION_ID]
-    keys = F.array(*[F.lit(key) for key in keys_of_partitions(num_files)])
-    file = F.shiftright(_upper_bits(F.col(ORDER_KEY)) * num_files, 31).cast("int")
-    return rows.select(
-        F.when(is_live, F.col(IMPRESSION_ID)).alias(IMPRESSION_ID),
-        *others,
-        order_key.alias(ORDER_KEY),
-    ).select("*", F.get(keys, file).alias(FILE_KEY))
+    num_files_of_day: Mapping[date, int]
 
+    def file(self, partition: int) -> tuple[date, int]:
+        """The day of a partition's file, and the file's place in it."""
+        for day, first in self._first_partition().items():
+            if partition < first + self.num_files_of_day[day]:
+                return day, partition - first
+        raise AssertionError(partition)
 
-def _upper_bits(hash_of_row: Column) -> Column:
-    """The hash in its own (signed) order, as 31 bits that begin at 0."""
-    return F.shiftright(hash_of_row, 33) + 2**30
+    @property
+    def num_partitions(self) -> int:
+        """Files of all days."""
+        return sum(self.num_files_of_day.values())
 
+    def _first_partition(self) -> dict[date, int]:
+        numbers = accumulate(self.num_files_of_day.values(), initial=0)
+        return dict(zip(self.num_files_of_day, numbers))
 
-def in_files(rows: DataFrame, num_files: int) -> DataFrame:
-    """Brings each file's rows into a partition of its own, in the order of the files."""
-    return rows.repartition(num_files, FILE_KEY)
+    def in_files(self, rows: DataFrame, seed: int) -> DataFrame:
+        """Brings each file's rows into the partition that makes it, and takes `day` from them.
 
-
-def sample_columns(samples: DataFrame, features: Sequence[Feature]) -> DataFrame:
-    """The columns of the contract, in order, none of which can hold a null.
-
-    Args:
-        samples: rows with impression_id, click, conversion and encoded values.
-    """
-    values = {
-        SAMPLE_ID: F.xxhash64(IMPRESSION_ID),
-        GROUP_ID: F.coalesce(group_id(), F.lit(NO_GROUP)),
-        CLICK: F.coalesce(F.col(CLICK), F.lit(0)),
-        CONVERSION: F.coalesce(F.col(CONVERSION), F.lit(0)),
-        WEIGHT: F.lit(1.0),
-    }
-    types = column_types(features)
-    empty = {"int32": F.lit(NULL_ID), "binary": F.lit(bytearray())}
-    # Ids are not null where they come from; rows of events, which have none, hide that from Spark.
-    values |= {f.name: F.coalesce(id_of(f), empty[types[f.name]]) for f in features}
-    return samples.select(
-        *[values[name].cast(SPARK_TYPES[kind]).alias(name) for name, kind in types.items()]
-    )
+        Args:
+            rows: rows of the wire, each with its day.
+            seed: of the hash.
+        """
+        keys = F.array(*[F.lit(key) for key in keys_of_partitions(self.num_partitions)])
+        hashed = F.xxhash64(F.lit(seed).cast("bigint"), SAMPLE_ID)
+        upper = F.shiftright(hashed, 33) + 2**30  # in its signed order, as 31 bits from 0
+        firsts = self._first_partition()
+        partition = F.coalesce(*[
+            F.when(
+                F.col(DAY) == F.lit(day), F.shiftright(upper * number, 31).cast("int") + firsts[day]
+            )
+            for day, number in self.num_files_of_day.items()
+        ])
+        return (
+            rows.withColumn(PARTITION_KEY, F.get(keys, partition))
+            .repartition(self.num_partitions, PARTITION_KEY)
+            .drop(DAY, PARTITION_KEY)
+        )
 
 
 def keys_of_partitions(num_partitions: int) -> tuple[int, ...]:

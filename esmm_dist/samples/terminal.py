@@ -3,13 +3,12 @@
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import date
 
 from esmm_dist.contract.manifest import Day
 
-COLUMNS = ("day", "rows in", "dropped", "rows out", "clicks", "conv.", "CTR", "CVR", "files", "s")
+COLUMNS = ("day", "rows in", "dropped", "rows out", "clicks", "conv.", "CTR", "CVR", "files")
 
 
 @contextmanager
@@ -25,12 +24,12 @@ def phase(what: str) -> Iterator[None]:
     print(f" {time.monotonic() - start:.1f} s", file=sys.stderr, flush=True)
 
 
-def summary(days: Sequence[Day], seconds: Mapping[date, float]) -> str:
+def summary(days: Sequence[Day]) -> str:
     """A table of the days built, and under it why rows were dropped and what events met."""
     lines = [_line(COLUMNS)]
     for day in days:
-        lines.append(_line(_cells(str(day.day), [day], seconds[day.day])))
-    lines.append(_line(_cells("all", days, sum(seconds.values()))))
+        lines.append(_line(_cells(str(day.day), [day])))
+    lines.append(_line(_cells("all", days)))
     totals: Counter[str] = Counter()
     for day in days:
         totals.update(day.counters)
@@ -45,14 +44,14 @@ def summary(days: Sequence[Day], seconds: Mapping[date, float]) -> str:
     return "\n".join(lines)
 
 
-def _cells(name: str, days: Sequence[Day], seconds: float) -> tuple[str, ...]:
+def _cells(name: str, days: Sequence[Day]) -> tuple[str, ...]:
     rows_in = sum(day.counters["impressions_in"] for day in days)
     rows, clicks = sum(day.num_rows for day in days), sum(day.num_clicks for day in days)
     conversions = sum(day.num_conversions for day in days)
     return (
         name, f"{rows_in:,}", f"{rows_in - rows:,}", f"{rows:,}", f"{clicks:,}", f"{conversions:,}",
         f"{clicks / rows:.4f}" if rows else "-", f"{conversions / clicks:.4f}" if clicks else "-",
-        f"{sum(len(day.files) for day in days):,}", f"{seconds:.1f}",
+        f"{sum(len(day.files) for day in days):,}",
     )
 
 

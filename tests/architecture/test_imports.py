@@ -27,7 +27,7 @@ ALL = SPARK | HOROVOD | FILES | TENSORS | ANALYSIS | TERMINAL | {"numpy"}
 # everything but Spark: they run where `pip install esmm-dist[train]` is all there is.
 ABSENT_FOR = {
     "contract": ALL,
-    "samples": ALL - SPARK,
+    "samples": ALL - SPARK - {"numpy", "pyarrow"},
     "reader": SPARK | HOROVOD,
     "model": SPARK | HOROVOD | FILES,
     "distributed": SPARK | FILES,

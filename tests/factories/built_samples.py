@@ -34,7 +34,7 @@ def built(
 
     write_logs(logs, folder, is_partitioned, num_files=2, seed=seed)
     config = config_of(folder, is_partitioned, rules, days[0], days[-1])
-    manifest, _ = Builder(spark, config, refit=False).build(days)
+    manifest = Builder(spark, config, refit=False).build(days)
     return {day.day: (day, _labels(folder / "samples", day)) for day in manifest.days}
 
 

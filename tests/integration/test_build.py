@@ -1,7 +1,7 @@
 """From logs to samples: what a build of two days of the example publishes."""
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from esmm_dist.contract.manifest import Day, Manifest, read_encodings, read_mani
 from esmm_dist.contract.schema import SAMPLE_ID, column_types
 from esmm_dist.contract.sections import Config
 from esmm_dist.samples.build import Builder
-from esmm_dist.samples.session import SETTINGS
+from esmm_dist.samples.labels import mixed
 
 pytestmark = pytest.mark.spark
 
@@ -52,30 +52,15 @@ def overrides(samples: Path, logs: Path = EXAMPLE) -> list[str]:
 def build(spark: SparkSession, flags: Sequence[str], days: Sequence[date] = ()) -> Manifest:
     """What the job does, in a session that outlives it."""
     config = load_config(CONFIG, flags)
-    manifest, _ = Builder(spark, config, refit=False).build(days or days_of(config.samples.days))
+    manifest = Builder(spark, config, refit=False).build(days or days_of(config.samples.days))
     return manifest
 
 
 @pytest.fixture(scope="module")
-def job_spark(spark: SparkSession) -> Iterator[SparkSession]:
-    """The shared session under the settings of the jobs', as far as a running session takes any."""
-    settable = [key for key in SETTINGS if spark.conf.isModifiable(key)]
-    before = {key: spark.conf.get(key, None) for key in settable}
-    for key in settable:
-        spark.conf.set(key, SETTINGS[key])
-    yield spark
-    for key, value in before.items():
-        if value is None:
-            spark.conf.unset(key)
-        else:
-            spark.conf.set(key, value)
-
-
-@pytest.fixture(scope="module")
-def samples(job_spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def samples(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Samples of both days; no test changes them."""
     path = tmp_path_factory.mktemp("build") / "samples"
-    build(job_spark, overrides(path))
+    build(spark, overrides(path))
     return path
 
 
@@ -157,12 +142,15 @@ def test_rows_are_the_days_impressions_each_once_with_ids_that_fit_their_tables(
 
 
 def test_rows_lie_in_the_order_of_the_seeded_hash(samples: Path, config: Config) -> None:
-    seed = xxhash.xxh64_intdigest(struct.pack("<q", config.samples.shuffle_seed), SPARK_SEED)
-    log = pq.read_table(EXAMPLE / "impressions" / f"dt={SECOND}" / FILE)["impression_id"]
-    texts = list(dict.fromkeys(log.to_pylist()))
-    order = {
-        sample: np.uint64(xxhash.xxh64_intdigest(text.encode(), seed)).astype(np.int64)
-        for sample, text in zip(impression_hashes(SECOND), texts)
-    }
-    found = rows_of(samples, day_in(read_manifest(samples), SECOND))[SAMPLE_ID].to_pylist()
-    assert found == sorted(found, key=order.__getitem__)
+    """Files are ranges of one hash of the id, rows of a file lie in the order of another."""
+    seed = config.samples.shuffle_seed
+    hash_seed = xxhash.xxh64_intdigest(struct.pack("<q", seed), SPARK_SEED)
+    day = day_in(read_manifest(samples), SECOND)
+    num_files = len(day.files)
+    for number, file in enumerate(day.files):
+        ids = np.array(pq.ParquetFile(samples / file.path).read()[SAMPLE_ID])
+        order = mixed(ids, seed)
+        assert (order[1:] > order[:-1]).all()
+        for identity in ids.tolist():
+            hashed = xxhash.xxh64_intdigest(struct.pack("<q", identity), hash_seed)
+            assert (((hashed >> 33) + 2**30) % 2**31) * num_files >> 31 == number

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from pathlib import Path
@@ -24,7 +24,6 @@ from esmm_dist.contract.command_line import EXIT_BAD_INPUT, run_command
 from esmm_dist.contract.manifest import Day, Manifest, read_manifest
 from esmm_dist.contract.sections import Config
 from esmm_dist.samples.build import Builder
-from esmm_dist.samples.session import SETTINGS
 from tests.factories.raw_logs import Logs, config_of, dirty_logs, write_logs
 from tests.oracles.join import Rules
 
@@ -37,33 +36,18 @@ RULES = Rules(ZoneInfo("Asia/Shanghai"), 24 * HOUR, 24 * HOUR, ("order",))
 
 
 @pytest.fixture(scope="module")
-def job_spark(spark: SparkSession) -> Iterator[SparkSession]:
-    """The shared session under the settings of the jobs', as far as a running session takes any."""
-    settable = [key for key in SETTINGS if spark.conf.isModifiable(key)]
-    before = {key: spark.conf.get(key, None) for key in settable}
-    for key in settable:
-        spark.conf.set(key, SETTINGS[key])
-    yield spark
-    for key, value in before.items():
-        if value is None:
-            spark.conf.unset(key)
-        else:
-            spark.conf.set(key, value)
-
-
-@pytest.fixture(scope="module")
 def logs() -> Logs:
     return dirty_logs(5, 800, [FIRST, SECOND], RULES, is_partitioned=True)
 
 
 @pytest.fixture(scope="module")
 def built(
-    job_spark: SparkSession, logs: Logs, tmp_path_factory: pytest.TempPathFactory
+    spark: SparkSession, logs: Logs, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """A folder with logs and the samples of both days; no test changes it."""
     folder = tmp_path_factory.mktemp("built")
     write_logs(logs, folder, is_partitioned=True, num_files=1, seed=1)
-    build(job_spark, config_in(folder))
+    build(spark, config_in(folder))
     return folder
 
 
@@ -84,7 +68,7 @@ def config_in(folder: Path, **samples: object) -> Config:
 def build(
     spark: SparkSession, config: Config, days: Sequence[date] = (FIRST, SECOND), refit: bool = False
 ) -> Manifest:
-    manifest, _ = Builder(spark, config, refit).build(days)
+    manifest = Builder(spark, config, refit).build(days)
     return manifest
 
 
@@ -100,13 +84,13 @@ def rows_of(folder: Path, day: Day) -> pa.Table:
 
 
 def test_a_rebuilt_day_has_equal_rows_in_equal_order_whatever_the_logs_files(
-    job_spark: SparkSession, copy: Path, logs: Logs
+    spark: SparkSession, copy: Path, logs: Logs
 ) -> None:
     before = read_manifest(copy / "samples")
     for log in logs._fields:
         shutil.rmtree(copy / log)
     write_logs(logs, copy, is_partitioned=True, num_files=5, seed=2)
-    after = build(job_spark, config_in(copy), [SECOND])
+    after = build(spark, config_in(copy), [SECOND])
     assert after.number == before.number + 1
     assert after.encodings == before.encodings
     assert day_of(after, FIRST) == day_of(before, FIRST)
@@ -119,10 +103,10 @@ def test_a_rebuilt_day_has_equal_rows_in_equal_order_whatever_the_logs_files(
 
 
 def test_two_builds_at_once_both_come_to_stand_in_the_manifest(
-    job_spark: SparkSession, copy: Path
+    spark: SparkSession, copy: Path
 ) -> None:
     before = read_manifest(copy / "samples")
-    builders = [Builder(job_spark, config_in(copy), refit=False) for _ in range(2)]
+    builders = [Builder(spark, config_in(copy), refit=False) for _ in range(2)]
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda builder, day: builder.build([day]), builders, (FIRST, SECOND)))
     after = read_manifest(copy / "samples")
@@ -133,10 +117,10 @@ def test_two_builds_at_once_both_come_to_stand_in_the_manifest(
 
 
 def test_refitting_starts_anew_with_the_days_asked_for(
-    job_spark: SparkSession, copy: Path
+    spark: SparkSession, copy: Path
 ) -> None:
     config = config_in(copy, click_window_hours=12.0)
-    after = build(job_spark, config, [SECOND], refit=True)
+    after = build(spark, config, [SECOND], refit=True)
     assert [day.day for day in after.days] == [SECOND]
     assert read_manifest(copy / "samples") == after
 
@@ -186,14 +170,14 @@ def refusal(
 
 
 def test_other_settings_than_the_days_were_built_with_are_refused_with_the_difference(
-    job_spark: SparkSession, built: Path, capsys: pytest.CaptureFixture[str]
+    spark: SparkSession, built: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = read_manifest(built / "samples")
-    line = refusal(job_spark, config_in(built, click_window_hours=12.0), capsys)
+    line = refusal(spark, config_in(built, click_window_hours=12.0), capsys)
     assert "samples.click_window_hours is 12.0, built with 24.0" in line and "--refit" in line
     config = config_in(built)
     feature = config.features[0].model_copy(update={"name": "price"})
-    line = refusal(job_spark, config.model_copy(update={"features": (feature,)}), capsys)
+    line = refusal(spark, config.model_copy(update={"features": (feature,)}), capsys)
     assert "features price are new" in line and "features value are gone" in line
     assert read_manifest(built / "samples") == before
 
@@ -286,12 +270,12 @@ def a_file_damaged_in_its_middle(folder: Path) -> list[str]:
     ids=lambda spoil: spoil.__name__,
 )
 def test_bad_logs_end_in_one_line_that_names_them_and_publish_nothing(
-    spoil: Callable[[Path], list[str]], job_spark: SparkSession, copy: Path,
+    spoil: Callable[[Path], list[str]], spark: SparkSession, copy: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     before = read_manifest(copy / "samples")
     named = spoil(copy)
-    line = refusal(job_spark, config_in(copy), capsys, [SECOND])
+    line = refusal(spark, config_in(copy), capsys, [SECOND])
     for text in named:
         assert text in line, line
     assert read_manifest(copy / "samples") == before

@@ -37,7 +37,9 @@ def test_more_conversions_than_clicks_are_noticed() -> None:
 
 
 def test_a_fate_that_no_row_met_counts_nothing() -> None:
-    rows_in = {"impressions": {DAY: 7}, "clicks": {}}
-    assert counters_of(DAY, {"clicks_repeated": None}, rows_in) == {
-        "impressions_in": 7, "clicks_in": 0, "clicks_repeated": 0,
+    rows_in = {"impressions": {DAY: 7}, "clicks": {}, "conversions": {}}
+    counters = counters_of(DAY, {"clicks_repeated": 2}, rows_in)
+    assert {name: n for name, n in counters.items() if n} == {
+        "impressions_in": 7, "clicks_repeated": 2,
     }
+    assert counters.keys() == set(NAMES)

@@ -31,16 +31,9 @@ from esmm_dist.contract.features import (
     VocabularyEncoding,
     table_of,
 )
-from esmm_dist.contract.schema import GROUP_ID
-from esmm_dist.samples.encoding import (
-    encode,
-    group_id,
-    id_of,
-    is_cut,
-    tables_to_join,
-)
+from esmm_dist.samples.encoding import cut_column, encode, tables_to_join
 from esmm_dist.samples.io import Store
-from esmm_dist.samples.logs import GROUP_KEY, feature_column
+from esmm_dist.samples.logs import feature_column
 
 pytestmark = pytest.mark.spark
 
@@ -72,7 +65,7 @@ def read_log(
 
 def spark_ids(
     log: DataFrame, columns_of_features: Mapping[str, tuple[str, Feature]], encodings: Encodings,
-    folder: Path, group_column: str,
+    folder: Path,
 ) -> dict[str, list[Any]]:
     """What `encode` gives, by feature, in the order of the log's rows."""
     features = [feature for _, feature in columns_of_features.values()]
@@ -81,7 +74,6 @@ def spark_ids(
     reference = store.save(encodings)
     impressions = log.select(
         "row",
-        F.col(group_column).alias(GROUP_KEY),
         *[F.col(column).alias(feature_column(name))
           for name, (column, _) in columns_of_features.items()],
     )
@@ -90,10 +82,8 @@ def spark_ids(
     }
     encode(impressions, features, encodings, large).select(
         "row",
-        group_id().alias(GROUP_ID),
-        *[id_of(feature).alias(feature.name) for feature in features],
-        *[is_cut(feature).alias(f"cut_{feature.name}")
-          for feature in features if isinstance(feature, MultiValuedFeature)],
+        *[F.col(feature_column(feature.name)).alias(feature.name) for feature in features],
+        *[cut_column(feature) for feature in features if isinstance(feature, MultiValuedFeature)],
     ).write.parquet(str(folder / "encoded"))
     table = pq.read_table(folder / "encoded").sort_by("row")
     return {name: table[name].to_pylist() for name in table.column_names}
@@ -174,7 +164,7 @@ def list_feature(of_values: Feature, max_length: int) -> MultiValuedFeature:
     )
 
 
-def test_spark_gives_the_published_vectors(job_spark: SparkSession, tmp_path: Path) -> None:
+def test_spark_gives_the_published_vectors(spark: SparkSession, tmp_path: Path) -> None:
     document = vectors()
     known = Encodings(vocabularies={"vocabulary": tuple(document["vocabulary"])})
     scalars = vector_features(document)
@@ -202,8 +192,8 @@ def test_spark_gives_the_published_vectors(job_spark: SparkSession, tmp_path: Pa
             features[renamed_list.name] = (column, renamed_list)
             wanted[renamed_list.name] = [bytes.fromhex(hexadecimal)]
     types = {f"list_{n}": vector["type"] for n, vector in enumerate(document["lists"])}
-    log = read_log(job_spark, tmp_path / "log", columns, types)
-    found = spark_ids(log, features, known, tmp_path / "samples", "string")
+    log = read_log(spark, tmp_path / "log", columns, types)
+    found = spark_ids(log, features, known, tmp_path / "samples")
     for name, ids in wanted.items():
         assert found[name][: len(ids)] == ids, name
 

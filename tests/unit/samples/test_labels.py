@@ -1,71 +1,96 @@
-"""The label join against an oracle, row by row and counter by counter."""
+"""The label join of one file against an oracle, for logs in which everything happens at once."""
 
+import random
 from collections import Counter
 from datetime import date, timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from esmm_dist.contract.manifest import Day
-from tests.factories.built_samples import Labels, built, sample_id
-from tests.factories.raw_logs import dirty_logs
-from tests.oracles.join import Joined, Rules, join
+from esmm_dist.samples.labels import Windows, label, mixed
+from tests.factories.built_samples import sample_id
+from tests.factories.raw_logs import Logs
+from tests.factories.wire_rows import MICROSECOND, wire_of
+from tests.oracles.join import Row, Rules, join, start_of
 
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+DAY = date(2026, 3, 1)
+ZONE = ZoneInfo("UTC")
+START = start_of(DAY, ZONE)
+# Windows of a few instants, so that chance meets every edge of them.
+RULES = Rules(ZONE, 3 * MICROSECOND, 4 * MICROSECOND, ("order", "lead"))
+WINDOWS = Windows(3, 4)
 
-pytestmark = pytest.mark.spark
-
-HOURS = timedelta(hours=1)
-ONE_DAY = timedelta(days=1)
-
-
-def assert_equal(day: Day, labels: Labels, wanted: Joined) -> None:
-    assert len(labels) == len(wanted.samples) == day.num_rows
-    for impression_id, sample in wanted.samples.items():
-        click, conversion, value_id = labels[sample_id(impression_id)]
-        assert (click, conversion) == (sample.click, sample.conversion), impression_id
-        assert value_id in {1 + value for value, _ in sample.contents}, impression_id
-    assert Counter(day.counters) == wanted.counters
-    times = [sample.event_time for sample in wanted.samples.values()]
-    assert (day.first_event_time, day.last_event_time) == (min(times), max(times))
-
-
-def assert_identities(counters: Counter[str]) -> None:
-    """Rows in are rows out and rows dropped; whatever is counted is of one of three logs."""
-    given = ("_in", "_from_later_days")
-    for log in ("impressions", "clicks", "conversions"):
-        of_log = {name: n for name, n in counters.items() if name.startswith(f"{log}_")}
-        num_in = sum(n for name, n in of_log.items() if name.endswith(given))
-        assert num_in == sum(n for name, n in of_log.items() if not name.endswith(given)) > 0
-
-
-@pytest.mark.parametrize(
-    "seed, is_partitioned, rules",
-    [
-        # The last of the days, a Sunday, lasts 25 hours there.
-        (1, True, Rules(ZoneInfo("America/New_York"), 24 * HOURS, 24 * HOURS, ("order", "lead"))),
-        (2, False, Rules(ZoneInfo("Asia/Shanghai"), 6 * HOURS, 60 * HOURS, ())),
-    ],
-    ids=["partitioned", "by event time"],
+identities = st.sampled_from(["a", "b", "c"])
+instants = st.integers(0, 14).map(lambda n: START + n * MICROSECOND)
+filed_days = st.sampled_from([DAY, DAY, DAY + timedelta(days=1)])
+impressions = st.builds(
+    Row, identities, instants, st.just(DAY),
+    content=st.tuples(st.sampled_from([0.0, 1.0]), st.sampled_from(["u", None])),
 )
-def test_dirty_logs_come_to_what_the_oracle_says(
-    job_spark: "SparkSession", tmp_path: Path, seed: int, is_partitioned: bool, rules: Rules
+clicks = st.builds(Row, identities, instants, filed_days)
+conversions = st.builds(Row, identities, instants, filed_days, st.sampled_from(["order", "lead"]))
+all_logs = st.builds(
+    Logs, st.lists(impressions, max_size=8), st.lists(clicks, max_size=8),
+    st.lists(conversions, max_size=8),
+).filter(any)
+
+
+@given(all_logs, st.randoms(use_true_random=False))
+def test_a_file_is_labelled_and_counted_as_the_oracle_does(
+    logs: Logs, chance: random.Random
 ) -> None:
-    before, *days = [date(2026, 10, 30) + n * ONE_DAY for n in range(3)]
-    logs = dirty_logs(seed, 1_000, [before, *days], rules, is_partitioned)
-    found = built(job_spark, logs, tmp_path, is_partitioned, rules, tuple(days), seed)
-    assert list(found) == days
-    all_counters: Counter[str] = Counter()
-    for day, (published, labels) in found.items():
-        assert_equal(published, labels, join(day, *logs, rules))
-        assert_identities(Counter(published.counters))
-        all_counters += Counter(published.counters)
-    never = {name for name in published.counters if not all_counters[name]}
-    # A log without partitions files rows by their time, one without types has none to drop.
-    assert never == set() if is_partitioned else {
-        "impressions_misfiled", "impressions_null_time", "clicks_null_time",
-        "conversions_null_time", "conversions_other_type",
-    }
+    order = list(range(sum(map(len, logs))))
+    chance.shuffle(order)
+    wire = wire_of(logs, DAY, order)
+    found = label(wire, WINDOWS, seed=1)
+    wanted = join(DAY, *logs, RULES)
+    by_id = {sample_id(name): sample for name, sample in wanted.samples.items()}
+    rows = zip(
+        wire.sample_id_N[found.row_K].tolist(), found.click_K.tolist(), found.conversion_K.tolist(),
+        wire.ids(0, found.row_K).tolist(),
+    )
+    labels = {}
+    for identity, click, conversion, value_id in rows:
+        assert identity not in labels
+        labels[identity] = (click, conversion)
+        assert value_id - 1 in {value for value, _ in by_id[identity].contents}
+    assert labels == {name: (s.click, s.conversion) for name, s in by_id.items()}
+    told = ("_in", "samples_null_group")
+    fates = Counter({n: count for n, count in wanted.counters.items() if not n.endswith(told)})
+    assert found.counters == fates
+
+
+@given(all_logs, st.randoms(use_true_random=False))
+def test_no_order_of_rows_changes_what_is_kept(logs: Logs, chance: random.Random) -> None:
+    order = list(range(sum(map(len, logs))))
+    chance.shuffle(order)
+    kept = []
+    for wire in (wire_of(logs, DAY), wire_of(logs, DAY, order)):
+        found = label(wire, WINDOWS, seed=1)
+        row_K = found.row_K
+        contents = [column.tolist() for column in wire.contents(row_K)]
+        kept.append((wire.time_N[row_K].tolist(), contents, found.click_K.tolist()))
+    assert kept[0] == kept[1]
+
+
+def test_times_at_the_ends_of_all_time_do_no_harm() -> None:
+    far = [START.replace(year=1, month=1, day=2), START.replace(year=9999)]
+    logs = Logs(
+        [Row("a", START, DAY)],
+        [Row("a", START, DAY), *[Row("a", time, DAY) for time in far]],
+        [Row("a", time, DAY, "order") for time in far],
+    )
+    found = label(wire_of(logs, DAY), WINDOWS, seed=1)
+    assert found.counters == join(DAY, *logs, RULES).counters - Counter(
+        {"impressions_in": 1, "clicks_in": 3, "conversions_in": 2, "samples_null_group": 1}
+    )
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2**31 - 1, -5])
+def test_mixing_loses_no_number(seed: int) -> None:
+    numbers = np.concatenate([np.arange(-500, 500), np.iinfo(np.int64).min + np.arange(500)])
+    assert len(np.unique(mixed(numbers, seed))) == len(numbers)
+    assert not np.array_equal(mixed(numbers, seed), mixed(numbers, seed + 1))

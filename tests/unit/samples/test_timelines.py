@@ -141,10 +141,10 @@ def fates_of(text: str) -> Counter[str]:
 
 @pytest.fixture(scope="module")
 def found(
-    job_spark: "SparkSession", tmp_path_factory: pytest.TempPathFactory
+    spark: "SparkSession", tmp_path_factory: pytest.TempPathFactory
 ) -> dict[date, tuple[Day, Labels]]:
     folder = tmp_path_factory.mktemp("timelines")
-    return built(job_spark, all_logs(), folder, True, RULES, (FIRST, NEXT))
+    return built(spark, all_logs(), folder, True, RULES, (FIRST, NEXT))
 
 
 @pytest.mark.parametrize("number", range(len(TIMELINES)), ids=[t.title for t in TIMELINES])

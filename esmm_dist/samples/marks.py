@@ -1,0 +1,35 @@
+"""What kind of row travels through the shuffle: a log's live row, or why a row takes no part."""
+
+from enum import IntEnum
+
+
+class Mark(IntEnum):
+    """The low byte of a row's marks."""
+
+    IMPRESSION = 0
+    CLICK = 1
+    LATER_CLICK = 2
+    """Filed under a later day than the one that is built."""
+    CONVERSION = 3
+    LATER_CONVERSION = 4
+    IMPRESSIONS_NULL_ID = 5
+    IMPRESSIONS_NULL_TIME = 6
+    IMPRESSIONS_MISFILED = 7
+    CLICKS_NULL_ID = 8
+    CLICKS_NULL_TIME = 9
+    CONVERSIONS_OTHER_TYPE = 10
+    CONVERSIONS_NULL_ID = 11
+    CONVERSIONS_NULL_TIME = 12
+
+
+DROPPED = tuple(mark for mark in Mark if mark >= Mark.IMPRESSIONS_NULL_ID)
+"""Rows that meet no others: they are counted under the name of their mark and end there."""
+
+MARK_BITS = 8
+"""Above them lie an impression's flags: bit 0 says that it has no group key, bit 1 + n that the
+n-th list was cut."""
+
+
+def counter_of(mark: Mark) -> str:
+    """The counter of a dropped row."""
+    return mark.name.lower()

@@ -1,0 +1,114 @@
+"""From the rows that came to one file to that file: labelled, ordered, written, and counted.
+
+It runs where Spark's tasks run, on Arrow's batches, one file at a time; a file's tally lies in its
+own footer, so that no file can be published without its count, or counted without being published.
+"""
+
+import gc
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from esmm_dist.contract.features import Feature
+from esmm_dist.contract.schema import CLICK, CONVERSION, GROUP_ID, SAMPLE_ID, WEIGHT, column_types
+from esmm_dist.samples.labels import Labelled, Windows, label
+from esmm_dist.samples.wire import Array, Wire, list_features, scalar_features
+
+TALLY = "esmm_dist.tally"
+NULL_GROUP = "samples_null_group"
+FIRST_TIME = "first_event_time"
+LAST_TIME = "last_event_time"
+
+MAGIC = b"PAR1"
+CONTENT = "content"
+CONTENT_SCHEMA = f"{CONTENT} binary"
+
+_ARROW_TYPES = {
+    "int64": pa.int64(), "int32": pa.int32(), "int8": pa.int8(), "float32": pa.float32(),
+    "binary": pa.binary(),
+}
+
+
+def cut_counter(feature: Feature) -> str:
+    """The counter of samples whose list was longer than the feature's max_length."""
+    return f"samples_{feature.name}_cut"
+
+
+@dataclass(frozen=True)
+class SampleFileWriter:
+    """Makes one file of each of Spark's partitions."""
+
+    features: Sequence[Feature]
+    windows: Windows
+    shuffle_seed: int
+
+    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """One row with the bytes of a file, without the magic that ends it; none for no rows."""
+        # Spark's worker collects garbage after every task: a quarter of a second for what was
+        # imported, which is none.
+        gc.freeze()
+        found = [batch for batch in batches if batch.num_rows]
+        if found:
+            sink = self.written(Wire(found))
+            content = pa.array([memoryview(sink)[: -len(MAGIC)]], pa.binary())
+            yield pa.RecordBatch.from_arrays([content], [CONTENT])
+
+    def written(self, wire: Wire) -> pa.Buffer:
+        """The Parquet file of some rows: one row group, no nulls, the tally in its footer."""
+        labelled = label(wire, self.windows, self.shuffle_seed)
+        table = self._table(wire, labelled)
+        tally = json.dumps(self._tally(wire, labelled))
+        sink = pa.BufferOutputStream()
+        # Ids are as good as random and are read whole: dictionaries and statistics cost, not help.
+        pq.write_table(
+            table.replace_schema_metadata({TALLY: tally}), sink, row_group_size=max(1, len(table)),
+            use_dictionary=False, write_statistics=False, compression="snappy",
+        )
+        return sink.getvalue()
+
+    def _table(self, wire: Wire, labelled: Labelled) -> pa.Table:
+        row_K = labelled.row_K
+        columns: dict[str, Array | pa.Array] = {
+            SAMPLE_ID: wire.sample_id_N[row_K],
+            GROUP_ID: wire.key_N[row_K],
+            CLICK: labelled.click_K,
+            CONVERSION: labelled.conversion_K,
+            WEIGHT: np.ones(len(row_K), np.float32),
+        }
+        for place, feature in enumerate(scalar_features(self.features)):
+            columns[feature.name] = wire.ids(place, row_K)
+        for place, list_feature in enumerate(list_features(self.features)):
+            columns[list_feature.name] = wire.lists(place, row_K)
+        types = column_types(self.features)
+        schema = pa.schema(
+            [pa.field(name, _ARROW_TYPES[kind], nullable=False) for name, kind in types.items()]
+        )
+        return pa.table([columns[name] for name in types], schema=schema)
+
+    def _tally(self, wire: Wire, labelled: Labelled) -> dict[str, int]:
+        flags_K, time_K = wire.flags_N[labelled.row_K], wire.time_N[labelled.row_K]
+        counters = dict(labelled.counters)
+        counters[NULL_GROUP] = int(np.count_nonzero(flags_K & 1))
+        for place, feature in enumerate(list_features(self.features)):
+            counters[cut_counter(feature)] = int(np.count_nonzero(flags_K & 1 << 1 + place))
+        if len(time_K):
+            counters |= {FIRST_TIME: int(time_K.min()), LAST_TIME: int(time_K.max())}
+        return counters
+
+
+def merged(tallies: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """The tally of several files of a day."""
+    tallies = list(tallies)
+    total: Counter[str] = Counter()
+    for tally in tallies:
+        total.update({n: v for n, v in tally.items() if n not in (FIRST_TIME, LAST_TIME)})
+    times = [tally for tally in tallies if FIRST_TIME in tally]
+    if times:
+        total[FIRST_TIME] = min(tally[FIRST_TIME] for tally in times)
+        total[LAST_TIME] = max(tally[LAST_TIME] for tally in times)
+    return dict(total)

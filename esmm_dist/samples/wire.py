@@ -1,0 +1,168 @@
+"""The columns in which rows travel from the logs to their file: Spark packs, Arrow unpacks.
+
+Moving a value through the shuffle and into Arrow costs more than anything done with it, so there
+are few columns: two int32 ids share a long, and events use the columns that impressions have. No
+column holds a null. It decides nothing about rows.
+
+    sample_id   XXH64 of the impression id: what tells impressions apart
+    time        microseconds since 1970 of the event
+    key         of an impression its group_id, of a conversion XXH64 of its type, else 0
+    marks       a `Mark`, and an impression's flags above it
+    pair_n      ids of the features 2n (upper half) and 2n + 1 of those that are no lists
+    list_n      packed ids of the n-th multi-valued feature
+
+Shape legend: N rows of one file; R some of them.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from esmm_dist.contract.features import Feature, MultiValuedFeature
+from esmm_dist.samples.encoding import cut_column
+from esmm_dist.samples.filing import DAY, MARK
+from esmm_dist.samples.logs import EVENT_TIME, GROUP_KEY, IMPRESSION_ID, TYPE, feature_column
+from esmm_dist.samples.marks import MARK_BITS, Mark
+
+SAMPLE_ID = "sample_id"
+TIME = "time"
+KEY = "key"
+MARKS = "marks"
+NO_GROUP = 0
+
+Array = npt.NDArray[Any]
+
+
+def scalar_features(features: Sequence[Feature]) -> list[Feature]:
+    """The features that hold one id a row, which travel in pairs."""
+    return [feature for feature in features if not isinstance(feature, MultiValuedFeature)]
+
+
+def list_features(features: Sequence[Feature]) -> list[MultiValuedFeature]:
+    """The features that hold a list of ids."""
+    return [feature for feature in features if isinstance(feature, MultiValuedFeature)]
+
+
+# ---------------------------------------------------------------------------------------------
+# Spark's side
+# ---------------------------------------------------------------------------------------------
+
+
+def pack_impressions(impressions: DataFrame, features: Sequence[Feature]) -> DataFrame:
+    """Encoded impressions with `day` and `mark` as rows of the wire, and their day."""
+    group = F.when(F.col(GROUP_KEY).isNotNull(), F.xxhash64(GROUP_KEY))
+    flags = [F.col(GROUP_KEY).isNull()]
+    flags += [F.col(cut_column(feature)) for feature in list_features(features)]
+    marks = F.col(MARK)
+    for bit, flag in enumerate(flags):
+        marks = marks + F.when(flag, F.lit(1 << MARK_BITS + bit)).otherwise(F.lit(0))
+    return impressions.select(
+        DAY,
+        *_keys(F.coalesce(group, F.lit(NO_GROUP)), marks),
+        *_pairs([F.col(feature_column(f.name)) for f in scalar_features(features)]),
+        *[
+            F.col(feature_column(feature.name)).alias(f"list_{n}")
+            for n, feature in enumerate(list_features(features))
+        ],
+    )
+
+
+def pack_events(events: DataFrame, features: Sequence[Feature]) -> DataFrame:
+    """Clicks or conversions with `day` and `mark` as rows of the wire, and their day."""
+    key = F.lit(0).cast("bigint")
+    if TYPE in events.columns:
+        key = F.coalesce(F.xxhash64(TYPE), key)
+    return events.select(
+        DAY,
+        *_keys(key, F.col(MARK)),
+        *_pairs([F.lit(0)] * len(scalar_features(features))),
+        *[F.lit(bytearray()).alias(f"list_{n}") for n in range(len(list_features(features)))],
+    )
+
+
+def _keys(key: Column, marks: Column) -> list[Column]:
+    # A row without an id takes part in nothing: its hash only spreads such rows over the files.
+    identity = F.coalesce(
+        F.when(F.col(IMPRESSION_ID).isNotNull(), F.xxhash64(IMPRESSION_ID)), F.xxhash64(EVENT_TIME)
+    )
+    return [
+        identity.alias(SAMPLE_ID),
+        F.coalesce(F.unix_micros(EVENT_TIME), F.lit(0)).alias(TIME),
+        key.alias(KEY),
+        marks.cast("int").alias(MARKS),
+    ]
+
+
+def _pairs(ids: Sequence[Column]) -> list[Column]:
+    longs = [number.cast("bigint") for number in ids]
+    if len(longs) % 2:
+        longs.append(F.lit(0).cast("bigint"))
+    return [
+        (F.shiftleft(upper, 32) + lower).alias(f"pair_{n}")
+        for n, (upper, lower) in enumerate(zip(longs[::2], longs[1::2]))
+    ]
+
+
+# ---------------------------------------------------------------------------------------------
+# Arrow's side
+# ---------------------------------------------------------------------------------------------
+
+
+class Wire:
+    """All rows that came to one file."""
+
+    def __init__(self, batches: Iterable[pa.RecordBatch]) -> None:
+        """Takes batches of the wire's columns, at least one."""
+        self._table = pa.Table.from_batches(list(batches))
+        self.sample_id_N = self._array(SAMPLE_ID)
+        self.time_N = self._array(TIME)
+        self.key_N = self._array(KEY)
+        marks_N = self._array(MARKS)
+        self.mark_N = (marks_N & ((1 << MARK_BITS) - 1)).astype(np.uint8)
+        self.flags_N = marks_N >> MARK_BITS
+
+    def __len__(self) -> int:
+        return len(self.mark_N)
+
+    def rows_with(self, *marks: Mark) -> Array:
+        """Indices of the rows that bear one of the marks, in order."""
+        return np.flatnonzero(np.isin(self.mark_N, [mark.value for mark in marks]))
+
+    def ids(self, place: int, rows_R: Array) -> Array:
+        """Ids of the scalar feature at a place in their order, (R,) int32."""
+        pair_R = self._array(f"pair_{place // 2}")[rows_R]
+        return (pair_R if place % 2 else pair_R >> 32).astype(np.int32)
+
+    def lists(self, place: int, rows_R: Array) -> pa.Array:
+        """Packed ids of the list feature at a place in their order."""
+        return self._table[f"list_{place}"].take(pa.array(rows_R)).combine_chunks()
+
+    def contents(self, rows_R: Array) -> list[Array]:
+        """What impressions say apart from their time, as columns that compare as their contents do.
+
+        Lists stand by their rank among those at hand: equal lists have equal ranks, and the order
+        depends on the lists alone.
+        """
+        names = self._table.column_names
+        numbers = [self._array(name)[rows_R] for name in names if name.startswith("pair_")]
+        num_lists = sum(name.startswith("list_") for name in names)
+        ranks = [_ranks(self.lists(n, rows_R)) for n in range(num_lists)]
+        return [self.key_N[rows_R], self.flags_N[rows_R], *numbers, *ranks]
+
+    def _array(self, name: str) -> Array:
+        column = self._table[name]
+        assert column.null_count == 0, name
+        return np.concatenate([chunk.to_numpy() for chunk in column.chunks])
+
+
+def _ranks(lists_R: pa.Array) -> Array:
+    found = lists_R.dictionary_encode()
+    order = np.asarray(pa.compute.sort_indices(found.dictionary))
+    rank_of_code = np.empty(len(order), np.int64)
+    rank_of_code[order] = np.arange(len(order))
+    return rank_of_code[np.asarray(found.indices)] if len(order) else np.zeros(0, np.int64)

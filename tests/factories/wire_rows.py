@@ -1,0 +1,56 @@
+"""Rows of the wire made from plain ones, as Spark would pack them."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import xxhash
+
+from esmm_dist.samples.marks import MARK_BITS, Mark
+from esmm_dist.samples.wire import Wire
+from tests.factories.built_samples import sample_id
+from tests.factories.raw_logs import Logs
+from tests.oracles.join import Row
+
+MICROSECOND = timedelta(microseconds=1)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def micros(time: datetime) -> int:
+    """Since 1970."""
+    return (time - EPOCH) // MICROSECOND
+
+
+def wire_of(logs: Logs, day: date, order: Sequence[int] | None = None) -> Wire:
+    """One file with all rows of some logs, none of which filing would drop.
+
+    Args:
+        order: of all rows, impressions first; as they stand if None.
+    """
+    rows = [_impression(row) for row in logs.impressions]
+    rows += [_event(row, day, Mark.CLICK, Mark.LATER_CLICK) for row in logs.clicks]
+    rows += [_event(row, day, Mark.CONVERSION, Mark.LATER_CONVERSION) for row in logs.conversions]
+    columns = list(zip(*[rows[n] for n in order or range(len(rows))]))
+    names = ["sample_id", "time", "key", "marks", "pair_0"]
+    arrays = [pa.array(np.array(column, np.int64)) for column in columns]
+    arrays[3] = arrays[3].cast(pa.int32())
+    return Wire([pa.RecordBatch.from_arrays(arrays, names)])
+
+
+def _impression(row: Row) -> tuple[int, ...]:
+    assert row.impression_id is not None and row.event_time is not None
+    value, user = row.content
+    marks = Mark.IMPRESSION + ((user is None) << MARK_BITS)
+    pair = 1 + int(value) << 32
+    return sample_id(row.impression_id), micros(row.event_time), _hashed(user), marks, pair
+
+
+def _event(row: Row, day: date, own: Mark, later: Mark) -> tuple[int, ...]:
+    assert row.impression_id is not None and row.event_time is not None
+    mark = own if row.filed_day == day else later
+    return sample_id(row.impression_id), micros(row.event_time), _hashed(row.type), mark, 0
+
+
+def _hashed(text: str | None) -> int:
+    return 0 if text is None else int(xxhash.xxh64_intdigest(text.encode())) >> 1
