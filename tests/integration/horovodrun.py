@@ -10,16 +10,22 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 
+def command_on(num_ranks: int, *arguments: str | Path) -> list[str]:
+    """`python arguments...` on some ranks; on one, without the launcher."""
+    # Beside the interpreter, so that it is this environment's, activated or not. Asked for Gloo, it
+    # does not first start a process to look for MPI, which imports torch for seconds.
+    launcher = [Path(sys.executable).with_name("horovodrun"), "--gloo", "-np", num_ranks]
+    command = [*(launcher if num_ranks > 1 else []), sys.executable, *arguments]
+    return [str(part) for part in command]
+
+
 def horovodrun(
     num_ranks: int, *arguments: str | Path, timeout_seconds: float = 120,
     environment: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Runs `python arguments...` on some ranks, one thread each, from the repository's root."""
-    # Beside the interpreter, so that it is this environment's, activated or not.
-    launcher = Path(sys.executable).with_name("horovodrun")
-    command = [launcher, "-np", str(num_ranks), sys.executable, *arguments]
     process = subprocess.Popen(
-        [str(part) for part in command], cwd=ROOT, text=True, stdout=subprocess.PIPE,
+        command_on(num_ranks, *arguments), cwd=ROOT, text=True, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, start_new_session=True,
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **(environment or {})},
     )

@@ -3,8 +3,6 @@ cannot be measured is refused in one line."""
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +21,8 @@ from esmm_dist.evaluation.scorecard import Scorecard
 from esmm_dist.train import train_run
 from esmm_dist.training.course import digest_of_course
 from tests.factories.written_samples import small_document, write_config, write_samples
+from tests.integration.horovodrun import horovodrun
 
-BIN = Path(sys.executable).parent
 FOLDS = ["2024-01-03", "2024-01-04"]
 ROWS_PER_DAY = 3000
 
@@ -154,12 +152,8 @@ def test_a_run_is_found_by_its_name_with_its_own_config(
 def test_two_ranks_give_the_figures_of_one(experiment: Experiment, tmp_path: Path) -> None:
     alone, together = (experiment.copy(tmp_path / name) for name in ("alone", "together"))
     assert alone.evaluate() == 0
-    done = subprocess.run(
-        [str(BIN / "horovodrun"), "-np", "2", sys.executable, "-m", "esmm_dist.evaluate",
-         "--config", str(together.config_path)],
-        capture_output=True, text=True, timeout=240,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = horovodrun(2, "-m", "esmm_dist.evaluate", "--config", together.config_path)
+    assert done.returncode == 0, done.stdout
     parts = sorted(p.name for p in (together.run_path / "predictions" / FOLDS[0]).iterdir())
     assert parts == ["part-0.parquet", "part-1.parquet"]
     one, two = (json.loads((e.run_path / "metrics.json").read_text()) for e in (alone, together))

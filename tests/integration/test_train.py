@@ -2,11 +2,12 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,21 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from esmm_dist.contract.command_line import run_command
+from esmm_dist.contract.config import load_config
+from esmm_dist.distributed.world import SoloWorld
+from esmm_dist.train import main, train_run
+from esmm_dist.training.checkpoint import Index, latest_checkpoint
 from tests.factories.written_samples import small_document, write_config, write_samples
+from tests.integration.horovodrun import command_on, horovodrun
 
-BIN = Path(sys.executable).parent
 FOLD = "2024-01-03"
 
-# Trains several configs under one launch: starting eight interpreters is what takes the time.
+RANKS = (1, 2, 3, 8)
+# Steps compared, and how far losses may lie apart.
+PRECISIONS = {"float64": (200, 1e-9), "float32": (50, 1e-4)}
+
+# Trains several configs under one launch: starting eight interpreters takes longer than 50 steps.
 TRAIN_EACH = """
 import sys
 from esmm_dist.contract.config import load_config
@@ -30,48 +40,61 @@ with connect() as world:
         train_run(load_config(path), world, resume=False)
 """
 
+Documents = dict[str, dict[str, Any]]
+Train = Callable[[int], dict[str, Path]]
+
 
 @pytest.fixture(scope="module")
-def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """A small experiment whose samples are written: 200 steps of 240 rows in an epoch."""
-    document = small_document(tmp_path_factory.mktemp("train"))
-    document["train"] |= {"num_lanes": 24, "steps_per_log": 1}
-    write_samples(document, num_rows_of_day=24_100, rows_per_file=3_000)
-    return document
+def documents(tmp_path_factory: pytest.TempPathFactory) -> Documents:
+    """By precision, a small experiment whose samples are written: an epoch is as long as its curve.
+
+    Two days of 240 rows a step, and some rows that fill no batch; files end inside of lanes.
+    """
+    documents = {}
+    for precision, (num_steps, _) in PRECISIONS.items():
+        document = small_document(tmp_path_factory.mktemp(precision))
+        document["train"] |= {
+            "precision": precision, "num_lanes": 24, "steps_per_log": 1,
+            "steps_per_checkpoint": num_steps // 2,
+        }
+        num_rows = num_steps * 120
+        write_samples(document, num_rows_of_day=num_rows + 100, rows_per_file=num_rows // 8)
+        documents[precision] = document
+    return documents
 
 
-def command(num_ranks: int, *arguments: str) -> list[str]:
-    """A launch as a user types it; with one rank, without horovodrun."""
-    launcher = [] if num_ranks == 1 else [str(BIN / "horovodrun"), "-np", str(num_ranks)]
-    return [*launcher, sys.executable, *arguments]
+@pytest.fixture(scope="module")
+def trained(documents: Documents, tmp_path_factory: pytest.TempPathFactory) -> Train:
+    """From a number of ranks to their finished runs by precision; each is trained once."""
+
+    @cache
+    def train(num_ranks: int) -> dict[str, Path]:
+        configs, runs = [], {}
+        for precision, document in documents.items():
+            folder = tmp_path_factory.mktemp(f"{precision}-{num_ranks}")
+            configs.append(write_config(folder, document | {"name": folder.name}))
+            runs[precision] = Path(document["runs_path"]) / folder.name
+        if num_ranks == 1:
+            for config in configs:
+                train_run(load_config(config), SoloWorld(), resume=False)
+        else:
+            done = horovodrun(num_ranks, "-c", TRAIN_EACH, *configs, timeout_seconds=600)
+            assert done.returncode == 0, done.stdout
+        return runs
+
+    return train
 
 
-def run(num_ranks: int, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Runs a launch to its end."""
-    return subprocess.run(
-        command(num_ranks, *arguments), text=True, capture_output=True, timeout=600
-    )
-
-
-def train(num_ranks: int, config: Path, *overrides: str, resume: bool = False) -> str:
-    """Trains and returns what was printed; fails the test if training fails."""
-    flags = [flag for override in overrides for flag in ("--set", override)]
-    flags += ["--resume"] if resume else []
-    done = run(num_ranks, "-m", "esmm_dist.train", "--config", str(config), *flags)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
-
-
-def losses(document: dict[str, Any], name: str) -> list[float]:
+def losses(run: Path) -> list[float]:
     """The loss of each step of a run."""
-    path = Path(document["runs_path"]) / name / "curves" / f"{FOLD}.jsonl"
-    return [json.loads(line)["loss"] for line in path.read_text().splitlines()]
+    lines = (run / "curves" / f"{FOLD}.jsonl").read_text().splitlines()
+    return [json.loads(line)["loss"] for line in lines]
 
 
-def final_tensors(document: dict[str, Any], name: str) -> dict[str, torch.Tensor]:
+def final_tensors(run: Path) -> dict[str, torch.Tensor]:
     """Every tensor of a run's last checkpoint, rows and towers and optimizer states."""
-    folder = Path(document["runs_path"]) / name / "checkpoints" / FOLD
-    last = max(folder.iterdir())
+    last = latest_checkpoint(run / "checkpoints" / FOLD)
+    assert last is not None and Index.read(last).step == Index.read(last).num_steps
     return {
         f"{file.name}:{key}": tensor
         for file in sorted(last.glob("*.safetensors"))
@@ -83,38 +106,17 @@ def final_tensors(document: dict[str, Any], name: str) -> dict[str, torch.Tensor
 # The same global batches, the same steps, whatever the number of ranks
 # ---------------------------------------------------------------------------------------------
 
-RANKS = (1, 2, 3, 8)
-PRECISIONS = {"float64": (200, 1e-9), "float32": (50, 1e-4)}
-
-
-@pytest.fixture(scope="module")
-def curves(document: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The losses by precision and number of ranks."""
-    found: dict[tuple[str, int], list[float]] = {}
-    for num_ranks in RANKS:
-        paths = []
-        for precision in PRECISIONS:
-            folder = tmp_path_factory.mktemp(f"{precision}-{num_ranks}")
-            changed = document | {"name": folder.name}
-            changed["train"] = document["train"] | {"precision": precision}
-            paths.append(str(write_config(folder, changed)))
-        done = run(num_ranks, "-c", TRAIN_EACH, *paths)
-        assert done.returncode == 0, done.stdout + done.stderr
-        for precision, path in zip(PRECISIONS, paths):
-            found[precision, num_ranks] = losses(document, Path(path).parent.name)
-    return found
-
 
 @pytest.mark.distributed
 @pytest.mark.slow
-@pytest.mark.timeout(1500)  # four launches, one of them of eight ranks
+@pytest.mark.timeout(900)  # eight ranks on two cores that others use
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("num_ranks", RANKS[1:])
 def test_any_number_of_ranks_gives_the_loss_curve_of_one(
-    curves: Any, precision: str, num_ranks: int
+    trained: Train, precision: str, num_ranks: int
 ) -> None:
     num_steps, tolerance = PRECISIONS[precision]
-    alone, together = (curves[precision, n][:num_steps] for n in (1, num_ranks))
+    alone, together = (losses(trained(n)[precision]) for n in (1, num_ranks))
     assert len(alone) == num_steps
     torch.testing.assert_close(
         torch.tensor(together, dtype=torch.float64), torch.tensor(alone, dtype=torch.float64),
@@ -129,7 +131,7 @@ def test_any_number_of_ranks_gives_the_loss_curve_of_one(
 
 
 @pytest.fixture
-def started(request: pytest.FixtureRequest) -> Iterator[list[subprocess.Popen[bytes]]]:
+def started() -> Iterator[list[subprocess.Popen[bytes]]]:
     """Processes that end with the test, each by its own group."""
     processes: list[subprocess.Popen[bytes]] = []
     yield processes
@@ -140,13 +142,13 @@ def started(request: pytest.FixtureRequest) -> Iterator[list[subprocess.Popen[by
 
 
 def train_until_killed(
-    num_ranks: int, arguments: Sequence[str], curve: Path, step: int,
+    num_ranks: int, config: Path, curve: Path, step: int,
     started: list[subprocess.Popen[bytes]],
 ) -> None:
     """Starts a training and kills it without warning once its curve has reached a step."""
     process = subprocess.Popen(
-        command(num_ranks, *arguments), start_new_session=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        command_on(num_ranks, "-m", "esmm_dist.train", "--config", config),
+        start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )
     started.append(process)
     deadline = time.monotonic() + 120
@@ -161,35 +163,42 @@ def train_until_killed(
     "num_ranks", [1, pytest.param(2, marks=[pytest.mark.distributed, pytest.mark.slow])]
 )
 def test_a_killed_run_resumes_to_the_same_weights_bit_for_bit(
-    document: dict[str, Any], tmp_path: Path, num_ranks: int,
+    documents: Documents, trained: Train, tmp_path: Path, num_ranks: int,
     started: list[subprocess.Popen[bytes]],
 ) -> None:
+    unbroken = trained(num_ranks)["float64"]
+    document = documents["float64"] | {"name": f"broken-{num_ranks}"}
+    document["train"] = document["train"] | {"steps_per_checkpoint": 7}
     config = write_config(tmp_path, document)
-    name = f"unbroken-{num_ranks}"
-    train(num_ranks, config, f"name={name}")
+    broken = Path(document["runs_path"]) / document["name"]
+    train_until_killed(num_ranks, config, broken / "curves" / f"{FOLD}.jsonl", 40, started)
+    left = latest_checkpoint(broken / "checkpoints" / FOLD)
+    assert left is not None and 35 <= Index.read(left).step < 200, "there is a rest to be trained"
 
-    broken = f"broken-{num_ranks}"
-    flags = [f"name={broken}", "train.steps_per_checkpoint=7"]
-    curve = Path(document["runs_path"]) / broken / "curves" / f"{FOLD}.jsonl"
-    arguments = ["-m", "esmm_dist.train", "--config", str(config)]
-    arguments += [flag for override in flags for flag in ("--set", override)]
-    train_until_killed(num_ranks, arguments, curve, 40, started)
-    train(num_ranks, config, *flags, resume=True)
+    argv = ["--config", str(config), "--resume"]
+    if num_ranks == 1:
+        assert run_command(main, argv) == 0
+    else:
+        done = horovodrun(num_ranks, "-m", "esmm_dist.train", *argv)
+        assert done.returncode == 0, done.stdout
 
-    expected, found = final_tensors(document, name), final_tensors(document, broken)
+    expected, found = final_tensors(unbroken), final_tensors(broken)
     assert expected.keys() == found.keys()
     assert all(torch.equal(expected[key], found[key]) for key in expected)
-    assert losses(document, broken) == losses(document, name)
+    assert losses(broken) == losses(unbroken)
 
 
 @pytest.mark.distributed
-def test_a_run_of_two_ranks_resumes_on_one(document: dict[str, Any], tmp_path: Path) -> None:
-    config = write_config(tmp_path, document)
-    train(2, config, "name=moved", "train.steps_per_checkpoint=100")
-    folder = Path(document["runs_path"]) / "moved" / "checkpoints" / FOLD
-    (folder / "step-000000200" / "index.json").unlink()  # as if it had never been finished
-    before = losses(document, "moved")
-    train(1, config, "name=moved", resume=True)
-    after = losses(document, "moved")
-    assert after[:100] == before[:100]
+def test_a_run_of_two_ranks_resumes_on_one(
+    documents: Documents, trained: Train, tmp_path: Path
+) -> None:
+    run_of_two = trained(2)["float32"]
+    document = documents["float32"] | {"name": "moved"}
+    moved = Path(document["runs_path"]) / "moved"
+    shutil.copytree(run_of_two, moved)
+    (moved / "checkpoints" / FOLD / "step-000000050" / "index.json").unlink()  # as if unfinished
+    argv = ["--config", str(write_config(tmp_path, document)), "--resume"]
+    assert run_command(main, argv) == 0
+    before, after = losses(run_of_two), losses(moved)
+    assert after[:25] == before[:25]
     torch.testing.assert_close(torch.tensor(after), torch.tensor(before), rtol=1e-4, atol=0)
