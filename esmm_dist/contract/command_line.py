@@ -2,18 +2,23 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from esmm_dist.contract.config import DEFAULT_CONFIG_PATH, load_config
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.sections import Config
 
 EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130  # as shells report a process that SIGINT ended
 
 
 def config_parser(description: str | None) -> argparse.ArgumentParser:
     """A parser with --config and --set; a command adds what it alone needs."""
-    parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
+    parser = argparse.ArgumentParser(
+        description=description, allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,  # examples keep their lines
+    )
     parser.add_argument("--config", default=DEFAULT_CONFIG_PATH, metavar="FILE",
                         help="the experiment's YAML file (default: %(default)s)")
     parser.add_argument("--set", dest="overrides", action="append", default=[],
@@ -26,11 +31,34 @@ def config_from(arguments: argparse.Namespace) -> Config:
     return load_config(arguments.config, arguments.overrides)
 
 
-def run_command(command: Callable[[Sequence[str]], None], argv: Sequence[str]) -> int:
-    """Runs a command; bad input becomes one line on stderr and the exit status 2."""
+@contextmanager
+def file_errors_told() -> Iterator[None]:
+    """What the system says of a file, a full disk or a closed pipe becomes an InputError.
+
+    A library's own OSError, which carries no error number, passes as it is.
+    """
     try:
-        command(argv)
+        yield
+    except OSError as error:
+        if error.strerror is None:
+            raise
+        named = "" if error.filename is None else f"{error.filename}: "
+        raise InputError(f"{named}{error.strerror}") from error
+
+
+def run_command(
+    command: Callable[[Sequence[str]], None], argv: Sequence[str], hint_if_interrupted: str = ""
+) -> int:
+    """Runs a command; its exit status is 2 after bad input, of which one line on stderr tells, and
+    130 after Ctrl-C, of which another one does."""
+    try:
+        with file_errors_told():
+            command(argv)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_BAD_INPUT
+    except KeyboardInterrupt:
+        hint = f": {hint_if_interrupted}" if hint_if_interrupted else ""
+        print(f"interrupted{hint}", file=sys.stderr)
+        return EXIT_INTERRUPTED
     return 0

@@ -1,6 +1,7 @@
 """The flags every command shares, and how it ends when its input is bad."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +36,42 @@ def test_bad_input_is_one_line_and_status_two(capsys: pytest.CaptureFixture[str]
     assert run_command(command, ["key"]) == 2
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == ("", "error: file: key is wrong\n")
+
+
+@pytest.mark.parametrize(
+    ("hint", "line"), [("", "interrupted\n"), ("go on", "interrupted: go on\n")]
+)
+def test_ctrl_c_is_one_line_and_the_status_of_shells(
+    capsys: pytest.CaptureFixture[str], hint: str, line: str
+) -> None:
+    def command(argv: Sequence[str]) -> None:
+        raise KeyboardInterrupt
+
+    assert run_command(command, [], hint) == 130
+    assert capsys.readouterr().err == line
+
+
+def test_what_the_system_says_of_a_file_is_one_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "runs").write_text("")
+    assert run_command(lambda argv: (tmp_path / "runs" / "a").mkdir(parents=True), []) == 2
+    assert capsys.readouterr().err == f"error: {tmp_path}/runs/a: Not a directory\n"
+
+
+def test_a_full_disk_is_told_though_no_file_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    def command(argv: Sequence[str]) -> None:
+        with open("/dev/full", "w") as file:
+            file.write("x")
+
+    assert run_command(command, []) == 2
+    assert capsys.readouterr().err == "error: No space left on device\n"
+
+
+def test_help_keeps_the_lines_of_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        config_parser("Does a thing.\n\n    thing --one\n    thing --two\n").parse_args(["--help"])
+    assert "\n    thing --one\n    thing --two\n" in capsys.readouterr().out
 
 
 def test_a_command_that_works_ends_with_status_zero() -> None:
