@@ -80,6 +80,8 @@ def _override(document: dict[str, Any], override: str) -> None:
     key, separator, text = override.partition("=")
     if not separator or not key:
         raise InputError(f"--set {override}: write it as section.key=value")
+    if not text.strip():
+        raise InputError(f"--set {override}: no value: write null for none, '' for an empty text")
     try:
         value = yaml_core.load(text)
     except yaml_core.YAMLError:

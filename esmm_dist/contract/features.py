@@ -84,6 +84,8 @@ def _encoding_meant(value: object) -> str | None:
     if isinstance(value, (HashEncoding, VocabularyEncoding)):
         return type(value).__name__
     keys = [str(key) for key in value] if isinstance(value, dict) else []
+    if "hash_size" in keys and "min_count" in keys:
+        return None
     for model in (HashEncoding, VocabularyEncoding):
         if any(get_close_matches(key, list(model.model_fields)) for key in keys):
             return model.__name__
@@ -96,7 +98,7 @@ IdEncoding = Annotated[
     Discriminator(
         _encoding_meant,
         custom_error_type="encoding",
-        custom_error_message="declare hash_size (and seed), or min_count",
+        custom_error_message="declare only one of hash_size (and seed) and min_count",
     ),
 ]
 

@@ -13,6 +13,11 @@ from esmm_dist.contract.features import Feature, Section, check_features
 
 Positive = Annotated[int, Field(gt=0)]
 
+# Bounds are far above any use: what lies beyond is a slip, told before anything is allocated.
+MAX_DAYS = 4_000
+Width = Annotated[int, Field(gt=0, le=16_384)]
+Hours = Annotated[float, Field(gt=0, le=24 * MAX_DAYS)]
+
 
 class DayRange(Section):
     """Calendar days in logs.day_timezone, both ends included."""
@@ -24,7 +29,19 @@ class DayRange(Section):
     def _in_order(self) -> "DayRange":
         if self.last < self.first:
             raise ValueError(f"the last day {self.last} lies before the first, {self.first}")
+        check_num_days(self.first, self.last)
         return self
+
+
+def check_num_days(first: date, last: date) -> None:
+    """Refuses more days than any log has.
+
+    Raises:
+        ValueError: names both days.
+    """
+    num_days = (last - first).days + 1
+    if num_days > MAX_DAYS:
+        raise ValueError(f"{first} to {last} are {num_days:,} days: at most {MAX_DAYS:,}")
 
 
 class LogSource(Section):
@@ -80,9 +97,9 @@ class Samples(Section):
     """The days from which vocabularies and quantiles are learned: training days only."""
     group_key: str = "user_id"
     """The impressions column by which GAUC groups and the bootstrap draws."""
-    click_window_hours: Annotated[float, Field(gt=0)] = 24.0
+    click_window_hours: Hours = 24.0
     """A click counts if it falls in [impression, impression + window]."""
-    conversion_window_hours: Annotated[float, Field(gt=0)] = 24.0
+    conversion_window_hours: Hours = 24.0
     """A conversion counts if it falls in [click, click + window]."""
     shuffle_seed: int = 0
     """Seed of the order of rows inside a day."""
@@ -97,8 +114,8 @@ class Model(Section):
     """ESMM: L = mean CE(y, pCTR) + mean CE(y z, pCTR pCVR) over all impressions."""
     combine: Literal["concat", "group_sum"] = "concat"
     """Fields side by side, or summed within user, item, … and the groups side by side."""
-    embedding_dim: Positive = 18
-    hidden_units: tuple[Positive, ...] = (360, 200, 80)
+    embedding_dim: Annotated[int, Field(gt=0, le=4096)] = 18
+    hidden_units: Annotated[tuple[Width, ...], Field(max_length=32)] = (360, 200, 80)
     """Widths of a tower's ReLU layers, before its one logit."""
 
 
@@ -117,17 +134,17 @@ class Train(Section):
 
     days: DayRange
     """The days trained on when evaluate.retrain is `once`; the first one counts always."""
-    batch_size: Positive = 4096
+    batch_size: Annotated[int, Field(gt=0, le=2**24)] = 4096
     """Rows of one step over all ranks together."""
-    num_lanes: Positive = 8
+    num_lanes: Annotated[int, Field(gt=0, le=4096)] = 8
     """Parallel row ranges of an epoch; numbers of ranks that divide it give the same batches."""
-    num_epochs: Positive = 1
+    num_epochs: Annotated[int, Field(gt=0, le=1000)] = 1
     """Sparse click models overfit from the second epoch on (arXiv 2209.06053)."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
     precision: Literal["float32", "float64"] = "float32"
     towers: Optimizer = Optimizer()
     tables: Optimizer = Optimizer()
-    steps_per_checkpoint: Positive | None = None
+    steps_per_checkpoint: Positive | None = 1000
     """Steps between checkpoints; none: at the end only."""
     num_checkpoints_kept: Positive = 2
     steps_per_log: Positive = 10
@@ -141,8 +158,8 @@ class Evaluate(Section):
     """The test days; their predictions are pooled."""
     retrain: Literal["once", "daily"] = "once"
     """daily: each test day is predicted by a model trained on all days before it."""
-    batch_size: Positive = 8192
-    num_bootstraps: Annotated[int, Field(ge=100)] = 1000
+    batch_size: Annotated[int, Field(gt=0, le=2**20)] = 8192
+    num_bootstraps: Annotated[int, Field(ge=100, le=100_000)] = 1000
     """Draws of users behind every confidence interval."""
 
 
@@ -174,4 +191,5 @@ class Config(Section):
                 f"samples.fit_days end on {self.samples.fit_days.last}, evaluate.days begin on "
                 f"{self.evaluate.days.first}: vocabularies must not see test days"
             )
+        check_num_days(self.train.days.first, self.evaluate.days.last)  # of the longest fold
         return self

@@ -55,6 +55,11 @@ def _mapping_without_repeats(loader: _Loader, node: yaml.MappingNode) -> dict[An
     return loader.construct_mapping(node, deep=True)
 
 
+def _sequence(loader: _Loader, node: yaml.SequenceNode) -> list[Any]:
+    """All of a list at once: as PyYAML makes them, piece by piece, a list may hold itself."""
+    return loader.construct_sequence(node, deep=True)
+
+
 for _side in (_Loader, _Dumper):
     _side.yaml_implicit_resolvers = {
         first: [(tag, pattern) for tag, pattern in resolvers
@@ -79,3 +84,4 @@ for _side in (_Loader, _Dumper):
     )
 _Loader.add_constructor("tag:yaml.org,2002:int", _integer)
 _Loader.add_constructor("tag:yaml.org,2002:map", _mapping_without_repeats)
+_Loader.add_constructor("tag:yaml.org,2002:seq", _sequence)

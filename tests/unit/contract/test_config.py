@@ -110,15 +110,25 @@ def test_further_mistakes_are_counted(load_text: LoadText) -> None:
         ("features.user_id.kind=catgorical",
          "features.user_id.kind = 'catgorical': known are categorical, multi_valued, numeric"),
         ("features.user_id.encode=5",
-         "features.user_id.encode = 5: declare hash_size (and seed), or min_count"),
+         "features.user_id.encode = 5: declare only one of hash_size (and seed) and min_count"),
         ("features.user_id.encode={}",
-         "features.user_id.encode: declare hash_size (and seed), or min_count"),
+         "features.user_id.encode: declare only one of hash_size (and seed) and min_count"),
         ("features.city.encode.min_count=0", "features.city.encode.min_count = 0"),
         ("features.user_id.encode.hash_size=2147483648", "hash_size = 2147483648"),
         ("model.hidden_units=[true, 8]", "model.hidden_units.0 = True"),
         ("name=../run", "name = '../run': String should match pattern"),
         ("evaluate.num_bootstraps=99", "evaluate.num_bootstraps = 99"),
         ("samples.rows_per_file=1048577", "samples.rows_per_file = 1048577"),
+        ("train.num_lanes=99999999999", "train.num_lanes = 99999999999: Input should be less"),
+        ("train.num_epochs=1000000000", "train.num_epochs = 1000000000: Input should be less"),
+        ("model.embedding_dim=100000000", "model.embedding_dim = 100000000: Input should be less"),
+        ("model.hidden_units=[8, 100000000]", "model.hidden_units.1 = 100000000: Input should be"),
+        ("evaluate.batch_size=1000000000", "evaluate.batch_size = 1000000000: Input should be"),
+        ("evaluate.days.last=9999-12-31", "2024-01-04 to 9999-12-31 are 2,913,171 days: at most"),
+        ("train.days.first=2001-01-01", "2001-01-01 to 2024-01-03 are 8,403 days: at most 4,000"),
+        ("features.user_id.encode={hash_size: 9, min_count: 2}",
+         "features.user_id.encode: declare only one of hash_size (and seed) and min_count"),
+        ("features.city.encode.hash_size=9", "features.city.encode: declare only one of hash_size"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_key_and_where_it_came_from(
@@ -148,6 +158,14 @@ def test_words_that_look_like_other_types_stay_words(load_text: LoadText) -> Non
     assert conversions.path == "NO"
     assert conversions.types == ("NO", "on", "y", "12:30", "2024-01-01", "7")
     assert conversions.options == {"since": "2024-01-01"}
+
+
+def test_training_and_test_days_together_are_bounded(load_text: LoadText) -> None:
+    """A fold trained daily reaches from the first training day to the last test day."""
+    far = ("evaluate.days.first=2034-12-01", "evaluate.days.last=2034-12-13")
+    assert load_text({}, *far).evaluate.days.last == date(2034, 12, 13)
+    assert "2024-01-01 to 2034-12-14 are 4,001 days: at most 4,000" in mistake(
+        load_text, {}, far[0], "evaluate.days.last=2034-12-14")
 
 
 def test_test_days_must_lie_after_training_days_and_fitted_days(load_text: LoadText) -> None:
@@ -233,6 +251,8 @@ def test_an_override_of_a_shared_part_changes_that_section_alone(load_text: Load
         ("train.batch_size", "write it as section.key=value"),
         ("=3", "write it as section.key=value"),
         ("name=[", "the value is no valid YAML"),
+        ("name=", "no value: write null for none, '' for an empty text"),
+        ("train.batch_size=&a [*a]", "the value is no valid YAML"),
         ("name.x=3", "name is a value, not a section"),
         ("name.x.y=3", "there is no section above 'x'"),
         ("features.nope.group=user", "the list has no element 'nope'"),
