@@ -18,15 +18,14 @@ from esmm_dist.contract.command_line import config_from, config_parser, run_comm
 from esmm_dist.contract.config import dump_config
 from esmm_dist.contract.encodings import Encodings, num_rows_of_table
 from esmm_dist.contract.errors import InputError
-from esmm_dist.contract.features import fingerprint
 from esmm_dist.contract.folds import Fold, folds_of
 from esmm_dist.contract.manifest import (
     Manifest,
-    check_fingerprint,
     read_encodings,
     read_manifest,
 )
 from esmm_dist.contract.sections import Config
+from esmm_dist.contract.settings import check_settings
 from esmm_dist.contract.world import World
 from esmm_dist.distributed.world import connect
 from esmm_dist.model.method import METHODS
@@ -94,7 +93,7 @@ def pin_manifest(config: Config, world: World, pinned: int | None) -> Manifest:
     number = world.gather_objects(seen, name="manifest")[0]
     assert isinstance(number, int)
     manifest = read_manifest(config.samples.path, number)
-    check_fingerprint(manifest, fingerprint(config.features), config.samples.path)
+    check_settings(manifest, config, config.samples.path)
     return manifest
 
 
@@ -237,4 +236,4 @@ def _manifest_of_run(run_path: Path, folds: Sequence[Fold]) -> int | None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main, sys.argv[1:]))
+    sys.exit(run_command(main, sys.argv[1:], "--resume goes on from the last checkpoint"))

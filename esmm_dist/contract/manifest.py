@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable
 from datetime import date, datetime
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -77,6 +77,8 @@ class Manifest(_Document):
     created_at: datetime
     fingerprint: str
     """Of the feature declaration; readers with another one refuse to run."""
+    settings: dict[str, Any] = {}
+    """What ids and labels depend on beside the logs, so that a difference can be named."""
     encodings: EncodingsReference
     columns: dict[str, SampleColumn]
     shuffle_seed: int

@@ -16,6 +16,7 @@ from esmm_dist.contract.folds import days_of
 from esmm_dist.contract.manifest import Day, EncodingsReference, Manifest, SampleColumn
 from esmm_dist.contract.schema import column_types
 from esmm_dist.contract.sections import Config
+from esmm_dist.contract.settings import differences, settings_of
 from esmm_dist.samples import wire
 from esmm_dist.samples.counters import check_identities, counters_of
 from esmm_dist.samples.days import Calendar
@@ -39,14 +40,12 @@ from esmm_dist.samples.schedule import (
     days_seen,
     text_of,
 )
-from esmm_dist.samples.settings import differences, settings_of
 from esmm_dist.samples.terminal import phase
 
 DRAFTS = "_drafts"
 MAX_ROWS_PER_JOB = 20_000_000
 MAX_DAYS_PER_JOB = 31
 MICROSECOND = timedelta(microseconds=1)
-SETTINGS = "_settings.json"
 
 
 def rows_of_days(
@@ -93,10 +92,7 @@ class Builder:
 
     def _refuse_other_settings(self, manifest: Manifest) -> None:
         """Days built under different rules do not belong into one directory."""
-        latest = max(manifest.days, key=lambda day: day.built_at)
-        name = f"{build_folder(latest.day, latest.build_id)}/{SETTINGS}"
-        built = self.store.files.read(name) if self.store.files.exists(name) else None
-        found = differences(built, self._settings) if built else []
+        found = differences(manifest.settings, self._settings)
         if not found and manifest.fingerprint != fingerprint(self._config.features):
             found = [f"features are those of {manifest.fingerprint[:12]}"]
         if found:
@@ -235,8 +231,7 @@ class Builder:
             AssertionError: its rows do not add up.
         """
         config, folder = self._config, build_folder(day, build_id)
-        self.store.files.create(f"{folder}/{SETTINGS}", self._settings)
-        names = sorted(name for name in self.store.files.names(folder) if name != SETTINGS)
+        names = sorted(self.store.files.names(folder))
         found = self.store.look_into([f"{folder}/{name}" for name in names], config.features)
         counters = counters_of(day, merged(file.tally for file in found), self._rows_in)
         if not counters["impressions_out"]:
@@ -279,6 +274,7 @@ class Builder:
                 number=1 + (latest.number if latest is not None else 0),
                 created_at=now(),
                 fingerprint=fingerprint(self._config.features),
+                settings=self._settings,
                 encodings=reference,
                 columns={
                     name: SampleColumn(type=kind)

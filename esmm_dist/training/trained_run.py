@@ -16,6 +16,7 @@ from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.folds import Fold, folds_of
 from esmm_dist.contract.manifest import Day, Manifest, read_encodings, read_manifest
 from esmm_dist.contract.sections import Config
+from esmm_dist.contract.settings import check_settings
 from esmm_dist.training.checkpoint import INDEX, Index, latest_checkpoint
 from esmm_dist.training.course import digest_of_course
 
@@ -78,6 +79,7 @@ def open_run(config: Config, path: Path) -> TrainedRun:
             "interrupted; train again"
         )
     manifest = read_manifest(config.samples.path, numbers[0])
+    check_settings(manifest, config, config.samples.path)
     run = TrainedRun(path, config, manifest, read_encodings(config.samples.path, manifest), folds)
     run.days()  # all of them have been built
     return run

@@ -1,17 +1,20 @@
-"""The settings that all days of one samples directory must share, and how two builds differ.
+"""The settings that all days of one samples directory share, and their readers with them.
 
 It reads no files and compares nothing learned from data.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from esmm_dist.contract.errors import InputError
+from esmm_dist.contract.features import fingerprint
+from esmm_dist.contract.manifest import Manifest, check_fingerprint
 from esmm_dist.contract.sections import Config
 
 
-def settings_of(config: Config) -> str:
-    """What ids and labels depend on, as a JSON text that is kept beside a build's files."""
+def settings_of(config: Config) -> dict[str, Any]:
+    """What ids and labels depend on, as manifests keep it."""
     samples = config.samples
     features = {feature.name: feature.model_dump(mode="json") for feature in config.features}
     settings = {
@@ -28,15 +31,34 @@ def settings_of(config: Config) -> str:
         for key, value in feature.items()
         if key != "name"
     }
-    return json.dumps(settings, indent=1, ensure_ascii=False) + "\n"
+    found: dict[str, Any] = json.loads(json.dumps(settings))
+    return found
 
 
-def differences(built: str, asked: str) -> list[str]:
-    """How the settings asked for differ from those of an earlier build, one text a setting."""
-    return list(_differences(json.loads(built), json.loads(asked)))
+def check_settings(manifest: Manifest, config: Config, source: str) -> None:
+    """Refuses samples whose ids or labels follow other rules than the config's.
+
+    Raises:
+        InputError: names the settings that differ, with both values.
+    """
+    found = differences(manifest.settings, settings_of(config))
+    if found:
+        raise InputError(
+            f"{source}/{manifest.path}: samples were built with other settings: "
+            f"{'; '.join(found)}: rebuild the samples, or give the config they were built with"
+        )
+    check_fingerprint(manifest, fingerprint(config.features), source)
 
 
-def _differences(built: dict[str, Any], asked: dict[str, Any]) -> Iterator[str]:
+def differences(built: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+    """How the settings asked for differ from those of an earlier build, one text a setting.
+
+    A setting that the build did not note differs in nothing.
+    """
+    return list(_differences(built, asked)) if built else []
+
+
+def _differences(built: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator[str]:
     before, after = built.get("features", []), asked["features"]
     added = [name for name in after if name not in before]
     removed = [name for name in before if name not in after]

@@ -1,7 +1,14 @@
 """What two builds of one directory may not differ in, and how a difference is told."""
 
+from datetime import UTC, datetime
+
+import pytest
+
 from esmm_dist.contract.config import load_config
-from esmm_dist.samples.settings import differences, settings_of
+from esmm_dist.contract.errors import InputError
+from esmm_dist.contract.features import fingerprint
+from esmm_dist.contract.manifest import EncodingsReference, Manifest
+from esmm_dist.contract.settings import check_settings, differences, settings_of
 
 
 def changed(*overrides: str) -> list[str]:
@@ -41,3 +48,20 @@ def test_new_and_missing_features_are_named() -> None:
     told = changed(f"features=[{one}, {new}]")
     assert told[0] == "features fresh are new"
     assert told[1].startswith("features user_id, user_active_degree") and "gone" in told[1]
+
+
+def test_readers_are_told_what_the_samples_they_read_were_built_with() -> None:
+    config = load_config()
+    manifest = Manifest(
+        number=7, created_at=datetime(2026, 3, 1, tzinfo=UTC),
+        fingerprint=fingerprint(config.features), settings=settings_of(config),
+        encodings=EncodingsReference(path="e.json", content_hash="e"), columns={}, shuffle_seed=0,
+        days=(),
+    )
+    check_settings(manifest, config, "here")
+    other = load_config(overrides=["logs.conversions.types=[follow]"])
+    with pytest.raises(InputError, match='here/_manifests/00000007.json.*"follow".*"like"'):
+        check_settings(manifest, other, "here")
+    unnoted = manifest.model_copy(update={"settings": {}, "fingerprint": "f" * 64})
+    with pytest.raises(InputError, match="ffffffffffff"):
+        check_settings(unnoted, config, "here")
