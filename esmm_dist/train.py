@@ -3,7 +3,8 @@
     horovodrun -np 8 python -m esmm_dist.train --config conf/kuairand.yaml
     python -m esmm_dist.train --set train.batch_size=8192
 
-Leaves runs/<name>/ with config.yaml, and by fold curves/, events/ and checkpoints/.
+Leaves runs/<name>/ with config.yaml, and by fold curves/, events/ and checkpoints/. Without
+--resume, all that an earlier run of the name left there is removed first.
 """
 
 import shutil
@@ -14,10 +15,14 @@ from pathlib import Path
 
 from esmm_dist.assembly import assemble, identity_of, pick_device
 from esmm_dist.contract.batch import Batch
-from esmm_dist.contract.command_line import config_from, config_parser, run_command
+from esmm_dist.contract.command_line import (
+    config_from,
+    config_parser,
+    file_errors_told,
+    run_command,
+)
 from esmm_dist.contract.config import dump_config
 from esmm_dist.contract.encodings import Encodings, num_rows_of_table
-from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.folds import Fold, folds_of
 from esmm_dist.contract.manifest import (
     Manifest,
@@ -31,12 +36,20 @@ from esmm_dist.distributed.world import connect
 from esmm_dist.model.method import METHODS
 from esmm_dist.reader.plan import TrainPlan
 from esmm_dist.reader.samples import SampleReader
-from esmm_dist.training.checkpoint import Index, latest_checkpoint, write_checkpoint
+from esmm_dist.training.checkpoint import Index, write_checkpoint
 from esmm_dist.training.course import digest_of_course
+from esmm_dist.training.interrupted_run import InterruptedRun
 from esmm_dist.training.journal import Journal
 from esmm_dist.training.loop import Learner, train
 from esmm_dist.training.restore import restore
 from esmm_dist.training.tower_optimizer import make_tower_optimizer, tower_tensors
+
+CHECKPOINTS = "checkpoints"
+
+# What a run and its evaluation leave beside the config.
+RESULTS = ("metrics.json", "report.html", "predictions", "reference", CHECKPOINTS, "curves",
+           "events")
+
 
 # ---------------------------------------------------------------------------------------------
 # The command
@@ -49,7 +62,8 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--resume", action="store_true",
                         help="go on from the last checkpoint of an interrupted run")
     arguments = parser.parse_args(argv)
-    with connect() as world:  # outside of all that may be wrong, so that a mistake is told once
+    # The ranks connect before anything may be wrong, so that a mistake is told once.
+    with connect() as world, file_errors_told():
         train_run(config_from(arguments), world, resume=arguments.resume)
 
 
@@ -58,29 +72,44 @@ def train_run(config: Config, world: World, *, resume: bool) -> None:
 
     Raises:
         InputError: on all ranks, before the first step, when the samples, or the interrupted run
-            that is resumed, do not fit the config.
+            that is resumed, do not fit the config or the ranks.
+        OSError: the run's folder cannot be written.
     """
     run_path = Path(config.runs_path) / config.name
     folds = folds_of(config)
-    pinned = _manifest_of_run(run_path, folds) if resume else None
-    manifest = pin_manifest(config, world, pinned)
-    encodings = read_encodings(config.samples.path, manifest)
-    plans = {fold.name: plan_epochs(config, fold, manifest, world) for fold in folds}
+    interrupted = InterruptedRun({})
     if resume:
-        for fold in folds:
-            _checkpoint_to_resume(run_path, config, fold, encodings)
+        interrupted = InterruptedRun.find(run_path / CHECKPOINTS, folds, world)
+    manifest = pin_manifest(config, world, interrupted.manifest)
+    encodings = read_encodings(config.samples.path, manifest)
+    interrupted.check(config, folds, identity_of(config, encodings), world.num_ranks)
+    num_lanes = interrupted.num_lanes or config.train.num_lanes
+    plans = {fold.name: plan_epochs(config, fold, manifest, num_lanes, world) for fold in folds}
     if world.rank == 0:
-        if not resume:  # all at once: what an earlier run left must not pass for this one's folds
-            shutil.rmtree(run_path / "checkpoints", ignore_errors=True)
-        run_path.mkdir(parents=True, exist_ok=True)
-        (run_path / "config.yaml").write_text(dump_config(config), encoding="utf-8")
         notices = {plan.notice for of_fold in plans.values() for plan in of_fold if plan.notice}
+        if resume and not interrupted.checkpoints:
+            notices.add(f"no checkpoint under {run_path / CHECKPOINTS}: beginning anew")
         for notice in sorted(notices):
             print(notice, file=sys.stderr)
+        begin_run(run_path, config, anew=not interrupted.checkpoints)
     world.barrier(name="begin")
     for number, fold in enumerate(folds, start=1):
         title = f"fold {fold.name} ({number}/{len(folds)})"
-        FoldRun(config, fold, manifest, encodings, plans[fold.name], world, title).run(resume)
+        of_fold = FoldRun(config, fold, manifest, encodings, plans[fold.name], world, title)
+        of_fold.run(interrupted.checkpoints.get(fold.name))
+
+
+def begin_run(run_path: Path, config: Config, *, anew: bool) -> None:
+    """Writes the config; anew, first removes whatever an earlier run, or its evaluation, left:
+    nothing of it may pass for this run's."""
+    for name in RESULTS if anew else ():
+        path = run_path / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    run_path.mkdir(parents=True, exist_ok=True)
+    (run_path / "config.yaml").write_text(dump_config(config), encoding="utf-8")
 
 
 def pin_manifest(config: Config, world: World, pinned: int | None) -> Manifest:
@@ -98,9 +127,12 @@ def pin_manifest(config: Config, world: World, pinned: int | None) -> Manifest:
 
 
 def plan_epochs(
-    config: Config, fold: Fold, manifest: Manifest, world: World
+    config: Config, fold: Fold, manifest: Manifest, num_lanes: int, world: World
 ) -> tuple[TrainPlan, ...]:
     """Who reads what in each epoch of a fold.
+
+    Args:
+        num_lanes: of the run that is resumed, else of the config.
 
     Raises:
         InputError: a training day was not built, or all days hold less than one global batch.
@@ -109,7 +141,7 @@ def plan_epochs(
     files = [file for day in days for file in day.files]
     return tuple(
         TrainPlan.make(
-            files, batch_size=config.train.batch_size, num_lanes=config.train.num_lanes,
+            files, batch_size=config.train.batch_size, num_lanes=num_lanes,
             seed=config.train.seed, epoch=epoch, num_ranks=world.num_ranks,
         )
         for epoch in range(config.train.num_epochs)
@@ -137,17 +169,21 @@ class FoldRun:
         self.model, self.tables = assembly.model, assembly.tables
         self.optimizer = make_tower_optimizer(self.model, config.train.towers)
         self.run_path = Path(config.runs_path) / config.name
-        self.checkpoints = self.run_path / "checkpoints" / fold.name
+        self.checkpoints = self.run_path / CHECKPOINTS / fold.name
         self.index = Index(
             identity=identity_of(config, encodings), step=0, num_steps=self.num_steps,
             manifest=manifest.number, course=digest_of_course(config, fold),
-            num_ranks=world.num_ranks,
+            num_ranks=world.num_ranks, num_lanes=plans[0].num_lanes,
             num_rows_of_table=num_rows_of_table(config.features, encodings),
         )
 
-    def run(self, resume: bool) -> None:
-        """Takes all steps that are left."""
-        first_step = self._begin(resume)
+    def run(self, resumed: tuple[Path, Index] | None) -> None:
+        """Takes all steps, or those that a checkpoint leaves to be done."""
+        first_step = 0
+        if resumed is not None:
+            checkpoint, index = resumed
+            restore(checkpoint, index, self.model, self.tables, self.optimizer)
+            first_step = index.step
         learner = Learner(
             self.model, self.tables, self.optimizer, METHODS[self.config.model.method], self.world,
             [feature.name for feature in self.config.features],
@@ -164,17 +200,6 @@ class FoldRun:
                 steps_per_checkpoint=self.config.train.steps_per_checkpoint,
                 on_checkpoint=self._write_checkpoint,
             )
-
-    def _begin(self, resume: bool) -> int:
-        """The number of steps done before."""
-        found = resume and _checkpoint_to_resume(
-            self.run_path, self.config, self.fold, self.encodings
-        )
-        if not found:
-            return 0
-        checkpoint, index = found
-        restore(checkpoint, index, self.model, self.tables, self.optimizer)
-        return index.step
 
     def _batches(self, first_step: int) -> Iterator[Batch]:
         """This rank's batches from a step on, epoch after epoch."""
@@ -203,36 +228,6 @@ class FoldRun:
             index=self.index.model_copy(update={"step": step}), world=self.world,
             num_kept=self.config.train.num_checkpoints_kept,
         )
-
-
-def _checkpoint_to_resume(
-    run_path: Path, config: Config, fold: Fold, encodings: Encodings
-) -> tuple[Path, Index] | None:
-    """A fold's last checkpoint; None if it never wrote one.
-
-    Raises:
-        InputError: it is damaged, or of another model or course.
-    """
-    latest = latest_checkpoint(run_path / "checkpoints" / fold.name)
-    if latest is None:
-        return None
-    index = Index.read(latest)
-    index.identity.check(identity_of(config, encodings), latest)
-    if index.course != digest_of_course(config, fold):
-        raise InputError(
-            f"{latest}: it was trained by another train section or on other days: resume with "
-            "the config the run began with, or train anew without --resume"
-        )
-    return latest, index
-
-
-def _manifest_of_run(run_path: Path, folds: Sequence[Fold]) -> int | None:
-    """The manifest that an interrupted run was pinned to; None if it never wrote a checkpoint."""
-    for fold in folds:
-        latest = latest_checkpoint(run_path / "checkpoints" / fold.name)
-        if latest is not None:
-            return Index.read(latest).manifest
-    return None
 
 
 if __name__ == "__main__":

@@ -8,11 +8,13 @@ without one is no checkpoint. Nothing is unpickled. What the tensors mean is the
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -21,6 +23,9 @@ from esmm_dist.contract.world import World
 
 INDEX = "index.json"
 TOWERS = "towers.safetensors"
+
+# A network file system may show a file of another machine a little later.
+SECONDS_TO_APPEAR = 5.0
 
 
 class Identity(BaseModel):
@@ -77,6 +82,8 @@ class Index(BaseModel):
     course: str
     """Digest of the training days and the train section."""
     num_ranks: int
+    num_lanes: int
+    """Parallel row ranges that its batches were cut in."""
     num_rows_of_table: dict[str, int]
     """In the order in which the tables lie inside a bucket."""
     shards: tuple[Shard, ...] = ()
@@ -94,13 +101,20 @@ class Index(BaseModel):
         except OSError as error:
             raise InputError(f"{path}: {error.strerror}: no complete checkpoint there") from None
         except ValidationError:
-            raise InputError(f"{path}: damaged: train again, or use an older checkpoint") from None
+            raise InputError(
+                f"{path}: damaged, or of another version: train again, or use an older checkpoint"
+            ) from None
 
 
 def latest_checkpoint(directory: Path) -> Path | None:
     """The complete checkpoint with the most steps below a fold's directory; None without one."""
     complete = [path.parent for path in directory.glob(f"step-*/{INDEX}")]
     return max(complete, key=_step_of, default=None)
+
+
+def digest_of_checkpoint(checkpoint: Path) -> str:
+    """Identity of a checkpoint's content: its index names every file by its checksum."""
+    return _sha256(checkpoint / INDEX)
 
 
 def write_checkpoint(
@@ -122,6 +136,9 @@ def write_checkpoint(
         buckets: those that the rows belong to.
         index: everything but the shards.
         num_kept: older checkpoints beyond this many are removed, after this one is complete.
+
+    Raises:
+        InputError: on all ranks, before the index, when rank 0 does not see what another wrote.
     """
     checkpoint = directory / f"step-{index.step:09d}"
     if world.rank == 0:
@@ -133,9 +150,17 @@ def write_checkpoint(
     if world.rank == 0:
         shards.append(_write_shard(checkpoint, TOWERS, towers))
     shards_of_rank = world.gather_objects([s.model_dump() for s in shards], name="checkpoint")
+    flat = [Shard.model_validate(s) for of_rank in shards_of_rank
+            for s in of_rank]  # type: ignore[attr-defined]
+    unseen = world.gather_objects(
+        _first_unseen(checkpoint, flat) if world.rank == 0 else None, name="checkpoint.seen"
+    )[0]
+    if unseen is not None:
+        raise InputError(
+            f"{checkpoint}/{unseen}: rank 0 does not see it, though another rank wrote it: all "
+            "ranks must share one runs_path"
+        )
     if world.rank == 0:
-        flat = [Shard.model_validate(s) for of_rank in shards_of_rank
-                for s in of_rank]  # type: ignore[attr-defined]
         complete = index.model_copy(update={"shards": tuple(flat)})
         _write_atomically(checkpoint / INDEX, complete.model_dump_json(indent=1).encode())
         _remove_older(directory, checkpoint, num_kept)
@@ -173,14 +198,29 @@ def _write_shard(
     checkpoint: Path, name: str, tensors: Mapping[str, Tensor], buckets: range | None = None
 ) -> Shard:
     temporary = checkpoint / f".{name}.{os.getpid()}"
-    save_file({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()},
-              temporary)
+    try:
+        save_file({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()},
+                  temporary)
+    except SafetensorError as error:  # what the system says of the file comes as this too
+        raise InputError(f"{temporary}: {error}") from None
     _sync(temporary)
     digest = _sha256(temporary)
     num_bytes = temporary.stat().st_size
     os.replace(temporary, checkpoint / name)
     held = None if buckets is None else (buckets.start, buckets.stop)
     return Shard(path=name, num_bytes=num_bytes, sha256=digest, buckets=held)
+
+
+def _first_unseen(checkpoint: Path, shards: Sequence[Shard]) -> str | None:
+    """The first shard that does not lie there whole; None if all do."""
+    deadline = time.monotonic() + SECONDS_TO_APPEAR
+    for shard in shards:
+        path = checkpoint / shard.path
+        while not (path.exists() and path.stat().st_size == shard.num_bytes):
+            if time.monotonic() > deadline:
+                return shard.path
+            time.sleep(0.1)
+    return None
 
 
 def _read_shard(checkpoint: Path, shard: Shard) -> dict[str, Tensor]:

@@ -3,7 +3,6 @@
 Rank 0 keeps it; the other ranks have none.
 """
 
-import json
 import sys
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +11,7 @@ from typing import Self
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from esmm_dist.training.curve import read_curve, write_point
 from esmm_dist.training.loop import Point
 
 # Under a launcher that prefixes lines, a bar redrawn more often than this is noise.
@@ -34,9 +34,9 @@ class Journal:
             first_step: steps done before, when a run is resumed.
         """
         curve_path.parent.mkdir(parents=True, exist_ok=True)
-        kept = _points_up_to(curve_path, first_step)
+        kept = read_curve(curve_path) if first_step and curve_path.exists() else []
         self._curve = curve_path.open("w", encoding="utf-8")
-        self._curve.writelines(kept)
+        self._curve.writelines(write_point(point) for point in kept if point["step"] <= first_step)
         self._events = SummaryWriter(events_path, purge_step=first_step)
         self._bar = tqdm(
             desc=title, total=num_steps * batch_size, initial=first_step * batch_size,
@@ -51,7 +51,7 @@ class Journal:
             "samples_per_second": point.samples_per_second,
             "data_wait_share": point.data_wait_share,
         }
-        self._curve.write(json.dumps(record) + "\n")
+        self._curve.write(write_point(record))
         self._curve.flush()
         for name, value in record.items():
             if name not in ("step", "num_samples"):
@@ -71,11 +71,3 @@ class Journal:
         self._bar.close()
         self._curve.close()
         self._events.close()
-
-
-def _points_up_to(path: Path, step: int) -> list[str]:
-    """The lines of a curve that a resumed run keeps."""
-    if not path.exists() or step == 0:
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from esmm_dist.contract.batch import Batch
+from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.world import World
 from esmm_dist.training.finite import Finding, NonFiniteLoss, find_culprits
 
@@ -84,6 +85,7 @@ class Learner:
 
         Raises:
             NonFiniteLoss: on every rank alike, before anything has changed.
+            InputError: as well, when no row of the global batch has a weight.
         """
         route = self.tables.route(batch)
         rows_UD = self.tables.fetch(route)
@@ -107,6 +109,11 @@ class Learner:
             raise NonFiniteLoss(step, [Finding.model_validate(found) for found in gathered])
 
         *totals, weight, _ = flat_P[-len(terms_S2):]
+        if weight <= 0:
+            raise InputError(
+                f"step {step}: the column weight sums to {weight.item():g} over the global batch: "
+                "no mean can be taken of it; give its rows weights, or raise train.batch_size"
+            )
         self._set_gradients(flat_P, 1 / weight)
         self.tower_optimizer.step()
         self.tables.apply(route, rows_UD.grad, 1 / weight.item())

@@ -3,7 +3,6 @@
 It reads no tensor and no row; whoever predicts, compares or exports a run begins here.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -17,7 +16,11 @@ from esmm_dist.contract.folds import Fold, folds_of
 from esmm_dist.contract.manifest import Day, Manifest, read_encodings, read_manifest
 from esmm_dist.contract.sections import Config
 from esmm_dist.contract.settings import check_settings
-from esmm_dist.training.checkpoint import INDEX, Index, latest_checkpoint
+from esmm_dist.training.checkpoint import (
+    Index,
+    digest_of_checkpoint,
+    latest_checkpoint,
+)
 from esmm_dist.training.course import digest_of_course
 
 # What decides how a run was trained; the other sections may change between training and evaluation.
@@ -34,8 +37,8 @@ class TrainedFold:
 
     @property
     def digest(self) -> str:
-        """Identity of the checkpoint's content: its index names every file by its checksum."""
-        return hashlib.sha256((self.checkpoint / INDEX).read_bytes()).hexdigest()
+        """Identity of the checkpoint's content."""
+        return digest_of_checkpoint(self.checkpoint)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,9 @@ from esmm_dist.training.checkpoint import (
 IDENTITY = Identity(fingerprint="f" * 64, encodings="e" * 64, model="m" * 64)
 
 
-def write(directory: Path, step: int, num_kept: int = 2) -> Path:
+def write(
+    directory: Path, step: int, num_kept: int = 2, world: SoloWorld = SoloWorld()
+) -> Path:
     """A checkpoint whose values tell its step."""
     return write_checkpoint(
         directory,
@@ -28,8 +30,8 @@ def write(directory: Path, step: int, num_kept: int = 2) -> Path:
         tables={"rows": torch.full((4, 2), float(step))},
         buckets=range(256, 512),
         index=Index(identity=IDENTITY, step=step, num_steps=20, manifest=1, course="c",
-                    num_ranks=1, num_rows_of_table={"user": 5}),
-        world=SoloWorld(),
+                    num_ranks=1, num_lanes=8, num_rows_of_table={"user": 5}),
+        world=world,
         num_kept=num_kept,
     )
 
@@ -105,6 +107,26 @@ def test_another_identity_is_refused_by_its_part(part: str) -> None:
     IDENTITY.check(IDENTITY, Path("here"))
     with pytest.raises(InputError, match=f"here: its {part} is"):
         IDENTITY.check(other, Path("here"))
+
+
+class UnsharedRanks(SoloWorld):
+    """Two ranks, seen by the first, of which the other writes to a folder of its own."""
+
+    def gather_objects(self, value: object, name: str) -> list[object]:
+        if name != "checkpoint":
+            return [value, None]
+        assert isinstance(value, list)
+        return [value, [{**value[0], "path": "tables-0512-1024.safetensors"}]]
+
+
+def test_what_rank_0_does_not_see_is_no_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("esmm_dist.training.checkpoint.SECONDS_TO_APPEAR", 0.1)
+    write(tmp_path, 4)
+    with pytest.raises(InputError, match="step-000000008/tables-0512-1024.*must share one runs_pa"):
+        write(tmp_path, 8, world=UnsharedRanks())
+    assert latest_checkpoint(tmp_path) == tmp_path / "step-000000004"
 
 
 def test_rewriting_a_step_replaces_it(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from esmm_dist.contract.batch import Bag, Batch
+from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.features import (
     CategoricalFeature,
     Group,
@@ -118,6 +119,18 @@ def test_a_row_of_weight_zero_changes_nothing() -> None:
         torch.testing.assert_close(padded_sums[name], value, rtol=1e-12, atol=0)
     for before, after in zip(alone.model.parameters(), together.model.parameters()):
         torch.testing.assert_close(after, before, rtol=1e-9, atol=1e-12)
+
+
+def test_a_step_on_rows_without_weight_is_refused_before_anything_changes() -> None:
+    victim = learner()
+    rows = replace(batch(1), weight_B=torch.zeros(BATCH_SIZE))
+    before = [p.clone() for p in victim.model.parameters()]
+    assert isinstance(victim.tables, ShardedEmbedding)
+    tables_before = {name: t.clone() for name, t in victim.tables.state().items()}
+    with pytest.raises(InputError, match="^step 7: the column weight sums to 0 "):
+        victim.step(rows, 7)
+    torch.testing.assert_close(list(victim.model.parameters()), before, rtol=0, atol=0)
+    torch.testing.assert_close(dict(victim.tables.state()), tables_before, rtol=0, atol=0)
 
 
 def test_twice_the_weight_is_twice_the_row() -> None:
