@@ -17,7 +17,8 @@ SETTINGS = {
     "spark.sql.codegen.hugeMethodLimit": "8000",
     # Inferring filters from wide projections takes Spark's optimizer exponential time and memory.
     "spark.sql.constraintPropagation.enabled": "false",
-    "spark.sql.parquet.compression.codec": "snappy",
+    # Batches are bounded by their rows; to weigh them, Spark would add up all columns at each row.
+    "spark.sql.execution.arrow.maxBytesPerBatch": "2147483647",
     "spark.ui.showConsoleProgress": "false",
     "spark.ui.enabled": "false",
     "spark.sql.catalogImplementation": "in-memory",

@@ -1,17 +1,12 @@
 """The published vectors hold Spark's ids and the encoder's together."""
 
 import json
-import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
+from pyspark.sql import SparkSession
 
 from esmm_dist.contract.encoder import (
     Value,
@@ -31,75 +26,11 @@ from esmm_dist.contract.features import (
     VocabularyEncoding,
     table_of,
 )
-from esmm_dist.samples.encoding import cut_column, encode, tables_to_join
-from esmm_dist.samples.io import Store
-from esmm_dist.samples.logs import feature_column
+from tests.factories.spark_ids import packed, read_log, spark_ids
 
 pytestmark = pytest.mark.spark
 
 VECTORS = Path(__file__).parents[3] / "docs" / "encoding_vectors.json"
-ARROW_TYPES = {
-    "string": pa.string(), "int64": pa.int64(), "double": pa.float64(), "float": pa.float32(),
-    "boolean": pa.bool_(),
-}
-
-
-def read_log(
-    spark: SparkSession, folder: Path, columns: Mapping[str, list[Any]],
-    types_of_lists: Mapping[str, str] = MappingProxyType({}),
-) -> DataFrame:
-    """The columns, with a number for each row, as Spark reads them from Parquet."""
-    arrays = {
-        name: pa.array(
-            column,
-            pa.list_(ARROW_TYPES[types_of_lists.get(name, name.removeprefix("list_"))])
-            if name.startswith("list_") else ARROW_TYPES[name],
-        )
-        for name, column in columns.items()
-    }
-    num_rows = len(next(iter(columns.values())))
-    folder.mkdir()
-    pq.write_table(pa.table({"row": range(num_rows)} | arrays), folder / "log.parquet")
-    return spark.read.parquet(str(folder))
-
-
-def spark_ids(
-    log: DataFrame, columns_of_features: Mapping[str, tuple[str, Feature]], encodings: Encodings,
-    folder: Path,
-) -> dict[str, list[Any]]:
-    """What `encode` gives, by feature, in the order of the log's rows."""
-    features = [feature for _, feature in columns_of_features.values()]
-    spark = log.sparkSession
-    store = Store(spark, str(folder))
-    reference = store.save(encodings)
-    impressions = log.select(
-        "row",
-        *[F.col(column).alias(feature_column(name))
-          for name, (column, _) in columns_of_features.items()],
-    )
-    large = {
-        table: store.vocabulary(reference, table) for table in tables_to_join(features, encodings)
-    }
-    encode(impressions, features, encodings, large).select(
-        "row",
-        *[F.col(feature_column(feature.name)).alias(feature.name) for feature in features],
-        *[cut_column(feature) for feature in features if isinstance(feature, MultiValuedFeature)],
-    ).write.parquet(str(folder / "encoded"))
-    table = pq.read_table(folder / "encoded").sort_by("row")
-    return {name: table[name].to_pylist() for name in table.column_names}
-
-
-def packed(ids: Sequence[int]) -> bytes:
-    """Ids as samples hold them: little-endian int32, one after the other."""
-    return struct.pack(f"<{len(ids)}i", *ids)
-
-
-def differing(
-    values: Sequence[Any], found: Sequence[Any], wanted: Sequence[Any]
-) -> list[tuple[Any, Any, Any]]:
-    """The first values on which two sides disagree."""
-    assert len(values) == len(found) == len(wanted)
-    return [row for row in zip(values, found, wanted) if row[1] != row[2]][:5]
 
 
 def vectors() -> dict[str, Any]:

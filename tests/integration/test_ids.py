@@ -1,0 +1,206 @@
+"""Spark's ids are the encoder's ids: 100,000 random and awkward values, every type and encoding."""
+
+import math
+import random
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+from pyspark.sql import SparkSession
+
+from esmm_dist.contract.encoder import Value, canonical, encode_values, encoder_of
+from esmm_dist.contract.encodings import Encodings
+from esmm_dist.contract.features import (
+    BucketEncoding,
+    CategoricalFeature,
+    Feature,
+    Group,
+    HashEncoding,
+    Kind,
+    MultiValuedFeature,
+    NumericFeature,
+    VocabularyEncoding,
+)
+from esmm_dist.samples.encoding import MAX_LITERAL_KEYS, tables_to_join
+from tests.factories.spark_ids import ARROW_TYPES, packed, read_log, spark_ids
+
+pytestmark = pytest.mark.spark
+
+NUM_ROWS = 20_000
+LIST_TYPES = ("string", "double")
+NUMBER_TYPES = ("int64", "double", "float", "boolean")
+HASHES = (
+    HashEncoding(hash_size=97, seed=7), HashEncoding(hash_size=2**31 - 1, seed=2**63 - 1),
+)
+# A vocabulary of the first size travels inside Spark's plan, one of the second is joined.
+VOCABULARY_SIZES = {"small": 200, "large": 3_000}
+BUCKETS = {
+    "fixed": BucketEncoding(boundaries=(-1e300, -1.0, 0.0, 0.5, 1.0, 2.0**53, 2.0**63)),
+    "narrow": BucketEncoding(boundaries=tuple(place * 1.5 - 45.0 for place in range(60))),
+}
+MAX_LENGTH = 4
+ALPHABETS = (
+    "abc '\"\\{}[]:,\t\n\x00\x7f", "äßçñøΩжशبא中文字かな한", "😀𝄞🂡\U0010ffff\U00010000e\u0301\u200d"
+)
+AWKWARD: Mapping[str, Sequence[Value]] = {
+    "string": ("", " ", "null", "NaN", "0", "-0", "1", "01", "1.0", "true", "'", '"', '\\"', "\x00",
+               "a\x00", "A", "a", "é", "e\u0301", "😀", "x" * 5_000, "-9223372036854775808"),
+    "int64": (0, 1, -1, 2**63 - 1, -(2**63), 2**53, 2**53 + 1, 2**31, -(2**31) - 1),
+    "double": (0.0, -0.0, math.nan, math.inf, -math.inf, 1.0, 2.5, 2.0**53, 2.0**63, -(2.0**63),
+               2.0**63 - 1024, 1e308, -1e308, 5e-324, -5e-324, 0.1, 1e22),
+    "float": (0.0, -0.0, math.nan, math.inf, -math.inf, 1.0, 2.5, 2.0**63, -(2.0**63), 2.0**127,
+              2.0**-149),
+    "boolean": (True, False),
+}
+
+
+def random_value(rng: random.Random, kind: str) -> Value:
+    """A value of a type; one in ten is null, half come from a range so small that they recur."""
+    if rng.random() < 0.1:
+        return None
+    if rng.random() < 0.1:
+        return rng.choice(AWKWARD[kind])
+    is_small = rng.random() < 0.5
+    match kind:
+        case "string":
+            text = "".join(rng.choices(rng.choice(ALPHABETS), k=rng.randrange(12)))
+            return str(rng.randrange(-2_000, 2_000)) if is_small else text
+        case "int64":
+            return rng.randrange(-2_000, 2_000) if is_small else rng.randrange(-(2**63), 2**63)
+        case "boolean":
+            return is_small
+    if is_small:
+        return rng.randrange(-2_000, 2_000) / rng.choice((1, 1, 2))
+    if kind == "float":  # any bit pattern that float32 has
+        return float(struct.unpack("<f", rng.randbytes(4))[0])
+    return float(struct.unpack("<d", rng.randbytes(8))[0])
+
+
+def random_values(rng: random.Random) -> dict[str, list[Any]]:
+    """100,000 values, 20,000 of each type, and lists of some types."""
+    columns: dict[str, list[Any]] = {
+        kind: [*AWKWARD[kind], None, *(random_value(rng, kind) for _ in range(NUM_ROWS))][:NUM_ROWS]
+        for kind in ARROW_TYPES
+    }
+    for kind in LIST_TYPES:
+        columns[list_of(kind)] = [
+            None if rng.random() < 0.05
+            else [random_value(rng, kind) for _ in range(rng.randrange(2 * MAX_LENGTH))]
+            for _ in range(NUM_ROWS)
+        ]
+    return columns
+
+
+def list_of(kind: str) -> str:
+    """The name of the column of lists of a type."""
+    return f"list_{kind}"
+
+
+def declared(columns: Mapping[str, list[Any]]) -> dict[str, tuple[str, Feature]]:
+    """Each column under every encoding that its type allows: feature name -> column, feature."""
+    features: dict[str, tuple[str, Feature]] = {}
+    for column in columns:
+        encodes = {f"hash_{i}": hash_encoding for i, hash_encoding in enumerate(HASHES)}
+        by_name = encodes | {size: VocabularyEncoding(min_count=1) for size in VOCABULARY_SIZES}
+        for prefix, id_encoding in by_name.items():
+            name, table = f"{prefix}_{column}", prefix if prefix in VOCABULARY_SIZES else None
+            features[name] = (column, (
+                MultiValuedFeature(name=name, kind=Kind.MULTI_VALUED, group=Group.ITEM,
+                                   encode=id_encoding, table=table, max_length=MAX_LENGTH)
+                if column.startswith("list_")
+                else CategoricalFeature(name=name, group=Group.ITEM, encode=id_encoding,
+                                        table=table)
+            ))
+        if column in NUMBER_TYPES:
+            for prefix, buckets in BUCKETS.items():
+                name = f"{prefix}_{column}"
+                features[name] = (column, NumericFeature(
+                    name=name, kind=Kind.NUMERIC, group=Group.ITEM, encode=buckets
+                ))
+    return features
+
+
+def learned(rng: random.Random, columns: Mapping[str, list[Any]]) -> Encodings:
+    """Vocabularies of keys of all types, one small enough for the plan and one that is joined."""
+    keys = {str(canonical(value)) for kind in ARROW_TYPES for value in columns[kind]}
+    awkward = [text for text in AWKWARD["string"] if isinstance(text, str)]
+    return Encodings(vocabularies={
+        table: tuple(dict.fromkeys([*awkward, *rng.sample(sorted(keys), size)]))
+        for table, size in VOCABULARY_SIZES.items()
+    })
+
+
+def differing(
+    values: Sequence[Any], found: Sequence[Any], wanted: Sequence[Any]
+) -> list[tuple[Any, Any, Any]]:
+    """The first values on which two sides disagree."""
+    assert len(values) == len(found) == len(wanted)
+    return [row for row in zip(values, found, wanted) if row[1] != row[2]][:5]
+
+
+@pytest.fixture(scope="module")
+def values() -> dict[str, list[Any]]:
+    return random_values(random.Random(20_220_425))
+
+
+@pytest.fixture(scope="module")
+def encodings(values: dict[str, list[Any]]) -> Encodings:
+    return learned(random.Random(1), values)
+
+
+@pytest.fixture(scope="module")
+def encoded(
+    spark: SparkSession, tmp_path_factory: pytest.TempPathFactory,
+    values: dict[str, list[Any]], encodings: Encodings,
+) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    for column, of_column in values.items():  # one job of all would take Spark long to prepare
+        folder = tmp_path_factory.mktemp(column)
+        log = read_log(spark, folder / "log", {column: of_column})
+        features = declared({column: of_column})
+        found |= spark_ids(log, features, encodings, folder / "samples")
+    return found
+
+
+def test_the_small_vocabulary_stands_in_the_plan_and_the_large_one_is_joined(
+    values: dict[str, list[Any]], encodings: Encodings
+) -> None:
+    features = [feature for _, feature in declared(values).values()]
+    assert tables_to_join(features, encodings) == ("large",)
+    assert len(encodings.vocabularies["small"]) <= MAX_LITERAL_KEYS
+
+
+@pytest.mark.parametrize("kind", ARROW_TYPES)
+def test_spark_gives_every_value_the_id_of_the_encoder(
+    kind: str, values: dict[str, list[Any]], encodings: Encodings, encoded: dict[str, list[Any]]
+) -> None:
+    features = {n: f for n, (column, f) in declared(values).items() if column == kind}
+    assert len(features) == len(HASHES) + len(VOCABULARY_SIZES) + (
+        len(BUCKETS) if kind in NUMBER_TYPES else 0
+    )
+    for name, feature in features.items():
+        ids = encoded[name]
+        encoder = encoder_of(feature, encodings)
+        assert not differing(values[kind], ids, [encoder(v) for v in values[kind]]), name
+        assert len(set(ids)) > 1, name
+
+
+@pytest.mark.parametrize("kind", LIST_TYPES)
+def test_spark_packs_every_list_as_the_encoder_does(
+    kind: str, values: dict[str, list[Any]], encodings: Encodings, encoded: dict[str, list[Any]]
+) -> None:
+    column = list_of(kind)
+    for name, (its_column, feature) in declared(values).items():
+        if its_column != column:
+            continue
+        assert isinstance(feature, MultiValuedFeature)
+        encoder = encoder_of(feature, encodings)
+        wanted = [packed(encode_values(feature, encoder, v)) for v in values[column]]
+        assert not differing(values[column], encoded[name], wanted), name
+        is_longer = [
+            sum(canonical(value) is not None for value in v or ()) > MAX_LENGTH
+            for v in values[column]
+        ]
+        assert any(is_longer)
+        assert not differing(values[column], encoded[f"cut_{name}"], is_longer), name
