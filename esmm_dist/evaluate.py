@@ -7,7 +7,6 @@
 Leaves in runs/<name>/: predictions/ and reference/ by fold, metrics.json, report.html.
 """
 
-import json
 import os
 import subprocess
 import sys
@@ -21,7 +20,12 @@ from tqdm import tqdm
 
 from esmm_dist.assembly import load_predictor, pick_device
 from esmm_dist.contract.batch import Batch
-from esmm_dist.contract.command_line import config_from, config_parser, run_command
+from esmm_dist.contract.command_line import (
+    config_from,
+    config_parser,
+    file_errors_told,
+    run_command,
+)
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.world import World
 from esmm_dist.distributed.world import connect
@@ -38,6 +42,7 @@ from esmm_dist.evaluation.report import CurvePoint, Evidence, render_report
 from esmm_dist.evaluation.scorecard import FoldRecord, RunRecord, make_scorecard
 from esmm_dist.evaluation.terminal import print_table
 from esmm_dist.reader.samples import SampleReader
+from esmm_dist.training.curve import read_curve
 from esmm_dist.training.trained_run import TrainedRun, config_of_run, open_run
 
 SECONDS_PER_REDRAW = 0.5
@@ -55,7 +60,8 @@ def main(argv: Sequence[str]) -> None:
                         help="a run below runs_path, evaluated with the config it was trained with "
                              "(and --set); without it, the run that the config names")
     arguments = parser.parse_args(argv)
-    with connect() as world:  # outside of all that may be wrong, so that a mistake is told once
+    # The ranks connect before anything may be wrong, so that a mistake is told once.
+    with connect() as world, file_errors_told():
         run = _open(arguments)
         predict_run(run, world)
         is_first = world.rank == 0
@@ -225,13 +231,12 @@ def _curves(run: TrainedRun) -> dict[str, list[CurvePoint]]:
     for trained in run.folds:
         path = run.path / "curves" / f"{trained.fold.name}.jsonl"
         if path.exists():
-            records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
             curves[trained.fold.name] = [
                 CurvePoint(
                     num_samples=record["num_samples"],
                     losses={k: v for k, v in record.items() if k.split("_")[-1] == "loss"},
                     samples_per_second=record["samples_per_second"],
-                ) for record in records
+                ) for record in read_curve(path)
             ]
     return curves
 

@@ -4,7 +4,7 @@ Shape legend: B rows of this rank; F single-valued features in order of declarat
 rows of one multi-valued feature.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,21 +34,26 @@ class Batch:
     conversion_B: "Tensor"
     """float: 0 or 1, at most the click."""
     weight_B: "Tensor"
-    """float: what the row counts in losses and metrics; 0 for padding."""
+    """float: what the row counts in losses and metrics; 0 for padding, and for rows whose log
+    gives them no weight."""
     sample_id_B: "Tensor"
     """int64; 0 where the reader was not asked for keys."""
     group_id_B: "Tensor"
     """int64; 0 where the reader was not asked for keys."""
+    num_padded: int = field(default=0, kw_only=True)
+    """Rows at the end that stand for none."""
 
     def to(self, place: "device") -> "Batch":
         """The same batch on a device; a tensor that lies there already is not copied."""
         moved = {f.name: getattr(self, f.name) for f in fields(self)}
+        num_padded = moved.pop("num_padded")
         bags = tuple(
             Bag(bag.ids_V.to(place, non_blocking=True), bag.offsets_B1.to(place, non_blocking=True))
             for bag in moved.pop("bags")
         )
         return Batch(
-            bags=bags, **{name: t.to(place, non_blocking=True) for name, t in moved.items()}
+            bags=bags, num_padded=num_padded,
+            **{name: t.to(place, non_blocking=True) for name, t in moved.items()},
         )
 
     @property

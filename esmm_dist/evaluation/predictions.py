@@ -49,26 +49,25 @@ class Predictions:
 
     @classmethod
     def collect(cls, day: date, batches: Iterable[Batch], predict: Predict) -> Self:
-        """Predicts one day's batches; padding (weight 0) is left out."""
+        """Predicts one day's batches; padding is left out, rows of weight 0 are not."""
         parts = [cls._of_batch(day, batch, predict(batch)) for batch in batches]
         return cls.concatenate(parts)
 
     @classmethod
     def _of_batch(cls, day: date, batch: Batch, logits: Logits) -> Self:
-        weight_N = batch.weight_B.cpu().numpy().astype(np.float64)
-        real_N = weight_N > 0
+        end = batch.num_rows - batch.num_padded
         ctcvr_logit_N = logits.ctcvr_logit_N
         return cls(
-            sample_id_N=batch.sample_id_B.cpu().numpy()[real_N],
-            group_id_N=batch.group_id_B.cpu().numpy()[real_N],
-            day_N=np.full(int(real_N.sum()), day, dtype="datetime64[D]"),
-            click_N=batch.click_B.cpu().numpy()[real_N].astype(np.int8),
-            conversion_N=batch.conversion_B.cpu().numpy()[real_N].astype(np.int8),
-            weight_N=weight_N[real_N],
-            ctr_logit_N=logits.ctr_logit_N[real_N].astype(np.float64),
-            cvr_logit_N=logits.cvr_logit_N[real_N].astype(np.float64),
+            sample_id_N=batch.sample_id_B[:end].cpu().numpy(),
+            group_id_N=batch.group_id_B[:end].cpu().numpy(),
+            day_N=np.full(end, day, dtype="datetime64[D]"),
+            click_N=batch.click_B[:end].cpu().numpy().astype(np.int8),
+            conversion_N=batch.conversion_B[:end].cpu().numpy().astype(np.int8),
+            weight_N=batch.weight_B[:end].cpu().numpy().astype(np.float64),
+            ctr_logit_N=logits.ctr_logit_N[:end].astype(np.float64),
+            cvr_logit_N=logits.cvr_logit_N[:end].astype(np.float64),
             ctcvr_logit_N=None if ctcvr_logit_N is None
-            else ctcvr_logit_N[real_N].astype(np.float64),
+            else ctcvr_logit_N[:end].astype(np.float64),
         )
 
     @classmethod

@@ -101,7 +101,7 @@ class Reference:
     def fit(
         cls, batches: Iterable[Batch], features: Sequence[Feature], encodings: Encodings
     ) -> Self:
-        """Fits on all rows of the batches; rows of weight 0 are padding."""
+        """Fits on all rows of the batches; padding and rows of weight 0 teach nothing."""
         space = ColumnSpace.of(features, encodings)
         rows, columns, labels, num_rows = [], [], [], 0
         for batch in batches:

@@ -12,7 +12,6 @@ Shape legend: N rows.
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,19 +70,19 @@ def group_codes(predictions: Predictions) -> tuple[IntArray, int]:
 def rows_of(
     task: Task, predictions: Predictions, group_N: IntArray, model_N: IntArray
 ) -> Rows:
-    """The rows of a task's space with its labels and log-probabilities.
+    """The rows of a task's space that count, with its labels and log-probabilities.
 
     Args:
         group_N, model_N: codes of all rows of the predictions.
     """
     click_N = predictions.click_N == 1
     converted_N = predictions.conversion_N == 1
-    space_N: Any = slice(None)
+    space_N: Mask = predictions.weight_N > 0
     if task is Task.CTR:
         label_N = click_N
         log_p_N, log_not_p_N = log_probabilities(predictions.ctr_logit_N)
     elif task is Task.CVR:
-        label_N, space_N = converted_N, click_N
+        label_N, space_N = converted_N, space_N & click_N
         log_p_N, log_not_p_N = log_probabilities(predictions.cvr_logit_N)
     else:
         label_N = click_N & converted_N

@@ -154,6 +154,7 @@ class _Tensors:
             weight_B=self._scalar(WEIGHT, parts),
             sample_id_B=self._scalar(SAMPLE_ID, parts),
             group_id_B=self._scalar(GROUP_ID, parts),
+            num_padded=self._num_rows - sum(end - first for _, first, end in parts),
         )
 
     def _scalar(self, name: str, parts: Sequence[Part]) -> Tensor:

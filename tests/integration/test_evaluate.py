@@ -1,66 +1,28 @@
-"""A trained run is measured: its figures are those of its predictions, whoever made them, and what
-cannot be measured is refused in one line."""
+"""A trained run is measured: its figures are those of its predictions, whoever made them."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from esmm_dist.contract.command_line import EXIT_BAD_INPUT, run_command
+from esmm_dist.contract.command_line import run_command
 from esmm_dist.contract.config import load_config
-from esmm_dist.contract.folds import folds_of
-from esmm_dist.contract.manifest import Manifest
-from esmm_dist.distributed.world import SoloWorld
 from esmm_dist.evaluate import main
 from esmm_dist.evaluation.scorecard import Scorecard
-from esmm_dist.train import train_run
-from esmm_dist.training.course import digest_of_course
-from tests.factories.written_samples import small_document, write_config, write_samples
+from tests.factories.experiments import FOLDS, ROWS_PER_DAY, Experiment, train_experiment
+from tests.factories.written_samples import write_config
 from tests.integration.horovodrun import horovodrun
-
-FOLDS = ["2024-01-03", "2024-01-04"]
-ROWS_PER_DAY = 3000
-
-
-class Experiment:
-    """A config file and the folder of its run."""
-
-    def __init__(self, folder: Path, document: dict[str, Any], manifest: Manifest) -> None:
-        self.config_path = write_config(folder, document)
-        self.run_path = Path(document["runs_path"]) / document["name"]
-        self.samples_path = Path(document["samples"]["path"])
-        self.manifest = manifest
-
-    def evaluate(self, *arguments: str) -> int:
-        """The command's exit status."""
-        return run_command(main, ["--config", str(self.config_path), *arguments])
-
-    def copy(self, folder: Path) -> "Experiment":
-        """The same, to be spoilt."""
-        document = load_config(self.config_path).model_dump(mode="json")
-        shutil.copytree(self.run_path, folder / "runs" / "small")
-        shutil.copytree(self.samples_path, folder / "samples")
-        document["runs_path"] = str(folder / "runs")
-        document["samples"]["path"] = str(folder / "samples")
-        write_config(folder / "runs" / "small", document)
-        return Experiment(folder, document, self.manifest)
 
 
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
     """Two folds, trained in this process."""
-    folder = tmp_path_factory.mktemp("evaluate")
-    document = small_document(folder, num_test_days=2) | {"note": "Rows made up for tests."}
-    document["evaluate"]["retrain"] = "daily"
-    manifest = write_samples(document, num_rows_of_day=ROWS_PER_DAY)
-    found = Experiment(folder, document, manifest)
-    train_run(load_config(found.config_path), SoloWorld(), resume=False)
-    return found
+    return train_experiment(tmp_path_factory.mktemp("evaluate"))
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +110,44 @@ def test_a_run_is_found_by_its_name_with_its_own_config(
     assert metrics["run"]["num_bootstraps"] == 123
 
 
+def test_rows_of_weight_zero_are_predicted_and_count_nothing(
+    experiment: Experiment, tmp_path: Path
+) -> None:
+    muted = experiment.copy(tmp_path)
+    mute_every_third_row(muted)
+    assert muted.evaluate() == 0
+    rows = read(muted.run_path, "predictions")
+    assert len(rows["weight"]) == 2 * ROWS_PER_DAY and 0 < (rows["weight"] == 0).mean() < 0.4
+    counts = rows["weight"] > 0
+    card = Scorecard.model_validate_json((muted.run_path / "metrics.json").read_text())
+    assert card.pooled.model["ctr_auc"].value == pytest.approx(
+        roc_auc_score(rows["click"][counts], rows["ctr_logit"][counts]))
+
+
+def mute_every_third_row(muted: Experiment) -> None:
+    """Writes the test days anew, with weights of 0, and the manifest that lists them."""
+    path = muted.samples_path / muted.manifest.path
+    manifest = json.loads(path.read_text())
+    for file in [file for day in manifest["days"][2:] for file in day["files"]]:
+        table = pq.read_table(muted.samples_path / file["path"])
+        weights = pa.array(np.arange(len(table)) % 3 > 0).cast(pa.float32())
+        place = table.column_names.index("weight")
+        muted_table = table.set_column(place, table.schema.field("weight"), weights)
+        pq.write_table(muted_table, muted.samples_path / file["path"])
+        file["num_bytes"] = (muted.samples_path / file["path"]).stat().st_size
+    path.write_text(json.dumps(manifest))
+
+
+def test_a_curve_whose_last_line_was_cut_off_is_shown_as_far_as_it_goes(
+    experiment: Experiment, tmp_path: Path
+) -> None:
+    cut = experiment.copy(tmp_path)
+    curve = cut.run_path / "curves" / f"{FOLDS[0]}.jsonl"
+    curve.write_bytes(curve.read_bytes()[:-7])
+    assert cut.evaluate() == 0
+    assert "ctr_loss" in (cut.run_path / "report.html").read_text()
+
+
 @pytest.mark.distributed
 def test_two_ranks_give_the_figures_of_one(experiment: Experiment, tmp_path: Path) -> None:
     alone, together = (experiment.copy(tmp_path / name) for name in ("alone", "together"))
@@ -161,97 +161,3 @@ def test_two_ranks_give_the_figures_of_one(experiment: Experiment, tmp_path: Pat
         assert one["pooled"][who].keys() == two["pooled"][who].keys()
         for name, estimate in one["pooled"][who].items():
             assert two["pooled"][who][name] == pytest.approx(estimate, rel=1e-4, abs=1e-6), name
-
-
-# ---------------------------------------------------------------------------------------------
-# What it refuses
-# ---------------------------------------------------------------------------------------------
-
-
-def remove_run(spoilt: Experiment) -> None:
-    shutil.rmtree(spoilt.run_path)
-
-
-def unfinish_checkpoint(spoilt: Experiment) -> None:
-    for index in (spoilt.run_path / "checkpoints" / FOLDS[1]).glob("*/index.json"):
-        index.unlink()
-
-
-def forget_checkpoints(spoilt: Experiment) -> None:
-    shutil.rmtree(spoilt.run_path / "checkpoints" / FOLDS[1])
-
-
-def leave_fold_unfinished(spoilt: Experiment) -> None:
-    """As a training leaves it that is killed after an interval's checkpoint."""
-    amend_index(spoilt, step=7)
-
-
-def leave_fold_of_earlier_run(spoilt: Experiment) -> None:
-    """The course that another seed would have taken."""
-    other = load_config(spoilt.config_path, ["train.seed=2"])
-    amend_index(spoilt, course=digest_of_course(other, folds_of(other)[1]))
-
-
-def amend_index(spoilt: Experiment, **values: Any) -> None:
-    (path,) = (spoilt.run_path / "checkpoints" / FOLDS[1]).glob("*/index.json")
-    path.write_text(json.dumps(json.loads(path.read_text()) | values))
-
-
-def damage_towers(spoilt: Experiment) -> None:
-    for towers in (spoilt.run_path / "checkpoints" / FOLDS[0]).glob("*/towers.safetensors"):
-        towers.write_bytes(towers.read_bytes()[:-1] + b"x")
-
-
-def truncate_samples(spoilt: Experiment) -> None:
-    file = spoilt.samples_path / spoilt.manifest.days[3].files[0].path
-    file.write_bytes(file.read_bytes()[:1000])
-
-
-def remove_manifest(spoilt: Experiment) -> None:
-    (spoilt.samples_path / spoilt.manifest.path).unlink()
-
-
-def nothing(spoilt: Experiment) -> None:
-    pass
-
-
-BAD = {
-    "no run": (remove_run, [], ["runs/small", "no such run"]),
-    "no checkpoint": (unfinish_checkpoint, [], [FOLDS[1], "no complete checkpoint"]),
-    "no fold": (forget_checkpoints, [], [f"fold {FOLDS[1]} has no complete checkpoint",
-                                         "--resume"]),
-    "killed training": (leave_fold_unfinished, [], [f"fold {FOLDS[1]} has done 7 of its",
-                                                    "--resume"]),
-    "fold of an earlier run": (leave_fold_of_earlier_run, [],
-                               [f"fold {FOLDS[1]} was trained by another train section"]),
-    "damaged checkpoint": (damage_towers, [], ["towers.safetensors", "damaged"]),
-    "truncated samples": (truncate_samples, [], ["day=2024-01-04", "part-00000.parquet"]),
-    "no manifest": (remove_manifest, [], ["_manifests/00000001.json"]),
-    "unknown name": (nothing, ["--run", "smal"], ["runs/smal", "no such run"]),
-    "other model": (nothing, ["--set", "model.embedding_dim=9"],
-                    ["model.embedding_dim = 6", "9", "train again"]),
-    "other features": (nothing, ["--set", "features.slot.encode.hash_size=8"],
-                       ["features.4.encode.hash_size = 7", "8"]),
-    "a day never built": (nothing, ["--set", "evaluate.days.last=2024-01-05"],
-                          ["2024-01-05", "no complete checkpoint"]),
-    "one model for days never built": (
-        nothing, ["--set", "evaluate.days.last=2024-01-07", "--set", "evaluate.retrain=once"],
-        ["2024-01-05", "has no samples"]),
-}
-
-
-@pytest.mark.parametrize("case", BAD)
-def test_bad_input_is_one_line_and_leaves_no_report(
-    experiment: Experiment, tmp_path: Path, capsys: pytest.CaptureFixture[str], case: str
-) -> None:
-    damage, arguments, named = BAD[case]
-    spoilt = experiment.copy(tmp_path)
-    for left in ("metrics.json", "report.html"):
-        (spoilt.run_path / left).unlink(missing_ok=True)
-    damage(spoilt)
-    assert spoilt.evaluate(*arguments) == EXIT_BAD_INPUT
-    _, _, line = capsys.readouterr().err.partition("error: ")  # progress bars may stand before it
-    assert line.endswith("\n") and line.count("\n") == 1
-    assert all(text in line for text in named), line
-    assert not (spoilt.run_path / "metrics.json").exists()
-    assert not (spoilt.run_path / "report.html").exists()

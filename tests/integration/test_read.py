@@ -66,7 +66,8 @@ def joined(parts: Sequence[Batch]) -> Batch:
         name: torch.cat([getattr(part, name) for part in parts])
         for name in ("ids_BF", "click_B", "conversion_B", "weight_B", "sample_id_B", "group_id_B")
     }
-    return Batch(bags=tuple(bags), **tensors)
+    num_padded = sum(part.num_padded for part in parts)
+    return Batch(bags=tuple(bags), num_padded=num_padded, **tensors)
 
 
 def same(left: Batch, right: Batch) -> bool:
@@ -170,8 +171,8 @@ def test_evaluation_reads_every_row_once_and_pads_the_rest(
         num_batches.add(len(batches))
         assert len({batch.num_rows for batch in batches}) == 1
         for batch in batches:
-            num_real = int((batch.weight_B > 0).sum())
-            check_rows(batch, num_padding=batch.num_rows - num_real)
+            num_real = batch.num_rows - batch.num_padded
+            check_rows(batch, num_padding=batch.num_padded)
             seen += batch.sample_id_B[:num_real].tolist()
     assert seen == list(range(NUM_ROWS))
     assert num_batches == {-(-NUM_ROWS // batch_size)}
@@ -181,6 +182,7 @@ def test_evaluation_reads_only_the_days_asked_for(samples: Path) -> None:
     reader = open_reader(samples)
     with reader.evaluation_batches([DAYS[1]], 100, 1, 0) as batches:
         (batch,) = batches
+    assert batch.num_padded == 35
     check_rows(batch, num_padding=35)
     assert batch.sample_id_B[:65].tolist() == list(range(93, 158))
 

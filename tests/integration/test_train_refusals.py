@@ -179,26 +179,26 @@ def test_nothing_to_resume_is_told(
 @pytest.mark.distributed
 @pytest.mark.slow
 def test_a_run_is_resumed_with_its_own_lanes_or_not_at_all(
-    document: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    document: dict[str, Any], tmp_path: Path
 ) -> None:
     """Three ranks raise 8 lanes to 9, which one rank can go on with and two cannot."""
     document = document | {"name": "three", "runs_path": str(tmp_path / "runs")}
     document["train"] = document["train"] | {
         "steps_per_checkpoint": 20, "steps_per_log": 1, "precision": "float64"}
-    argv = ["-m", "esmm_dist.train", "--config", write_config(tmp_path, document)]
-    done = horovodrun(3, *argv)
+    flags = ["--config", str(write_config(tmp_path, document))]
+    done = horovodrun(3, "-m", "esmm_dist.train", *flags)
     assert done.returncode == 0, done.stdout
     run_path = tmp_path / "runs" / "three"
     curve = run_path / "curves" / f"{FOLD}.jsonl"
     unbroken = [point["loss"] for point in read_curve(curve)]
     (run_path / "checkpoints" / FOLD / "step-000000040" / "index.json").unlink()
 
-    refused = horovodrun(2, *argv, "--resume")
+    refused = horovodrun(2, "-m", "esmm_dist.train", *flags, "--resume")
     assert refused.returncode != 0
     (line,) = lines_of_ranks(refused.stdout)
     assert "cut in 9 lanes, which 2 ranks cannot share" in line and "on 1, 3 or 9 ranks" in line
 
-    assert run_command(main, [str(word) for word in argv[2:]] + ["--resume"]) == 0
+    assert run_command(main, [*flags, "--resume"]) == 0
     resumed = [point["loss"] for point in read_curve(curve)]
     assert len(resumed) == 40 and resumed == pytest.approx(unbroken, rel=1e-9)
 

@@ -28,12 +28,12 @@ def equal(found: Predictions, expected: Predictions) -> None:
         np.testing.assert_array_equal(getattr(found, field.name), getattr(expected, field.name))
 
 
-def batch(sample_ids: list[int], weights: list[float]) -> Batch:
+def batch(sample_ids: list[int], weights: list[float], num_padded: int = 0) -> Batch:
     ids = torch.tensor(sample_ids)
     return Batch(
         ids_BF=ids[:, None].to(torch.int32), bags=(), click_B=(ids % 2).float(),
         conversion_B=(ids % 4 == 3).float(), weight_B=torch.tensor(weights), sample_id_B=ids,
-        group_id_B=-ids,
+        group_id_B=-ids, num_padded=num_padded,
     )
 
 
@@ -43,17 +43,18 @@ def logits_of(batch: Batch) -> Logits:
 
 
 def test_batches_become_rows_without_their_padding() -> None:
+    """A row that no log gives a weight is a row nevertheless, even one whose sample id is 0."""
     day = date(2024, 2, 29)
-    batches = [batch([7, 8, 9], [1.0, 2.0, 1.0]), batch([10, 0, 0], [0.5, 0.0, 0.0]),
-               batch([0, 0, 0], [0.0, 0.0, 0.0])]
+    batches = [batch([7, 8, 9], [1.0, 2.0, 0.0]), batch([10, 0, 0], [0.5, 0.0, 0.0], 1),
+               batch([0, 0, 0], [0.0, 0.0, 0.0], 3)]
     found = Predictions.collect(day, batches, logits_of)
-    np.testing.assert_array_equal(found.sample_id_N, [7, 8, 9, 10])
-    np.testing.assert_array_equal(found.group_id_N, [-7, -8, -9, -10])
-    np.testing.assert_array_equal(found.click_N, [1, 0, 1, 0])
-    np.testing.assert_array_equal(found.conversion_N, [1, 0, 0, 0])
-    np.testing.assert_array_equal(found.weight_N, [1.0, 2.0, 1.0, 0.5])
-    np.testing.assert_array_equal(found.ctr_logit_N, [3.5, 4.0, 4.5, 5.0])
-    np.testing.assert_array_equal(found.cvr_logit_N, [-1.75, -2.0, -2.25, -2.5])
+    np.testing.assert_array_equal(found.sample_id_N, [7, 8, 9, 10, 0])
+    np.testing.assert_array_equal(found.group_id_N, [-7, -8, -9, -10, 0])
+    np.testing.assert_array_equal(found.click_N, [1, 0, 1, 0, 0])
+    np.testing.assert_array_equal(found.conversion_N, [1, 0, 0, 0, 0])
+    np.testing.assert_array_equal(found.weight_N, [1.0, 2.0, 0.0, 0.5, 0.0])
+    np.testing.assert_array_equal(found.ctr_logit_N, [3.5, 4.0, 4.5, 5.0, 0.0])
+    np.testing.assert_array_equal(found.cvr_logit_N, [-1.75, -2.0, -2.25, -2.5, 0.0])
     assert set(found.day_N.astype(date)) == {day} and found.ctcvr_logit_N is None
 
 

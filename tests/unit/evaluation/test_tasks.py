@@ -58,6 +58,18 @@ def test_each_task_has_its_space_and_its_label() -> None:
     np.testing.assert_array_equal(rows[Task.CVR].group_N, group_N[clicked])
 
 
+def test_rows_of_weight_zero_are_in_no_space() -> None:
+    predictions = random_predictions()
+    counts_N = np.arange(400) % 3 > 0
+    muted = dataclasses.replace(predictions, weight_N=predictions.weight_N * counts_N)
+    group_N, _ = group_codes(predictions)
+    for task in Task:
+        found = rows_of(task, muted, group_N, ONE_MODEL)
+        expected = rows_of(task, predictions.take(counts_N), group_N[counts_N], ONE_MODEL[counts_N])
+        for field in dataclasses.fields(found):
+            np.testing.assert_array_equal(getattr(found, field.name), getattr(expected, field.name))
+
+
 def test_ctcvr_is_the_product_unless_it_is_predicted_by_itself() -> None:
     product = random_predictions()
     group_N, _ = group_codes(product)
