@@ -10,7 +10,7 @@ from esmm_dist.evaluation.figures import figure, interval_text, method_name, sig
 from esmm_dist.evaluation.scorecard import Scorecard
 from esmm_dist.evaluation.tasks import Task, metric_name
 
-TERMINAL_METRICS = ("auc", "ne", "pcoc")
+TERMINAL_METRICS = ("auc", "gauc", "ne", "pcoc")
 
 
 def print_table(card: Scorecard) -> None:
