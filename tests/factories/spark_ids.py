@@ -1,7 +1,6 @@
 """Ids as Spark gives them, for values written to a log and read back."""
 
-import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -66,8 +65,3 @@ def spark_ids(
     ).write.parquet(str(folder / "encoded"))
     table = pq.read_table(folder / "encoded").sort_by("row")
     return {name: table[name].to_pylist() for name in table.column_names}
-
-
-def packed(ids: Sequence[int]) -> bytes:
-    """Ids as samples hold them: little-endian int32, one after the other."""
-    return struct.pack(f"<{len(ids)}i", *ids)

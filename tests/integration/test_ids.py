@@ -1,9 +1,10 @@
-"""Spark's ids are the encoder's ids: 100,000 random and awkward values, every type and encoding."""
+"""Spark's ids are the encoder's: 100,000 random and awkward values, and the published vectors."""
 
 import math
 import random
 import struct
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,9 +22,17 @@ from esmm_dist.contract.features import (
     MultiValuedFeature,
     NumericFeature,
     VocabularyEncoding,
+    table_of,
 )
 from esmm_dist.samples.encoding import MAX_LITERAL_KEYS, tables_to_join
-from tests.factories.spark_ids import ARROW_TYPES, packed, read_log, spark_ids
+from tests.factories.encoding_vectors import (
+    list_feature,
+    packed,
+    value_of,
+    vector_features,
+    vectors,
+)
+from tests.factories.spark_ids import ARROW_TYPES, read_log, spark_ids
 
 pytestmark = pytest.mark.spark
 
@@ -204,3 +213,42 @@ def test_spark_packs_every_list_as_the_encoder_does(
         ]
         assert any(is_longer)
         assert not differing(values[column], encoded[f"cut_{name}"], is_longer), name
+
+
+def test_spark_gives_the_published_vectors(spark: SparkSession, tmp_path: Path) -> None:
+    document = vectors()
+    known = Encodings(vocabularies={"vocabulary": tuple(document["vocabulary"])})
+    scalars = vector_features(document)
+    columns: dict[str, list[Any]] = {}
+    features: dict[str, tuple[str, Feature]] = {}
+    wanted: dict[str, list[Any]] = {}
+    num_rows = max(len(document["values"]), len(document["lists"]))
+    for kind in ("string", "int64", "double", "boolean"):
+        of_kind = [vector for vector in document["values"] if vector["type"] == kind]
+        columns[kind] = padded([value_of(kind, v["value"]) for v in of_kind], num_rows)
+        for name in of_kind[0]["ids"]:
+            renamed = scalars[name].model_copy(
+                update={"name": f"{name}_{kind}", "table": table_of(scalars[name])}
+            )
+            features[renamed.name] = (kind, renamed)
+            wanted[renamed.name] = [v["ids"][name] for v in of_kind]
+    for number, vector in enumerate(document["lists"]):
+        kind = vector["type"]
+        column = f"list_{number}"
+        columns[column] = [[value_of(kind, text) for text in vector["values"]]] * num_rows
+        for name, hexadecimal in vector["packed"].items():
+            renamed_list = list_feature(scalars[name], vector["max_length"]).model_copy(
+                update={"name": f"{name}_{column}", "table": table_of(scalars[name])}
+            )
+            features[renamed_list.name] = (column, renamed_list)
+            wanted[renamed_list.name] = [bytes.fromhex(hexadecimal)]
+    types = {f"list_{n}": vector["type"] for n, vector in enumerate(document["lists"])}
+    log = read_log(spark, tmp_path / "log", columns, types)
+    found = spark_ids(log, features, known, tmp_path / "samples")
+    for name, ids in wanted.items():
+        assert found[name][: len(ids)] == ids, name
+
+
+def padded(column: list[Value], num_rows: int) -> list[Value]:
+    """A column made as long as the others, with nulls."""
+    return column + [None] * (num_rows - len(column))

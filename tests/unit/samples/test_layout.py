@@ -1,13 +1,10 @@
-"""Where rows go: files of a day, and the partitions that Spark's hash sends them to."""
+"""Files of a day, and the partitions that make them."""
 
-from typing import TYPE_CHECKING
+from datetime import date
 
 import pytest
 
-from esmm_dist.samples.layout import keys_of_partitions, num_files
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+from esmm_dist.samples.layout import Layout, num_files
 
 
 @pytest.mark.parametrize(
@@ -17,15 +14,10 @@ def test_a_day_has_as_many_files_as_its_rows_fill(num_rows: int, files: int) -> 
     assert num_files(num_rows, 4096) == files
 
 
-@pytest.mark.spark
-@pytest.mark.parametrize("num_partitions", [1, 2, 7, 64])
-def test_spark_sends_each_files_key_to_the_partition_of_its_number(
-    spark: "SparkSession", num_partitions: int
-) -> None:
-    from pyspark.sql import functions as F
-
-    keys = keys_of_partitions(num_partitions)
-    assert len(set(keys)) == num_partitions
-    rows = spark.createDataFrame(list(enumerate(keys)), "file int, k int")
-    found = rows.repartition(num_partitions, "k").select("file", F.spark_partition_id()).collect()
-    assert sorted(tuple(row) for row in found) == [(n, n) for n in range(num_partitions)]
+def test_partitions_are_the_files_of_the_days_one_after_the_other() -> None:
+    first, second = date(2026, 3, 1), date(2026, 3, 2)
+    layout = Layout({first: 2, second: 3})
+    assert layout.num_partitions == 5
+    assert [layout.file(partition) for partition in range(5)] == [
+        (first, 0), (first, 1), (second, 0), (second, 1), (second, 2),
+    ]
