@@ -58,7 +58,7 @@ def label(wire: Wire, windows: Windows, seed: int) -> Labelled:
         wire, order_N, impressions, (Mark.CONVERSION, Mark.LATER_CONVERSION), "conversions",
         counters,
     )
-    credited = _credited(conversions, valid, impressions, windows, counters)
+    credited = _credited(conversions, valid, len(row_K), windows.conversion, counters)
     click_K = _any_of(valid.impression_E, len(row_K))
     conversion_K = _any_of(credited.impression_E, len(row_K))
     counters["samples_clicked"] = int(click_K.sum())
@@ -180,33 +180,35 @@ def _valid_clicks(
 
 
 def _credited(
-    conversions: _Events, clicks: _Events, impressions: _Impressions, windows: Windows,
+    conversions: _Events, clicks: _Events, num_impressions: int, window: int,
     counters: Counter[str],
 ) -> _Events:
     """The conversions that the latest click at or before them covers."""
-    is_clicked_E = _any_of(clicks.impression_E, len(impressions.time_K)).astype(bool)[
-        conversions.impression_E
-    ]
+    is_clicked_K = _any_of(clicks.impression_E, num_impressions).astype(bool)
+    is_clicked_E = is_clicked_K[conversions.impression_E]
     counters["conversions_without_click"] = int(np.count_nonzero(~is_clicked_E))
     conversions = conversions.where(is_clicked_E)
-    # Times relative to the impression, cut where no window reaches, so that impression and time
-    # fit one number, by which one search finds every conversion's latest click.
-    reach = windows.click + windows.conversion + 1
-    click_V, conversion_E = (
-        events.impression_E * (reach + 2) + 1
-        + np.clip(events.time_E - impressions.time_K[events.impression_E], -1, reach)
-        for events in (clicks, conversions)
-    )
-    latest_E = np.searchsorted(click_V, conversion_E, side="right") - 1
+    latest_E = _latest_at_or_before(clicks, conversions)
     has_click_E = latest_E >= 0
     has_click_E &= clicks.impression_E[latest_E] == conversions.impression_E
-    is_covered_E = has_click_E & (
-        conversions.time_E - clicks.time_E[latest_E] <= windows.conversion
-    )
+    is_covered_E = has_click_E & (conversions.time_E - clicks.time_E[latest_E] <= window)
     counters["conversions_before_click"] = int(np.count_nonzero(~has_click_E))
     counters["conversions_after_window"] = int(np.count_nonzero(has_click_E & ~is_covered_E))
     counters["conversions_credited"] = int(np.count_nonzero(is_covered_E))
     return conversions.where(is_covered_E)
+
+
+def _latest_at_or_before(clicks: _Events, conversions: _Events) -> Array:
+    """For each conversion the place of the last click that is not after it, of whatever impression,
+    in the order of impressions and times; -1 if there is none."""
+    num_clicks = len(clicks.time_E)
+    impression, time = (np.concatenate(pair) for pair in zip(clicks, conversions))
+    is_conversion = np.arange(len(time)) >= num_clicks
+    in_order = np.lexsort((is_conversion, time, impression))
+    latest = np.maximum.accumulate(np.where(is_conversion[in_order], -1, in_order))
+    latest_E = np.empty(len(conversions.time_E), np.int64)
+    latest_E[in_order[is_conversion[in_order]] - num_clicks] = latest[is_conversion[in_order]]
+    return latest_E
 
 
 def _any_of(impression_E: Array, num_impressions: int) -> Array:
