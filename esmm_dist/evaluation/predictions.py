@@ -92,14 +92,16 @@ class Predictions:
         return type(self)(**taken)
 
     def in_order_of_samples(self, source: str) -> Self:
-        """The rows by sample id, so that no figure depends on who wrote which part.
+        """The rows by sample id and day, so that no figure depends on who wrote which part.
+
+        An impression id that comes back on another day is another sample there.
 
         Raises:
-            InputError: a sample id stands twice; `source` names the predictions.
+            InputError: a sample stands twice; `source` names the predictions.
         """
-        order_N = np.argsort(self.sample_id_N, kind="stable")
-        ids_N = self.sample_id_N[order_N]
-        (repeated,) = np.nonzero(ids_N[1:] == ids_N[:-1])
+        order_N = np.lexsort((self.day_N, self.sample_id_N))
+        ids_N, day_N = self.sample_id_N[order_N], self.day_N[order_N]
+        (repeated,) = np.nonzero((ids_N[1:] == ids_N[:-1]) & (day_N[1:] == day_N[:-1]))
         if len(repeated):
             raise InputError(
                 f"{source}: the sample {ids_N[repeated[0]]} was predicted twice "

@@ -151,6 +151,7 @@ def make_scorecard(run: RunRecord, model: Predictions, reference: Predictions) -
         model, reference: predictions of the same samples in the same order.
     """
     assert np.array_equal(model.sample_id_N, reference.sample_id_N)
+    assert np.array_equal(model.day_N, reference.day_N)
     codes = group_codes(model)[0], model_codes(model, run.folds)
     days = {}
     for day in np.unique(model.day_N):

@@ -87,6 +87,16 @@ def test_other_tools_read_the_parts_by_name(tmp_path: Path) -> None:
     assert str(schema.field("day").type) == "date32[day]"
 
 
+def test_an_id_that_comes_back_on_another_day_is_another_sample() -> None:
+    first = random_predictions()
+    second = dataclasses.replace(first, day_N=first.day_N + np.timedelta64(100, "D"))
+    both = Predictions.concatenate([second, first]).in_order_of_samples("here")
+    assert len(both) == 2 * len(first)
+    same = both.sample_id_N[1:] == both.sample_id_N[:-1]
+    assert same.sum() == len(first)
+    assert (both.day_N[1:][same] > both.day_N[:-1][same]).all()
+
+
 def test_a_sample_predicted_twice_is_refused(tmp_path: Path) -> None:
     whole = random_predictions()
     write_part(tmp_path, 0, whole.take(np.arange(0, 201)), ORIGIN)
