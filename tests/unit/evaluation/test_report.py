@@ -78,6 +78,12 @@ def test_it_says_what_was_run(html: str) -> None:
         assert text in html, text
 
 
+def test_it_says_by_which_rules_labels_came_about(html: str, shown: Evidence) -> None:
+    samples = shown.config.samples
+    assert f"up to {samples.click_window_hours} h after its impression" in html
+    assert f"up to {samples.conversion_window_hours} h after its click" in html
+
+
 def test_the_note_is_shown_as_text(html: str) -> None:
     assert "Likes &amp; &#34;follows&#34;, &lt;not&gt; purchases." in html
 
