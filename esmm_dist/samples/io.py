@@ -141,7 +141,7 @@ class Store:
         self.files = Files(spark, path)
 
     def latest(self) -> Manifest | None:
-        """The highest manifest that reads whole, or None before the first build."""
+        """The highest manifest, or None before the first build."""
         numbers = manifest_numbers(self.files.names(MANIFESTS))
         if not numbers:
             return None

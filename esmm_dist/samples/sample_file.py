@@ -4,7 +4,6 @@ It runs where Spark's tasks run, on Arrow's batches, one file at a time; a file'
 own footer, so that no file can be published without its count, or counted without being published.
 """
 
-import gc
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -49,9 +48,6 @@ class SampleFileWriter:
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """One row with the bytes of a file, without the magic that ends it; none for no rows."""
-        # Spark's worker collects garbage after every task: a quarter of a second for what was
-        # imported, which is none.
-        gc.freeze()
         found = [batch for batch in batches if batch.num_rows]
         if found:
             sink = self.written(Wire(found))
