@@ -19,12 +19,12 @@ from esmm_dist.contract.sections import Config
 from esmm_dist.contract.settings import differences, settings_of
 from esmm_dist.samples import wire
 from esmm_dist.samples.counters import check_identities, counters_of
+from esmm_dist.samples.crediting import Windows as Lengths
 from esmm_dist.samples.days import Calendar
 from esmm_dist.samples.encoding import encode, tables_to_join
 from esmm_dist.samples.filing import own_clicks, own_conversions, own_impressions
 from esmm_dist.samples.fitting import Sighting, fitted, is_learned, sightings
 from esmm_dist.samples.io import LogFrames, Store, build_folder, count_rows, now, open_logs
-from esmm_dist.samples.labels import Windows as Lengths
 from esmm_dist.samples.layout import Layout, num_files
 from esmm_dist.samples.sample_file import (
     CONTENT_SCHEMA,

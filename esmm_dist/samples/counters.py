@@ -2,7 +2,7 @@
 
 It labels and counts nothing; docs/samples.md defines every counter. A row filed under a day is in
 that day's books under one fate. An event of an earlier day's impression is in that day's books too,
-where `_from_later_days` adds it to the rows in.
+where `_from_other_days` adds it to the rows in.
 """
 
 from collections.abc import Mapping
@@ -13,11 +13,11 @@ IDENTITIES = {
         "impressions_null_id", "impressions_null_time", "impressions_misfiled",
         "impressions_repeated", "impressions_conflicting", "impressions_out",
     ),
-    ("clicks_in", "clicks_from_later_days"): (
+    ("clicks_in", "clicks_from_other_days"): (
         "clicks_null_id", "clicks_null_time", "clicks_without_impression", "clicks_repeated",
         "clicks_before_impression", "clicks_after_window", "clicks_credited",
     ),
-    ("conversions_in", "conversions_from_later_days"): (
+    ("conversions_in", "conversions_from_other_days"): (
         "conversions_other_type", "conversions_null_id", "conversions_null_time",
         "conversions_without_impression", "conversions_repeated", "conversions_without_click",
         "conversions_before_click", "conversions_after_window", "conversions_credited",

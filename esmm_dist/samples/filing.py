@@ -75,7 +75,7 @@ def own_clicks(
         Mark.CLICKS_NULL_ID: F.col(IMPRESSION_ID).isNull(),
         Mark.CLICKS_NULL_TIME: F.col(EVENT_TIME).isNull(),
     }
-    return _seen(clicks, last_day, calendar, reasons, (Mark.CLICK, Mark.LATER_CLICK))
+    return _seen(clicks, last_day, calendar, reasons, (Mark.CLICK, Mark.CLICK_ELSEWHERE))
 
 
 def own_conversions(
@@ -88,7 +88,7 @@ def own_conversions(
         Mark.CONVERSIONS_NULL_ID: F.col(IMPRESSION_ID).isNull(),
         Mark.CONVERSIONS_NULL_TIME: F.col(EVENT_TIME).isNull(),
     }
-    live = (Mark.CONVERSION, Mark.LATER_CONVERSION)
+    live = (Mark.CONVERSION, Mark.CONVERSION_ELSEWHERE)
     return _seen(conversions, last_day, calendar, reasons, live)
 
 

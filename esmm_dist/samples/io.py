@@ -17,6 +17,7 @@ from pyspark.sql import functions as F
 from esmm_dist.contract.encodings import FIRST_VOCABULARY_ID, Encodings
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.features import Feature
+from esmm_dist.contract.logs import LogSource
 from esmm_dist.contract.manifest import (
     ENCODINGS,
     MANIFESTS,
@@ -27,7 +28,7 @@ from esmm_dist.contract.manifest import (
     manifest_path,
 )
 from esmm_dist.contract.schema import column_types
-from esmm_dist.contract.sections import Config, LogSource
+from esmm_dist.contract.sections import Config
 from esmm_dist.samples.days import Calendar
 from esmm_dist.samples.failures import naming_the_file, plain_path
 from esmm_dist.samples.files import Files

@@ -3,26 +3,25 @@
 All rows of an impression id of one day have come to one file, so nothing beyond the file matters.
 Works on whole columns, reads and writes nothing. docs/samples.md tells the rules as timelines.
 
-Shape legend: N rows of the file; K impressions that are kept; E rows of an event log; V clicks that
-count.
+Shape legend: N rows of the file; I of them impressions, R some of those; K are kept.
 """
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
+from esmm_dist.samples.crediting import (
+    Impressions,
+    Windows,
+    any_of,
+    credited_conversions,
+    distinct_events,
+    equals_the_one_before,
+    valid_clicks,
+)
 from esmm_dist.samples.marks import DROPPED, Mark, counter_of
 from esmm_dist.samples.wire import Array, Wire
-
-
-class Windows(NamedTuple):
-    """Lengths in microseconds, both ends included."""
-
-    click: int
-    conversion: int
 
 
 @dataclass(frozen=True)
@@ -51,16 +50,18 @@ def label(wire: Wire, windows: Windows, seed: int) -> Labelled:
     })
     order_N = mixed(wire.sample_id_N, seed)
     row_K = _kept(wire, order_N, counters)
-    impressions = _Impressions(order_N[row_K], wire.time_N[row_K])
-    clicks = _events(wire, order_N, impressions, (Mark.CLICK, Mark.LATER_CLICK), "clicks", counters)
-    valid = _valid_clicks(clicks, impressions, windows.click, counters)
-    conversions = _events(
-        wire, order_N, impressions, (Mark.CONVERSION, Mark.LATER_CONVERSION), "conversions",
+    impressions = Impressions(order_N[row_K], wire.time_N[row_K])
+    clicks = distinct_events(
+        wire, order_N, impressions, (Mark.CLICK, Mark.CLICK_ELSEWHERE), "clicks", counters
+    )
+    valid = valid_clicks(clicks, impressions, windows.click, counters)
+    conversions = distinct_events(
+        wire, order_N, impressions, (Mark.CONVERSION, Mark.CONVERSION_ELSEWHERE), "conversions",
         counters,
     )
-    credited = _credited(conversions, valid, len(row_K), windows.conversion, counters)
-    click_K = _any_of(valid.impression_E, len(row_K))
-    conversion_K = _any_of(credited.impression_E, len(row_K))
+    credited = credited_conversions(conversions, valid, len(row_K), windows.conversion, counters)
+    click_K = any_of(valid.impression_E, len(row_K))
+    conversion_K = any_of(credited.impression_E, len(row_K))
     counters["samples_clicked"] = int(click_K.sum())
     counters["samples_converted"] = int(conversion_K.sum())
     return Labelled(row_K, click_K, conversion_K, counters)
@@ -76,18 +77,6 @@ def mixed(number_N: Array, seed: int) -> Array:
         mix_N = (mix_N ^ mix_N >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
         mix_N = (mix_N ^ mix_N >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
         return mix_N ^ mix_N >> np.uint64(31)
-
-
-# ---------------------------------------------------------------------------------------------
-# Impressions
-# ---------------------------------------------------------------------------------------------
-
-
-class _Impressions(NamedTuple):
-    """The kept ones, by rising order."""
-
-    order_K: Array
-    time_K: Array
 
 
 def _kept(wire: Wire, order_N: Array, counters: Counter[str]) -> Array:
@@ -115,104 +104,8 @@ def _by_time_and_content(
     keys = [order_N[row_R], wire.time_N[row_R], *wire.contents(row_R)]
     sorted_R = np.lexsort(keys[::-1])
     is_same_id, is_same = (
-        _equals_the_one_before([key[sorted_R] for key in some]) for some in (keys[:1], keys)
+        equals_the_one_before([key[sorted_R] for key in some]) for some in (keys[:1], keys)
     )
     counters["impressions_repeated"] = int(np.count_nonzero(is_same))
     counters["impressions_conflicting"] = int(np.count_nonzero(is_same_id & ~is_same))
     return row_R[sorted_R]
-
-
-def _equals_the_one_before(keys: Sequence[Array]) -> Array:
-    is_equal = np.zeros(len(keys[0]), bool)
-    is_equal[1:] = np.logical_and.reduce([key[1:] == key[:-1] for key in keys])
-    return is_equal
-
-
-# ---------------------------------------------------------------------------------------------
-# Events
-# ---------------------------------------------------------------------------------------------
-
-
-class _Events(NamedTuple):
-    """Distinct events of kept impressions, by rising impression and time."""
-
-    impression_E: Array
-    """The place among the kept impressions."""
-    time_E: Array
-
-    def where(self, holds_E: Array) -> "_Events":
-        return _Events(self.impression_E[holds_E], self.time_E[holds_E])
-
-
-def _events(
-    wire: Wire, order_N: Array, impressions: _Impressions, marks: tuple[Mark, Mark], log: str,
-    counters: Counter[str],
-) -> _Events:
-    """Later days' events of no impression of this day are for other days to count."""
-    row_E = wire.rows_with(*marks)
-    is_later_E = wire.mark_N[row_E] == marks[1]
-    place_E = np.searchsorted(impressions.order_K, order_N[row_E])
-    is_known_E = place_E < len(impressions.order_K)
-    is_known_E[is_known_E] = (
-        impressions.order_K[place_E[is_known_E]] == order_N[row_E[is_known_E]]
-    )
-    counters[f"{log}_without_impression"] = int(np.count_nonzero(~is_known_E & ~is_later_E))
-    counters[f"{log}_from_later_days"] = int(np.count_nonzero(is_known_E & is_later_E))
-    keys = [place_E[is_known_E], wire.time_N[row_E[is_known_E]], wire.key_N[row_E[is_known_E]]]
-    sorted_E = np.lexsort(keys[::-1])
-    keys = [key[sorted_E] for key in keys]
-    is_repeat_E = _equals_the_one_before(keys)
-    counters[f"{log}_repeated"] = int(np.count_nonzero(is_repeat_E))
-    return _Events(keys[0], keys[1]).where(~is_repeat_E)
-
-
-def _valid_clicks(
-    clicks: _Events, impressions: _Impressions, window: int, counters: Counter[str]
-) -> _Events:
-    shown_E = impressions.time_K[clicks.impression_E]
-    is_early_E = clicks.time_E < shown_E
-    is_late_E = clicks.time_E > shown_E + window
-    counters["clicks_before_impression"] = int(np.count_nonzero(is_early_E))
-    counters["clicks_after_window"] = int(np.count_nonzero(is_late_E))
-    valid = clicks.where(~is_early_E & ~is_late_E)
-    counters["clicks_credited"] = len(valid.time_E)
-    return valid
-
-
-def _credited(
-    conversions: _Events, clicks: _Events, num_impressions: int, window: int,
-    counters: Counter[str],
-) -> _Events:
-    """The conversions that the latest click at or before them covers."""
-    is_clicked_K = _any_of(clicks.impression_E, num_impressions).astype(bool)
-    is_clicked_E = is_clicked_K[conversions.impression_E]
-    counters["conversions_without_click"] = int(np.count_nonzero(~is_clicked_E))
-    conversions = conversions.where(is_clicked_E)
-    latest_E = _latest_at_or_before(clicks, conversions)
-    has_click_E = latest_E >= 0
-    has_click_E &= clicks.impression_E[latest_E] == conversions.impression_E
-    is_covered_E = has_click_E & (conversions.time_E - clicks.time_E[latest_E] <= window)
-    counters["conversions_before_click"] = int(np.count_nonzero(~has_click_E))
-    counters["conversions_after_window"] = int(np.count_nonzero(has_click_E & ~is_covered_E))
-    counters["conversions_credited"] = int(np.count_nonzero(is_covered_E))
-    return conversions.where(is_covered_E)
-
-
-def _latest_at_or_before(clicks: _Events, conversions: _Events) -> Array:
-    """For each conversion the place of the last click that is not after it, of whatever impression,
-    in the order of impressions and times; -1 if there is none."""
-    num_clicks = len(clicks.time_E)
-    impression, time = (np.concatenate(pair) for pair in zip(clicks, conversions))
-    is_conversion = np.arange(len(time)) >= num_clicks
-    in_order = np.lexsort((is_conversion, time, impression))
-    latest = np.maximum.accumulate(np.where(is_conversion[in_order], -1, in_order))
-    latest_E = np.empty(len(conversions.time_E), np.int64)
-    latest_E[in_order[is_conversion[in_order]] - num_clicks] = latest[is_conversion[in_order]]
-    return latest_E
-
-
-def _any_of(impression_E: Array, num_impressions: int) -> Array:
-    """1 for each impression that has an event, (K,) int8."""
-    has_K = np.zeros(num_impressions, np.int8)
-    has_K[impression_E] = 1
-    return has_K

@@ -12,7 +12,7 @@ from pyspark.sql import types as T
 
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.features import CategoricalFeature, Feature, MultiValuedFeature
-from esmm_dist.contract.sections import ConversionSource, LogSource
+from esmm_dist.contract.logs import ConversionSource, LogSource
 
 IMPRESSION_ID = "impression_id"
 EVENT_TIME = "event_time"

@@ -8,10 +8,10 @@ class Mark(IntEnum):
 
     IMPRESSION = 0
     CLICK = 1
-    LATER_CLICK = 2
-    """Filed under a later day than the one that is built."""
+    CLICK_ELSEWHERE = 2
+    """Filed under another day than the one that is built."""
     CONVERSION = 3
-    LATER_CONVERSION = 4
+    CONVERSION_ELSEWHERE = 4
     IMPRESSIONS_NULL_ID = 5
     IMPRESSIONS_NULL_TIME = 6
     IMPRESSIONS_MISFILED = 7

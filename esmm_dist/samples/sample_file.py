@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 
 from esmm_dist.contract.features import Feature
 from esmm_dist.contract.schema import CLICK, CONVERSION, GROUP_ID, SAMPLE_ID, WEIGHT, column_types
-from esmm_dist.samples.labels import Labelled, Windows, label
+from esmm_dist.samples.crediting import Windows
+from esmm_dist.samples.labels import Labelled, label
 from esmm_dist.samples.wire import Array, Wire, list_features, scalar_features
 
 TALLY = "esmm_dist.tally"

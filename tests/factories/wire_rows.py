@@ -29,8 +29,10 @@ def wire_of(logs: Logs, day: date, order: Sequence[int] | None = None) -> Wire:
         order: of all rows, impressions first; as they stand if None.
     """
     rows = [_impression(row) for row in logs.impressions]
-    rows += [_event(row, day, Mark.CLICK, Mark.LATER_CLICK) for row in logs.clicks]
-    rows += [_event(row, day, Mark.CONVERSION, Mark.LATER_CONVERSION) for row in logs.conversions]
+    rows += [_event(row, day, Mark.CLICK, Mark.CLICK_ELSEWHERE) for row in logs.clicks]
+    rows += [
+        _event(row, day, Mark.CONVERSION, Mark.CONVERSION_ELSEWHERE) for row in logs.conversions
+    ]
     columns = list(zip(*[rows[n] for n in order or range(len(rows))]))
     names = ["sample_id", "time", "key", "marks", "pair_0"]
     arrays = [pa.array(np.array(column, np.int64)) for column in columns]

@@ -35,7 +35,7 @@ def assert_equal(day: Day, labels: Labels, wanted: Joined) -> None:
 
 def assert_identities(counters: Counter[str]) -> None:
     """Rows in are rows out and rows dropped; whatever is counted is of one of three logs."""
-    given = ("_in", "_from_later_days")
+    given = ("_in", "_from_other_days")
     for log in ("impressions", "clicks", "conversions"):
         of_log = {name: n for name, n in counters.items() if name.startswith(f"{log}_")}
         num_in = sum(n for name, n in of_log.items() if name.endswith(given))

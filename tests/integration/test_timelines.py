@@ -54,7 +54,7 @@ def of(clicks: tuple[Row, ...] = (), orders: tuple[Row, ...] = (), *shown: Row) 
 
 
 CLICKED = (click(HOUR),)
-LATER_ORDER = "clicks_credited conversions_from_later_days"
+LATER_ORDER = "clicks_credited conversions_from_other_days"
 TIMELINES = (
     Timeline("nothing happens", of(), (0, 0), ""),
     Timeline("a click and an order count", of(CLICKED, (order(2 * HOUR),)), (1, 1),
@@ -62,9 +62,9 @@ TIMELINES = (
     Timeline("a click in the instant of its impression counts", of((click(0 * HOUR),)), (1, 0),
              "clicks_credited"),
     Timeline("a click at the window's end counts", of((click(24 * HOUR),)), (1, 0),
-             "clicks_credited clicks_from_later_days"),
+             "clicks_credited clicks_from_other_days"),
     Timeline("an instant later it does not", of((click(24 * HOUR + INSTANT),)), (0, 0),
-             "clicks_after_window clicks_from_later_days"),
+             "clicks_after_window clicks_from_other_days"),
     Timeline("a click before the impression", of((click(-INSTANT),)), (0, 0),
              "clicks_before_impression"),
     Timeline("a repeated click counts once", of(2 * CLICKED), (1, 0),
@@ -81,7 +81,7 @@ TIMELINES = (
              f"{LATER_ORDER} conversions_after_window"),
     Timeline("a second click covers the order that the first does not",
              of((*CLICKED, click(2 * HOUR)), (order(50 * HOUR),)), (1, 1),
-             "clicks_credited=2 conversions_from_later_days conversions_credited"),
+             "clicks_credited=2 conversions_from_other_days conversions_credited"),
     Timeline("a share is no order", of(CLICKED, (order(2 * HOUR, "share"),)), (1, 0),
              "clicks_credited conversions_other_type"),
     Timeline("a conversion without a type is no order", of(CLICKED, (order(2 * HOUR, None),)),
@@ -90,8 +90,8 @@ TIMELINES = (
              "conversions_without_click"),
     Timeline("an order after a click that came too late",
              of((click(24 * HOUR + INSTANT),), (order(25 * HOUR),)), (0, 0),
-             "clicks_after_window clicks_from_later_days conversions_without_click "
-             "conversions_from_later_days"),
+             "clicks_after_window clicks_from_other_days conversions_without_click "
+             "conversions_from_other_days"),
     Timeline("a repeated order counts once", of(CLICKED, 2 * (order(2 * HOUR),)), (1, 1),
              "clicks_credited conversions_credited conversions_repeated"),
     Timeline("an exact repeat is one impression, whatever files it lies in",

@@ -159,7 +159,7 @@ def _valid_clicks(
     met: list[datetime] = []
     for row in clicks:
         assert row.event_time is not None
-        counters["clicks_from_later_days"] += row.filed_day != day
+        counters["clicks_from_other_days"] += row.filed_day != day
         if row.event_time in met:
             counters["clicks_repeated"] += 1
             continue
@@ -182,7 +182,7 @@ def _credited(
     met: list[tuple[datetime, str | None]] = []
     for row in conversions:
         assert row.event_time is not None
-        counters["conversions_from_later_days"] += row.filed_day != day
+        counters["conversions_from_other_days"] += row.filed_day != day
         # Where no types are declared nobody reads the column.
         key = (row.event_time, row.type if rules.types else None)
         if key in met:
