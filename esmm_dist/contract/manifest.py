@@ -6,7 +6,7 @@ absent; the highest number that reads whole wins. Readers open only what it list
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -145,12 +145,31 @@ def read_manifest(samples_path: str | Path, number: int | None = None) -> Manife
         return Manifest.parse(_text(path), str(path))
     directory = Path(samples_path) / MANIFESTS
     names = os.listdir(directory) if directory.is_dir() else []
-    for number in manifest_numbers(names):
-        path = Path(samples_path) / manifest_path(number)
-        text = _text(path)
+    latest = latest_manifest(names, lambda path: _text(Path(samples_path) / path), samples_path)
+    if latest is None:
+        raise InputError(
+            f"{samples_path}: no samples manifest there: run jobs/build_samples.py first"
+        )
+    return latest
+
+
+def latest_manifest(
+    names: Iterable[str], read: Callable[[str], str], samples_path: str | Path
+) -> Manifest | None:
+    """The highest manifest that reads whole; None if there is none.
+
+    Args:
+        names: of the files where manifests lie.
+        read: gives the text of a path relative to the samples' directory.
+
+    Raises:
+        InputError: it is whole, but no manifest of this format.
+    """
+    for path in map(manifest_path, manifest_numbers(names)):
+        text = read(path)
         if _is_whole(text):
-            return Manifest.parse(text, str(path))
-    raise InputError(f"{samples_path}: no samples manifest there: run jobs/build_samples.py first")
+            return Manifest.parse(text, f"{samples_path}/{path}")
+    return None
 
 
 def _text(path: Path) -> str:

@@ -11,12 +11,9 @@ from pyspark.sql import DataFrame, SparkSession
 
 from esmm_dist.contract.encodings import Encodings, num_rows_of_table
 from esmm_dist.contract.errors import InputError
-from esmm_dist.contract.features import fingerprint
 from esmm_dist.contract.folds import days_of
-from esmm_dist.contract.manifest import Day, EncodingsReference, Manifest, SampleColumn
-from esmm_dist.contract.schema import column_types
+from esmm_dist.contract.manifest import Day, EncodingsReference, Manifest
 from esmm_dist.contract.sections import Config
-from esmm_dist.contract.settings import differences, settings_of
 from esmm_dist.samples import wire
 from esmm_dist.samples.counters import check_identities, counters_of
 from esmm_dist.samples.crediting import Windows as Lengths
@@ -26,6 +23,7 @@ from esmm_dist.samples.filing import own_clicks, own_conversions, own_impression
 from esmm_dist.samples.fitting import Sighting, fitted, is_learned, sightings
 from esmm_dist.samples.io import LogFrames, Store, build_folder, count_rows, now, open_logs
 from esmm_dist.samples.layout import Layout, num_files
+from esmm_dist.samples.publication import publish, refuse_other_settings
 from esmm_dist.samples.sample_file import (
     CONTENT_SCHEMA,
     FIRST_TIME,
@@ -82,24 +80,12 @@ class Builder:
     def __init__(self, spark: SparkSession, config: Config, refit: bool) -> None:
         self._config = config
         self._refit = refit
-        self._settings = settings_of(config)
         self.store = Store(spark, config.samples.path)
-        self._base = self.store.latest()
+        self._base, _ = self.store.latest()
         if self._base is not None and not refit:
-            self._refuse_other_settings(self._base)
+            refuse_other_settings(self._base, config)
         self._frames = open_logs(spark, config)
         self._rows_in: dict[str, dict[date, int]] = {}
-
-    def _refuse_other_settings(self, manifest: Manifest) -> None:
-        """Days built under different rules do not belong into one directory."""
-        found = differences(manifest.settings, self._settings)
-        if not found and manifest.fingerprint != fingerprint(self._config.features):
-            found = [f"features are those of {manifest.fingerprint[:12]}"]
-        if found:
-            raise InputError(
-                f"{self.store.path}: its days were built with other settings: {'; '.join(found)}: "
-                "give another samples.path, or --refit to start anew with the days asked for"
-            )
 
     def build(self, days: Sequence[date]) -> Manifest:
         """Builds and publishes the days, as many at a time as make a job worth its preparation.
@@ -112,11 +98,12 @@ class Builder:
                 that other days were built with.
             AssertionError: rows do not add up; the day is not published.
         """
+        config = self._config
         with phase(f"counting the logs of {text_of(days)}"):
             self._rows_in = self._count(days)
         reference = self._encodings(days)
         encodings = self.store.encodings(reference)
-        num_rows_of_table(self._config.features, encodings)
+        num_rows_of_table(config.features, encodings)
         built: list[Day] = []
         manifest: Manifest | None = None
         for some in self._jobs(days):
@@ -125,7 +112,7 @@ class Builder:
                 built += self._build_days(some, reference, encodings)
                 # What starts anew must not be seen with half of its days.
                 if not self._refit or len(built) == len(days):
-                    manifest = self._publish(built, reference)
+                    manifest = publish(self.store, config, reference, built, self._refit)
         assert manifest is not None
         return manifest
 
@@ -255,36 +242,6 @@ class Builder:
             last_event_time=last,
             counters=dict(sorted(counters.items())),
         )
-
-    def _publish(self, built: Sequence[Day], reference: EncodingsReference) -> Manifest:
-        """Merges the days into the latest manifest, again and again if others publish meanwhile."""
-        while True:
-            latest = self.store.latest()
-            kept: tuple[Day, ...] = ()
-            if latest is not None and not self._refit:
-                identity = (fingerprint(self._config.features), reference)
-                if (latest.fingerprint, latest.encodings) != identity:
-                    raise InputError(
-                        f"{self.store.path}: another build has published other features or "
-                        "encodings meanwhile: run this one again"
-                    )
-                kept = latest.days
-            days = {day.day: day for day in (*kept, *built)}
-            manifest = Manifest(
-                number=1 + (latest.number if latest is not None else 0),
-                created_at=now(),
-                fingerprint=fingerprint(self._config.features),
-                settings=self._settings,
-                encodings=reference,
-                columns={
-                    name: SampleColumn(type=kind)
-                    for name, kind in column_types(self._config.features).items()
-                },
-                shuffle_seed=self._config.samples.shuffle_seed,
-                days=tuple(days[day] for day in sorted(days)),
-            )
-            if self.store.publish(manifest):
-                return manifest
 
 
 def new_build_id() -> str:

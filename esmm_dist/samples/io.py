@@ -24,8 +24,8 @@ from esmm_dist.contract.manifest import (
     EncodingsReference,
     Manifest,
     SampleFile,
+    latest_manifest,
     manifest_numbers,
-    manifest_path,
 )
 from esmm_dist.contract.schema import column_types
 from esmm_dist.contract.sections import Config
@@ -141,13 +141,13 @@ class Store:
         self.path = path
         self.files = Files(spark, path)
 
-    def latest(self) -> Manifest | None:
-        """The highest manifest, or None before the first build."""
-        numbers = manifest_numbers(self.files.names(MANIFESTS))
-        if not numbers:
-            return None
-        name = manifest_path(numbers[0])
-        return Manifest.parse(self.files.read(name), f"{self.path}/{name}")
+    def latest(self) -> tuple[Manifest | None, int]:
+        """The highest whole manifest, None before the first build; and the number of the next one,
+        above that of any there is, whole or not."""
+        names = self.files.names(MANIFESTS)
+        numbers = manifest_numbers(names)
+        manifest = latest_manifest(names, self.files.read, self.path)
+        return manifest, 1 + (numbers[0] if numbers else 0)
 
     def encodings(self, reference: EncodingsReference) -> Encodings:
         """The encodings that a manifest refers to."""

@@ -21,9 +21,10 @@ import pytest
 from pyspark.sql import SparkSession
 
 from esmm_dist.contract.command_line import EXIT_BAD_INPUT, run_command
-from esmm_dist.contract.manifest import Day, Manifest, read_manifest
+from esmm_dist.contract.manifest import Day, Manifest, manifest_path, read_manifest
 from esmm_dist.contract.sections import Config
 from esmm_dist.samples.build import Builder
+from esmm_dist.samples.publication import publish
 from tests.factories.raw_logs import Logs, config_of, dirty_logs, write_logs
 from tests.oracles.join import Rules
 
@@ -114,6 +115,19 @@ def test_two_builds_at_once_both_come_to_stand_in_the_manifest(
     for day in (FIRST, SECOND):
         assert day_of(after, day).build_id != day_of(before, day).build_id
         assert day_of(after, day).counters == day_of(before, day).counters
+
+
+def test_a_manifest_that_was_not_written_to_its_end_is_passed_over_and_its_number_left(
+    spark: SparkSession, copy: Path
+) -> None:
+    before = read_manifest(copy / "samples")
+    damaged = copy / "samples" / manifest_path(before.number + 1)
+    damaged.write_text(before.model_dump_json()[:500])
+    config = config_in(copy)
+    builder = Builder(spark, config, refit=False)
+    after = publish(builder.store, config, before.encodings, [], starts_anew=False)
+    assert (after.number, after.days) == (before.number + 2, before.days)
+    assert read_manifest(copy / "samples") == after
 
 
 def test_refitting_starts_anew_with_the_days_asked_for(

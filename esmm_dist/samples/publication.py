@@ -1,0 +1,70 @@
+"""What a samples directory already holds, and how built days join it; it builds nothing.
+
+Days of one directory follow the same rules, and whoever publishes second keeps what the first did.
+"""
+
+from collections.abc import Sequence
+
+from esmm_dist.contract.errors import InputError
+from esmm_dist.contract.features import fingerprint
+from esmm_dist.contract.manifest import Day, EncodingsReference, Manifest, SampleColumn
+from esmm_dist.contract.schema import column_types
+from esmm_dist.contract.sections import Config
+from esmm_dist.contract.settings import differences, settings_of
+from esmm_dist.samples.io import Store, now
+
+
+def refuse_other_settings(manifest: Manifest, config: Config) -> None:
+    """Days built under different rules do not belong into one directory.
+
+    Raises:
+        InputError: names the settings that differ, with both values.
+    """
+    found = differences(manifest.settings, settings_of(config))
+    if not found and manifest.fingerprint != fingerprint(config.features):
+        found = [f"features are those of {manifest.fingerprint[:12]}"]
+    if found:
+        raise InputError(
+            f"{config.samples.path}: its days were built with other settings: {'; '.join(found)}: "
+            "give another samples.path, or --refit to start anew with the days asked for"
+        )
+
+
+def publish(
+    store: Store, config: Config, reference: EncodingsReference, built: Sequence[Day],
+    starts_anew: bool,
+) -> Manifest:
+    """Merges days into the latest manifest, again and again if others publish meanwhile.
+
+    Args:
+        starts_anew: the manifest holds these days and no others.
+
+    Raises:
+        InputError: another build has published days with other ids meanwhile.
+    """
+    while True:
+        latest, number = store.latest()
+        kept: tuple[Day, ...] = ()
+        if latest is not None and not starts_anew:
+            if (latest.fingerprint, latest.encodings) != (fingerprint(config.features), reference):
+                raise InputError(
+                    f"{store.path}: another build has published other features or encodings "
+                    "meanwhile: run this one again"
+                )
+            kept = latest.days
+        days = {day.day: day for day in (*kept, *built)}
+        manifest = Manifest(
+            number=number,
+            created_at=now(),
+            fingerprint=fingerprint(config.features),
+            settings=settings_of(config),
+            encodings=reference,
+            columns={
+                name: SampleColumn(type=kind)
+                for name, kind in column_types(config.features).items()
+            },
+            shuffle_seed=config.samples.shuffle_seed,
+            days=tuple(days[day] for day in sorted(days)),
+        )
+        if store.publish(manifest):
+            return manifest
