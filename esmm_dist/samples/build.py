@@ -21,7 +21,15 @@ from esmm_dist.samples.days import Calendar
 from esmm_dist.samples.encoding import encode, tables_to_join
 from esmm_dist.samples.filing import own_clicks, own_conversions, own_impressions
 from esmm_dist.samples.fitting import Sighting, fitted, is_learned, sightings
-from esmm_dist.samples.io import LogFrames, Store, build_folder, count_rows, now, open_logs
+from esmm_dist.samples.io import (
+    DRAFTS,
+    LogFrames,
+    Store,
+    build_folder,
+    count_rows,
+    now,
+    open_logs,
+)
 from esmm_dist.samples.layout import Layout, num_files
 from esmm_dist.samples.publication import publish, refuse_other_settings
 from esmm_dist.samples.sample_file import (
@@ -40,7 +48,6 @@ from esmm_dist.samples.schedule import (
 )
 from esmm_dist.samples.terminal import phase
 
-DRAFTS = "_drafts"
 MAX_ROWS_PER_JOB = 20_000_000
 MAX_DAYS_PER_JOB = 31
 MICROSECOND = timedelta(microseconds=1)

@@ -5,9 +5,20 @@ It knows paths and texts only, not what they mean.
 
 import os
 import uuid
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
 
 from pyspark.sql import SparkSession
+
+
+class Found(NamedTuple):
+    """A file or a directory that lies directly in another one."""
+
+    name: str
+    num_bytes: int
+    """0 of a directory."""
+    modified_at: datetime
+    is_directory: bool
 
 
 class Files:
@@ -41,6 +52,21 @@ class Files:
             return {}
         found = self._system.listStatus(path)
         return {status.getPath().getName(): status.getLen() for status in found}
+
+    def listing(self, name: str) -> list[Found]:
+        """What lies directly in a directory, by name; nothing if it does not exist."""
+        path = self.path(name)
+        if not self._system.exists(path):
+            return []
+        found = [
+            Found(
+                status.getPath().getName(), 0 if status.isDirectory() else status.getLen(),
+                datetime.fromtimestamp(status.getModificationTime() / 1000, UTC),
+                status.isDirectory(),
+            )
+            for status in self._system.listStatus(path)
+        ]
+        return sorted(found)
 
     def exists(self, name: str) -> bool:
         """Whether there is a file or directory of that name."""
@@ -113,8 +139,13 @@ class Files:
         if not self._system.rename(self.path(name), self.path(new_name)):
             raise OSError(f"{self.root}: {name} could not be renamed to {new_name}")
 
+    def mark_as_new(self, name: str) -> None:
+        """Sets the time at which a file was modified to now; object stores leave it as it is."""
+        now_ms = round(datetime.now(UTC).timestamp() * 1000)
+        self._system.setTimes(self.path(name), now_ms, -1)
+
     def delete(self, name: str) -> None:
-        """Removes a directory with all that is in it, if it exists."""
+        """Removes a file, or a directory with all that is in it, if it exists."""
         self._system.delete(self.path(name), True)
 
     def footer(self, name: str) -> Any:

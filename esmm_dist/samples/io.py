@@ -42,6 +42,7 @@ from esmm_dist.samples.logs import (
 )
 from esmm_dist.samples.sample_file import CONTENT, MAGIC, TALLY
 
+DRAFTS = "_drafts"
 NUM_FOOTER_THREADS = 8
 PARQUET_TYPES = {
     "int64": "int64 {}", "int32": "int32 {}", "int8": "int32 {} (INTEGER(8,true))",
@@ -161,7 +162,9 @@ class Store:
         """Writes encodings under their content hash."""
         content_hash = encodings.content_hash
         path = f"{ENCODINGS}/{content_hash}.json"
-        self.files.create(path, encodings.model_dump_json() + "\n")
+        if not self.files.create(path, encodings.model_dump_json() + "\n"):
+            # It may be a leftover about to be cleaned away: in use again, it is young again.
+            self.files.mark_as_new(path)
         return EncodingsReference(
             path=path, content_hash=content_hash, ancestry=encodings.ancestry
         )

@@ -1,4 +1,4 @@
-"""What a build says while it runs, and the table it ends with; it computes nothing."""
+"""What a job says while it runs, and the table it ends with; it computes nothing."""
 
 import sys
 import time
@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from esmm_dist.contract.manifest import Day
+from esmm_dist.samples.cleaning import Leftover
 
 COLUMNS = ("day", "rows in", "dropped", "rows out", "clicks", "conv.", "CTR", "CVR", "files")
 
@@ -42,6 +43,19 @@ def summary(days: Sequence[Day]) -> str:
         if counted:
             lines.append(f"{log}: {', '.join(counted)}")
     return "\n".join(lines)
+
+
+def leftovers_table(leftovers: Sequence[Leftover]) -> str:
+    """A line for each leftover, and what they come to by kind."""
+    lines = [
+        f"{found.num_bytes:>16,} bytes  {found.modified_at:%Y-%m-%d %H:%M} UTC  {found.kind:9}  "
+        f"{found.path}"
+        for found in leftovers
+    ]
+    by_kind = Counter(found.kind for found in leftovers)
+    kinds = ", ".join(f"{kind} {number:,}" for kind, number in by_kind.items()) or "nothing"
+    total = sum(found.num_bytes for found in leftovers)
+    return "\n".join([*lines, f"not needed: {kinds}; {total:,} bytes"])
 
 
 def _cells(name: str, days: Sequence[Day]) -> tuple[str, ...]:

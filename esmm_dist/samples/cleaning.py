@@ -1,0 +1,142 @@
+"""What a samples directory holds that no kept manifest lists, and its removal.
+
+Old manifests stay readable for as long as anyone may use them: whoever pinned a manifest did so
+before it was superseded, and whoever builds has written lately. It touches nothing but manifests,
+encodings, builds of days and drafts.
+"""
+
+import json
+from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from esmm_dist.contract.errors import InputError
+from esmm_dist.contract.manifest import (
+    ENCODINGS,
+    MANIFESTS,
+    Manifest,
+    manifest_numbers,
+    manifest_path,
+)
+from esmm_dist.samples.files import Files, Found
+from esmm_dist.samples.filing import DAY
+from esmm_dist.samples.io import DRAFTS
+
+
+class Leftover(NamedTuple):
+    """A file or directory that nothing needs."""
+
+    kind: str
+    """manifest, build, encodings or draft."""
+    path: str
+    """Relative to the samples' directory."""
+    num_bytes: int
+    modified_at: datetime
+    """When it, or the newest file in it, was written."""
+
+
+class Inventory(NamedTuple):
+    """What a directory holds, by whether it is needed."""
+
+    kept: tuple[int, ...]
+    """Numbers of the manifests that stay, newest first."""
+    leftovers: tuple[Leftover, ...]
+    """In the order in which to delete them: no manifest ever lists what is gone."""
+
+
+def inventory(
+    files: Files, num_kept: int, pinned: Collection[int], grace: timedelta, now: datetime
+) -> Inventory:
+    """Finds what can go.
+
+    Args:
+        num_kept: the newest manifests that stay whatever their age, at least one.
+        pinned: numbers of others that stay.
+        grace: a manifest stays for so long after another one superseded it, anything else for so
+            long after it was last written.
+
+    Raises:
+        InputError: there is no manifest, a pinned one is missing, or one that is whole cannot be
+            read, so that nobody knows what it lists.
+    """
+    manifests = _readable(files)
+    kept = _kept(manifests, files.root, num_kept, pinned, now - grace)
+    builds = {file.path.rpartition("/")[0] for m in kept for day in m.days for file in day.files}
+    needed = builds | {m.path for m in kept} | {m.encodings.path for m in kept}
+    # A manifest may be younger than the clock of this machine says: it is kept by number above.
+    superseded = {manifest.path for manifest in manifests} - needed
+    leftovers = tuple(
+        found for found in _found(files, needed)
+        if found.path in superseded or found.modified_at <= now - grace
+    )
+    return Inventory(tuple(manifest.number for manifest in kept), leftovers)
+
+
+def remove(files: Files, leftovers: Sequence[Leftover]) -> None:
+    """Deletes leftovers one after another, manifests first."""
+    for leftover in leftovers:
+        files.delete(leftover.path)
+
+
+def _readable(files: Files) -> list[Manifest]:
+    """The manifests that were written to their end, newest first."""
+    found = []
+    for number in manifest_numbers(files.names(MANIFESTS)):
+        text, source = files.read(manifest_path(number)), f"{files.root}/{manifest_path(number)}"
+        try:
+            json.loads(text)
+        except ValueError:
+            continue  # never published: it goes when it is old
+        try:
+            found.append(Manifest.parse(text, source))
+        except InputError as error:
+            raise InputError(
+                f"{error}; nothing is cleaned while nobody knows what it lists: "
+                "use the version that wrote it, or remove it"
+            ) from None
+    return found
+
+
+def _kept(
+    manifests: Sequence[Manifest], root: str, num_kept: int, pinned: Collection[int],
+    not_before: datetime,
+) -> list[Manifest]:
+    if not manifests:
+        raise InputError(f"{root}: no samples manifest there: nothing says what is needed")
+    missing = sorted(set(pinned) - {manifest.number for manifest in manifests})
+    if missing:
+        raise InputError(f"{root}: there is no manifest {missing[0]} to keep: correct --pinned")
+    superseded_at = [None, *[manifest.created_at for manifest in manifests[:-1]]]
+    return [
+        manifest
+        for place, (manifest, end) in enumerate(zip(manifests, superseded_at))
+        if place < num_kept or manifest.number in pinned or end is None or end > not_before
+    ]
+
+
+def _found(files: Files, needed: Collection[str]) -> Iterator[Leftover]:
+    """Everything of ours that is not needed, whatever its age."""
+    yield from _of_folder(files, "manifest", MANIFESTS, needed)
+    for day in files.listing(""):
+        if day.is_directory and day.name.startswith(f"{DAY}="):
+            yield from _of_folder(files, "build", day.name, needed)
+    yield from _of_folder(files, "encodings", ENCODINGS, needed)
+    yield from _of_folder(files, "draft", DRAFTS, needed)
+
+
+def _of_folder(files: Files, kind: str, name: str, needed: Collection[str]) -> Iterator[Leftover]:
+    for found in files.listing(name):
+        path = f"{name}/{found.name}"
+        if path not in needed:
+            inside = [found, *_inside(files, path)] if found.is_directory else [found]
+            yield Leftover(
+                kind, path, sum(one.num_bytes for one in inside),
+                max(one.modified_at for one in inside),
+            )
+
+
+def _inside(files: Files, name: str) -> Iterator[Found]:
+    for found in files.listing(name):
+        yield found
+        if found.is_directory:
+            yield from _inside(files, f"{name}/{found.name}")
