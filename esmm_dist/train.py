@@ -29,11 +29,13 @@ from esmm_dist.contract.manifest import (
     read_encodings,
     read_manifest,
 )
+from esmm_dist.contract.multiplicity import EVERY_ROW
 from esmm_dist.contract.sections import Config
 from esmm_dist.contract.settings import check_settings
 from esmm_dist.contract.world import World
 from esmm_dist.distributed.world import connect
 from esmm_dist.model.method import METHODS
+from esmm_dist.planning import plan_epochs
 from esmm_dist.reader.plan import TrainPlan
 from esmm_dist.reader.samples import SampleReader
 from esmm_dist.training.checkpoint import Index, write_checkpoint
@@ -84,7 +86,8 @@ def train_run(config: Config, world: World, *, resume: bool) -> None:
     encodings = read_encodings(config.samples.path, manifest)
     interrupted.check(config, folds, identity_of(config, encodings), world.num_ranks)
     num_lanes = interrupted.num_lanes or config.train.num_lanes
-    plans = {fold.name: plan_epochs(config, fold, manifest, num_lanes, world) for fold in folds}
+    plans = {fold.name: plan_epochs(config, fold, manifest, EVERY_ROW, num_lanes, world)
+             for fold in folds}
     if world.rank == 0:
         notices = {plan.notice for of_fold in plans.values() for plan in of_fold if plan.notice}
         if resume and not interrupted.checkpoints:
@@ -124,28 +127,6 @@ def pin_manifest(config: Config, world: World, pinned: int | None) -> Manifest:
     manifest = read_manifest(config.samples.path, number)
     check_settings(manifest, config, config.samples.path)
     return manifest
-
-
-def plan_epochs(
-    config: Config, fold: Fold, manifest: Manifest, num_lanes: int, world: World
-) -> tuple[TrainPlan, ...]:
-    """Who reads what in each epoch of a fold.
-
-    Args:
-        num_lanes: of the run that is resumed, else of the config.
-
-    Raises:
-        InputError: a training day was not built, or all days hold less than one global batch.
-    """
-    days = manifest.select(fold.train_days, config.samples.path)
-    files = [file for day in days for file in day.files]
-    return tuple(
-        TrainPlan.make(
-            files, batch_size=config.train.batch_size, num_lanes=num_lanes,
-            seed=config.train.seed, epoch=epoch, num_ranks=world.num_ranks,
-        )
-        for epoch in range(config.train.num_epochs)
-    )
 
 
 # ---------------------------------------------------------------------------------------------

@@ -49,14 +49,14 @@ class Memory:
     memory several times more slowly than ids are written. One thread may take while another gives
     back."""
 
-    def __init__(self, max_rows: int, num_fields: int) -> None:
-        self._shape = (max_rows, num_fields)
+    def __init__(self, max_rows_of_file: int, max_rows_of_block: int, num_fields: int) -> None:
+        self._shape = (max_rows_of_block, num_fields)
         self._free: list[Matrix] = []
-        self.scratch = np.empty(self._shape, np.int32)
+        self.scratch = np.empty((max_rows_of_file, num_fields), np.int32)
         """For ids in the order of the file, while a block is made."""
 
     def take(self) -> Matrix:
-        """A matrix with room for the rows of any file."""
+        """A matrix with room for the rows of any block."""
         return self._free.pop() if self._free else np.empty(self._shape, np.int32)
 
     def give_back(self, matrix: Matrix) -> None:
@@ -122,6 +122,17 @@ class Block:
     def num_rows(self) -> int:
         """N."""
         return len(self.ids_NF)
+
+
+def columns_of(
+    table: pyarrow.Table, names: Iterable[str], path: Path
+) -> dict[str, NDArray[Any]]:
+    """Some columns of a decoded file, as they are stored.
+
+    Raises:
+        InputError: one holds nulls.
+    """
+    return {name: _without_nulls(table, name, path).to_numpy() for name in names}
 
 
 def _without_nulls(table: pyarrow.Table, name: str, path: Path) -> pyarrow.Array:

@@ -2,7 +2,9 @@
 
 It opens no file and knows no column.
 
-The epoch's order of files, seen as one long range of rows, is cut into lanes. Every global batch
+A file gives each of its rows to a pass once, or as often as a multiplicity says: rows left out or
+repeated are counted before, and the plan deals what was counted. The order of files of the pass,
+seen as one long range of such rows, is cut into lanes. Every global batch
 takes the next rows of every lane, and a rank runs its share of the lanes: what a batch holds does
 not depend on the ranks, no rank reads more than its lanes touch, and a position is one number.
 
@@ -22,11 +24,12 @@ from numpy.typing import NDArray
 
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.manifest import SampleFile
+from esmm_dist.contract.multiplicity import EVERY_ROW, Multiplicity
 
 
 @dataclass(frozen=True)
 class Read:
-    """Rows of one file that one lane needs, next to each other in the file's row order."""
+    """Rows of one file that one lane needs, next to each other in the order of the pass."""
 
     step: int
     """The first step that needs them."""
@@ -49,6 +52,10 @@ class Plan:
     before the first file is opened."""
 
     files: tuple[SampleFile, ...]
+    multiplicity: Multiplicity
+    """How often a row takes part in this pass."""
+    rows_of_file: tuple[int, ...]
+    """Rows that each file gives to this pass by it."""
     file_order: tuple[int, ...]
     """Places in `files`, in the order of this pass."""
     batch_size: int
@@ -61,12 +68,16 @@ class Plan:
 
     @property
     def num_rows(self) -> int:
-        """Rows of all files, read or not."""
+        """Rows of the pass, read or not."""
         return self._row_ends[-1]
 
     @abstractmethod
-    def row_order(self, file: int) -> NDArray[np.int64]:
-        """The order of a file's rows in this pass, as places in the file."""
+    def row_order(self, file: int, count_R: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+        """The order of a file's rows in this pass, as places in the file.
+
+        Args:
+            count_R: how often each row takes part, rows_of_file[file] in all; None: once.
+        """
 
     def lanes(self, rank: int) -> range:
         """The lanes that a rank runs."""
@@ -86,7 +97,7 @@ class Plan:
     @cached_property
     def _row_ends(self) -> list[int]:
         """Where each file of the pass ends in the long range of rows."""
-        return list(accumulate(self.files[file].num_rows for file in self.file_order))
+        return list(accumulate(self.rows_of_file[file] for file in self.file_order))
 
     def _batch_row(self, lane: int) -> int:
         return lane * self.batch_size // self.num_lanes
@@ -100,7 +111,7 @@ class Plan:
         while row < end:
             file = self.file_order[place]
             file_end = self._row_ends[place]
-            file_origin = file_end - self.files[file].num_rows
+            file_origin = file_end - self.rows_of_file[file]
             stop = min(file_end, end)
             if stop > row:  # no row is asked of an empty file
                 step = (row - origin) // rows_per_step
@@ -128,30 +139,44 @@ class TrainPlan(Plan):
         seed: int,
         epoch: int,
         num_ranks: int,
+        multiplicity: Multiplicity = EVERY_ROW,
+        rows_of_file: Sequence[int] | None = None,
     ) -> Self:
         """Plans an epoch.
 
+        Args:
+            multiplicity: how often a row takes part.
+            rows_of_file: what each file comes to by it in this epoch; None: its rows.
+
         Raises:
-            InputError: the files hold less than one global batch.
+            InputError: the rows that take part are less than one global batch.
         """
-        num_rows = sum(file.num_rows for file in files)
+        sizes = tuple(file.num_rows for file in files)
+        assert multiplicity.is_trivial == (rows_of_file is None)
+        drawn = sizes if rows_of_file is None else tuple(rows_of_file)
+        num_rows = sum(drawn)
         if num_rows < batch_size:
+            taking_part = "" if rows_of_file is None else f" of {sum(sizes):,} that take part"
             raise InputError(
                 f"train.batch_size = {batch_size:,}: the training days hold only {num_rows:,} "
-                "rows, less than one global batch: lower it or train on more days"
+                f"rows{taking_part}, less than one global batch: lower it or train on more days"
             )
         lanes, notice = _raised_lanes(num_lanes, num_ranks)
         order = _random_state(seed, epoch).permutation(len(files))
         return cls(
-            files=tuple(files), file_order=tuple(order.tolist()), batch_size=batch_size,
-            num_ranks=num_ranks, num_lanes=lanes, num_steps=num_rows // batch_size,
-            seed=seed, epoch=epoch, notice=notice,
+            files=tuple(files), multiplicity=multiplicity, rows_of_file=drawn,
+            file_order=tuple(order.tolist()), batch_size=batch_size, num_ranks=num_ranks,
+            num_lanes=lanes, num_steps=num_rows // batch_size, seed=seed, epoch=epoch,
+            notice=notice,
         )
 
-    def row_order(self, file: int) -> NDArray[np.int64]:
+    def row_order(self, file: int, count_R: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
         """A permutation of the whole file, so that lanes that share the file agree on it."""
         state = _random_state(self.seed, self.epoch, file)
-        return state.permutation(self.files[file].num_rows)
+        order = state.permutation(self.rows_of_file[file])
+        if count_R is None:
+            return order
+        return np.repeat(np.arange(len(count_R)), count_R)[order]
 
 
 @dataclass(frozen=True)
@@ -169,12 +194,15 @@ class EvaluationPlan(Plan):
         if num_rows == 0:
             raise InputError("evaluate.days: they hold no row: choose days with samples")
         return cls(
-            files=tuple(files), file_order=tuple(range(len(files))), batch_size=batch_size,
-            num_ranks=num_ranks, num_lanes=num_ranks, num_steps=-(-num_rows // batch_size),
+            files=tuple(files), multiplicity=EVERY_ROW,
+            rows_of_file=tuple(file.num_rows for file in files),
+            file_order=tuple(range(len(files))), batch_size=batch_size, num_ranks=num_ranks,
+            num_lanes=num_ranks, num_steps=-(-num_rows // batch_size),
         )
 
-    def row_order(self, file: int) -> NDArray[np.int64]:
+    def row_order(self, file: int, count_R: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
         """The order of the file."""
+        assert count_R is None
         return np.arange(self.files[file].num_rows)
 
 

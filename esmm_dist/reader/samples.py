@@ -1,20 +1,27 @@
 """From a manifest to batches: the door of this room.
 
-It decides nothing: `plan` says who reads what, `footers` what is refused; `parquet` decodes and
-`blocks` shuffles in the background, by `prefetch`; `batches` deals rows to steps.
+It decides nothing: `plan` says who reads what, `counts` how often, `footers` what is refused;
+`parquet` decodes and `blocks` shuffles in the background, by `prefetch`; `batches` deals rows to
+steps.
 """
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from datetime import date
 from pathlib import Path
 
+import numpy as np
+import pyarrow
+from numpy.typing import NDArray
+
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.features import Feature, fingerprint
 from esmm_dist.contract.manifest import Manifest, SampleFile, check_fingerprint
+from esmm_dist.contract.multiplicity import Multiplicity
 from esmm_dist.contract.schema import KEY_COLUMNS, LABEL_COLUMNS, column_types
 from esmm_dist.reader.batches import BatchStream
-from esmm_dist.reader.blocks import Block, Layout, Memory
+from esmm_dist.reader.blocks import Block, Layout, Memory, columns_of
+from esmm_dist.reader.counts import count_rows
 from esmm_dist.reader.footers import check_file
 from esmm_dist.reader.parquet import read_files
 from esmm_dist.reader.plan import EvaluationPlan, Plan, Read, TrainPlan
@@ -50,10 +57,11 @@ class SampleReader:
         check_fingerprint(manifest, fingerprint(features), str(samples_path))
         scalars = LABEL_COLUMNS | (KEY_COLUMNS if with_keys else {})
         wanted = set(scalars) | {feature.name for feature in features}
+        self._stored_types = column_types(features)
         self._types = {
-            name: type_ for name, type_ in column_types(features).items() if name in wanted
+            name: type_ for name, type_ in self._stored_types.items() if name in wanted
         }
-        self._check_columns()
+        self._check_columns(self._types)
         self._layout = Layout.of(features, scalars)
         self._pin_memory = pin_memory
 
@@ -65,6 +73,28 @@ class SampleReader:
         """
         built = self._manifest.select(days, str(self._samples_path))
         return tuple(file for day in built for file in day.files)
+
+    def count_rows(
+        self, files: Sequence[SampleFile], multiplicity: Multiplicity, seed: int, epoch: int
+    ) -> list[int]:
+        """The rows that each file gives to an epoch, a row counted as often as it takes part.
+
+        It reads the columns that decide it, and no others.
+
+        Raises:
+            InputError: a file is not what the manifest lists, or cannot be decoded.
+        """
+        types = self._types_for(multiplicity.columns)
+        paths = [self._samples_path / file.path for file in files]
+        for path, file in zip(paths, files):
+            check_file(path, file, types)
+        nums = []
+        with closing(read_files(paths, list(types))) as decoded:
+            for path, file, table in zip(paths, files, decoded, strict=True):
+                _check_num_rows(path, table.num_rows, file.num_rows)
+                count_R = count_rows(columns_of(table, types, path), multiplicity, seed, epoch)
+                nums.append(int(count_R.sum()))
+        return nums
 
     def train_batches(self, plan: TrainPlan, rank: int, first_step: int = 0) -> BatchStream:
         """A rank's share of an epoch's global batches, from a step on.
@@ -89,9 +119,15 @@ class SampleReader:
         plan = EvaluationPlan.make(self.files(days), batch_size=batch_size, num_ranks=num_ranks)
         return self._batches(plan, rank, first_step=0)
 
-    def _check_columns(self) -> None:
+    def _types_for(self, columns: Iterable[str]) -> dict[str, str]:
+        """The types of further columns."""
+        types = {name: self._stored_types[name] for name in columns}
+        self._check_columns(types)
+        return types
+
+    def _check_columns(self, types: Mapping[str, str]) -> None:
         source = self._samples_path / self._manifest.path
-        for name, type_name in self._types.items():
+        for name, type_name in types.items():
             column = self._manifest.columns.get(name)
             if column is None:
                 raise InputError(f"{source}: it lists no column {name!r}: rebuild the samples")
@@ -103,23 +139,41 @@ class SampleReader:
 
     def _batches(self, plan: Plan, rank: int, first_step: int) -> BatchStream:
         reads = plan.reads(rank, first_step)
+        types = self._types | self._types_for(plan.multiplicity.columns)
         for file in dict.fromkeys(read.file for read in reads):
-            check_file(self._path(plan, file), plan.files[file], self._types)
+            check_file(self._path(plan, file), plan.files[file], types)
         blocks = Prefetched(lambda: self._blocks(plan, reads), num_items_ahead=NUM_BLOCKS_AHEAD)
         return BatchStream(plan, rank, first_step, blocks, self._layout, self._pin_memory)
 
     def _blocks(self, plan: Plan, reads: Sequence[Read]) -> Generator[Block, None, None]:
         paths = [self._path(plan, read.file) for read in reads]
-        max_rows = max((plan.files[read.file].num_rows for read in reads), default=0)
-        memory = Memory(max_rows, len(self._layout.single_valued))
-        with closing(read_files(paths, list(self._types))) as decoded:
+        max_rows_of_file = max((plan.files[read.file].num_rows for read in reads), default=0)
+        max_rows_of_block = max((read.num_rows for read in reads), default=0)
+        memory = Memory(max_rows_of_file, max_rows_of_block, len(self._layout.single_valued))
+        types = self._types | self._types_for(plan.multiplicity.columns)
+        with closing(read_files(paths, list(types))) as decoded:
             for read, path, table in zip(reads, paths, decoded, strict=True):
                 _check_num_rows(path, table.num_rows, plan.files[read.file].num_rows)
-                order = plan.row_order(read.file)[read.first_row : read.end_row]
+                order = _row_order(plan, read.file, table, path)[read.first_row : read.end_row]
                 yield Block.of(table, self._layout, order, memory, path)
 
     def _path(self, plan: Plan, file: int) -> Path:
         return self._samples_path / plan.files[file].path
+
+
+def _row_order(plan: Plan, file: int, table: pyarrow.Table, path: Path) -> NDArray[np.int64]:
+    """The order of a decoded file's rows; of those that do not take part once, by their counts."""
+    if plan.multiplicity.is_trivial:
+        return plan.row_order(file)
+    assert isinstance(plan, TrainPlan), "an evaluation takes every row once"
+    columns = columns_of(table, plan.multiplicity.columns, path)
+    count_R = count_rows(columns, plan.multiplicity, plan.seed, plan.epoch)
+    if count_R.sum() != plan.rows_of_file[file]:
+        raise InputError(
+            f"{path}: {int(count_R.sum()):,} of its rows take part, {plan.rows_of_file[file]:,} "
+            "were counted before the first step: it was replaced; train again"
+        )
+    return plan.row_order(file, count_R)
 
 
 def _check_num_rows(path: Path, num_decoded: int, num_listed: int) -> None:

@@ -1,15 +1,20 @@
 """Manifest and real files to batches, with all ranks of a job in one process."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from esmm_dist.contract.batch import Bag, Batch
+from esmm_dist.contract.draws import NUM_DRAWS, draws_of_samples
+from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.manifest import read_manifest
+from esmm_dist.contract.multiplicity import CLICKED_ROWS, Multiplicity
 from esmm_dist.reader.plan import TrainPlan
 from esmm_dist.reader.samples import SampleReader
 from tests.factories.numbered_samples import (
@@ -205,6 +210,40 @@ def test_a_batch_stays_what_it_was_when_the_reader_goes_on(samples: Path) -> Non
     assert len(set(ids)) == plan.num_steps * 5
     for batch in kept:
         check_rows(batch)
+
+
+@pytest.mark.parametrize("num_ranks", [1, 2, 8])
+def test_rows_left_out_and_repeated_come_as_they_were_counted(
+    samples: Path, num_ranks: int
+) -> None:
+    reader = open_reader(samples, with_keys=True)
+    files = reader.files(DAYS)
+    multiplicity = Multiplicity(share_of_unclicked=0.5, times_clicked=2, times_converted=3)
+    drawn = draws_of_samples(np.arange(NUM_ROWS), 5, 1) < 0.5 * NUM_DRAWS
+    expected = Counter({
+        n: 3 if n % 6 == 0 else 2 if n % 3 == 0 else int(drawn[n]) for n in range(NUM_ROWS)
+    })
+    plan = TrainPlan.make(
+        files, batch_size=1, num_lanes=8, seed=5, epoch=1, num_ranks=num_ranks,
+        multiplicity=multiplicity,
+        rows_of_file=reader.count_rows(files, multiplicity, seed=5, epoch=1),
+    )
+    batches = [b for rank in range(num_ranks) for b in read_epoch(reader, plan, rank)]
+    for batch in batches:
+        check_rows(batch)
+    assert Counter(i for b in batches for i in b.sample_id_B.tolist()) == +expected
+
+
+def test_a_file_that_was_replaced_after_the_count_is_refused(samples: Path) -> None:
+    reader = open_reader(samples)
+    files = reader.files(DAYS)
+    counted = reader.count_rows(files, CLICKED_ROWS, seed=5, epoch=0)
+    plan = TrainPlan.make(
+        files, batch_size=20, num_lanes=8, seed=5, epoch=0, num_ranks=1,
+        multiplicity=CLICKED_ROWS, rows_of_file=[num - 1 for num in counted],
+    )
+    with pytest.raises(InputError, match=r"\.parquet: 1\d of its rows take part, 1\d were"):
+        read_epoch(reader, plan, 0)
 
 
 def test_leaving_early_leaves_no_thread(samples: Path) -> None:

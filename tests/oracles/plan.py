@@ -2,16 +2,23 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from esmm_dist.reader.plan import Plan
 
 Row = tuple[int, int]
 """A file and a place in it."""
 
 
-def rows_in_order(plan: Plan) -> list[Row]:
-    """All rows of the pass, one after the other."""
+Counts = Sequence[Sequence[int]]
+"""For each file how often each of its rows takes part."""
+
+
+def rows_in_order(plan: Plan, counts: Counts | None = None) -> list[Row]:
+    """All rows of the pass, one after the other; without counts each row once."""
     return [
-        (file, int(place)) for file in plan.file_order for place in plan.row_order(file)
+        (file, int(place)) for file in plan.file_order
+        for place in plan.row_order(file, None if counts is None else np.array(counts[file], int))
     ]
 
 
@@ -45,10 +52,10 @@ def lanes_of_batches(
     return batches
 
 
-def batches_of_ranks(plan: Plan) -> list[list[list[Row]]]:
+def batches_of_ranks(plan: Plan, counts: Counts | None = None) -> list[list[list[Row]]]:
     """For each rank and each step its rows, lane after lane."""
     batches = lanes_of_batches(
-        rows_in_order(plan), plan.batch_size, plan.num_lanes, plan.num_steps
+        rows_in_order(plan, counts), plan.batch_size, plan.num_lanes, plan.num_steps
     )
     lanes_per_rank = plan.num_lanes // plan.num_ranks
     lanes_of_rank = [

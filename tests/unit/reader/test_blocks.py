@@ -20,7 +20,7 @@ PATH = Path("day=2025-12-01/part-00000.parquet")
 
 
 def block_of(table: pa.Table, order: list[int], layout: Layout = LAYOUT) -> Block:
-    memory = Memory(table.num_rows, len(layout.single_valued))
+    memory = Memory(table.num_rows, table.num_rows, len(layout.single_valued))
     return Block.of(table, layout, np.array(order, np.int64), memory, PATH)
 
 
@@ -55,7 +55,7 @@ def test_rows_of_more_than_one_tile_are_interleaved(monkeypatch: pytest.MonkeyPa
 
 
 def test_memory_is_used_again_once_it_is_released_and_not_before() -> None:
-    memory = Memory(20, 3)
+    memory = Memory(20, 20, 3)
     first, second = (
         Block.of(sample_table(range(num_rows)), LAYOUT, np.arange(num_rows), memory, PATH)
         for num_rows in (20, 15)

@@ -4,14 +4,22 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import product
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.manifest import SampleFile
+from esmm_dist.contract.multiplicity import Multiplicity
 from esmm_dist.reader.plan import EvaluationPlan, Plan, TrainPlan
-from tests.oracles.plan import Row, batches_of_ranks, lanes_of_batches, rows_in_order
+from tests.oracles.plan import (
+    Counts,
+    Row,
+    batches_of_ranks,
+    lanes_of_batches,
+    rows_in_order,
+)
 
 FILE_SIZES = ((64,), (10, 10, 10), (1, 50, 3, 0, 22), (17,) * 5, (60, 1, 1, 1))
 SMALL_SIZES = st.lists(st.integers(0, 40), min_size=1, max_size=8)
@@ -26,19 +34,28 @@ def make_files(sizes: Sequence[int]) -> tuple[SampleFile, ...]:
 
 def train_plan(
     sizes: Sequence[int], batch_size: int, num_lanes: int = 8, num_ranks: int = 1,
-    seed: int = 3, epoch: int = 0,
+    seed: int = 3, epoch: int = 0, counts: Counts | None = None,
 ) -> TrainPlan:
+    multiplicity = Multiplicity() if counts is None else Multiplicity(times_converted=2)
     return TrainPlan.make(
         make_files(sizes), batch_size=batch_size, num_lanes=num_lanes, seed=seed, epoch=epoch,
-        num_ranks=num_ranks,
+        num_ranks=num_ranks, multiplicity=multiplicity,
+        rows_of_file=None if counts is None else [sum(of_file) for of_file in counts],
     )
 
 
-def batches_by_reads(plan: Plan, rank: int, first_step: int = 0) -> list[list[Row]]:
+def batches_by_reads(
+    plan: Plan, rank: int, first_step: int = 0, counts: Counts | None = None
+) -> list[list[Row]]:
     """What the reads of a rank come to, step by step, each read opened when a lane runs dry."""
     all_reads = plan.reads(rank, first_step)
     reads = iter(all_reads)
-    orders = {read.file: plan.row_order(read.file).tolist() for read in all_reads}
+    orders = {
+        read.file: plan.row_order(
+            read.file, None if counts is None else np.array(counts[read.file], int)
+        ).tolist()
+        for read in all_reads
+    }
     rest: dict[int, list[Row]] = {lane: [] for lane in plan.lanes(rank)}
     left = Counter(read.lane for read in all_reads)
     batches = []
@@ -191,6 +208,44 @@ def test_files_of_two_epochs_share_no_order_by_the_shape_of_their_seeds() -> Non
 def test_less_than_one_global_batch_is_refused_with_both_numbers() -> None:
     with pytest.raises(InputError, match=r"batch_size = 1,024: .* hold only 1,000 rows"):
         train_plan((600, 400), 1024)
+
+
+COUNTS = st.lists(st.lists(st.integers(0, 3), max_size=20), min_size=1, max_size=6)
+
+
+@given(COUNTS, st.integers(1, 20), st.integers(1, 9), st.integers(1, 9))
+def test_rows_take_part_as_often_as_they_were_counted(
+    counts: list[list[int]], batch_size: int, num_lanes: int, num_ranks: int
+) -> None:
+    num_rows = sum(map(sum, counts))
+    if num_rows < batch_size:
+        return
+    plan = train_plan([len(c) for c in counts], batch_size, num_lanes, num_ranks, counts=counts)
+    steps = [batches_by_reads(plan, rank, counts=counts) for rank in range(num_ranks)]
+    assert steps == batches_of_ranks(plan, counts)
+    assert {len(batches) for batches in steps} == {plan.num_steps} == {num_rows // batch_size}
+    used = Counter(row for batches in steps for batch in batches for row in batch)
+    allowed = Counter({(file, place): count for file, of_file in enumerate(counts)
+                       for place, count in enumerate(of_file)})
+    assert used <= allowed
+    assert allowed.total() - used.total() == num_rows % batch_size
+
+
+def test_counts_of_one_change_no_batch() -> None:
+    sizes, ones = (31, 5, 40), [[1] * size for size in (31, 5, 40)]
+    counted = train_plan(sizes, 13, counts=ones)
+    assert rows_in_order(counted, ones) == rows_in_order(train_plan(sizes, 13))
+
+
+def test_a_file_whose_rows_all_stay_out_is_never_read() -> None:
+    counts = [[0] * 20, [1] * 20, [0] * 20]
+    plan = train_plan((20, 20, 20), 10, counts=counts)
+    assert {read.file for read in plan.reads(0)} == {1}
+
+
+def test_too_few_rows_that_take_part_are_refused_with_all_numbers() -> None:
+    with pytest.raises(InputError, match=r"= 8: .* hold only 7 rows of 40 that take part"):
+        train_plan((20, 20), 8, counts=[[1] * 7, []])
 
 
 def test_an_evaluation_without_rows_is_refused() -> None:

@@ -1,0 +1,53 @@
+"""Plans the epochs of a fold: which rows take part, and who reads them.
+
+Called by all ranks in step; they share the counting, and none opens a file for training yet.
+"""
+
+from esmm_dist.contract.folds import Fold
+from esmm_dist.contract.manifest import Manifest
+from esmm_dist.contract.multiplicity import Multiplicity
+from esmm_dist.contract.sections import Config
+from esmm_dist.contract.world import World
+from esmm_dist.reader.plan import TrainPlan
+from esmm_dist.reader.samples import SampleReader
+
+
+def plan_epochs(
+    config: Config, fold: Fold, manifest: Manifest, multiplicity: Multiplicity, num_lanes: int,
+    world: World,
+) -> tuple[TrainPlan, ...]:
+    """Who reads what in each epoch of a fold.
+
+    Args:
+        multiplicity: how often a row takes part.
+        num_lanes: of the run that is resumed, else of the config.
+
+    Raises:
+        InputError: a training day was not built, or what takes part is less than a global batch.
+    """
+    reader = SampleReader(config.samples.path, manifest, config.features, with_keys=False)
+    files = reader.files(fold.train_days)
+    plans = []
+    rows_of_file: list[int] | None = None
+    for epoch in range(config.train.num_epochs):
+        if not multiplicity.is_trivial and (epoch == 0 or multiplicity.draws):
+            own = files[world.rank :: world.num_ranks]
+            counted = world.gather_objects(
+                reader.count_rows(own, multiplicity, config.train.seed, epoch), name="count"
+            )
+            rows_of_file = _in_turn(counted, len(files))
+        plans.append(TrainPlan.make(
+            files, batch_size=config.train.batch_size, num_lanes=num_lanes,
+            seed=config.train.seed, epoch=epoch, num_ranks=world.num_ranks,
+            multiplicity=multiplicity, rows_of_file=rows_of_file,
+        ))
+    return tuple(plans)
+
+
+def _in_turn(parts: list[object], num_items: int) -> list[int]:
+    """The items that were dealt to the ranks one by one, in their order again."""
+    items = [0] * num_items
+    for rank, part in enumerate(parts):
+        assert isinstance(part, list)
+        items[rank :: len(parts)] = part
+    return items
