@@ -19,6 +19,17 @@ class Bag:
     """int32 or int64, local to the feature's table."""
     offsets_B1: "Tensor"
     """int64, B + 1 offsets; the last one is V."""
+    weights_V: "Tensor | None" = None
+    """float32: what each id counts in the row's sum; None: 1 each."""
+
+    def to(self, place: "device") -> "Bag":
+        """The same ids on a device; a tensor that lies there already is not copied."""
+        weights_V = self.weights_V
+        return Bag(
+            self.ids_V.to(place, non_blocking=True),
+            self.offsets_B1.to(place, non_blocking=True),
+            None if weights_V is None else weights_V.to(place, non_blocking=True),
+        )
 
 
 @dataclass(frozen=True)
@@ -47,10 +58,7 @@ class Batch:
         """The same batch on a device; a tensor that lies there already is not copied."""
         moved = {f.name: getattr(self, f.name) for f in fields(self)}
         num_padded = moved.pop("num_padded")
-        bags = tuple(
-            Bag(bag.ids_V.to(place, non_blocking=True), bag.offsets_B1.to(place, non_blocking=True))
-            for bag in moved.pop("bags")
-        )
+        bags = tuple(bag.to(place) for bag in moved.pop("bags"))
         return Batch(
             bags=bags, num_padded=num_padded,
             **{name: t.to(place, non_blocking=True) for name, t in moved.items()},

@@ -40,6 +40,8 @@ from esmm_dist.contract.features import (
 # Spark's xxhash64 starts every chain of arguments from this seed.
 SPARK_SEED = 42
 
+NO_WEIGHT = 1.0
+
 Value = str | int | float | bool | None
 Encode = Callable[[Value], int]
 
@@ -137,3 +139,31 @@ def encode_values(
     """The ids of a multi-valued feature: its first `max_length` values that are not null."""
     ids = [encode(value) for value in values or ()]
     return tuple([i for i in ids if i != NULL_ID][: feature.max_length])
+
+
+def weights_of_values(
+    feature: MultiValuedFeature, values: Sequence[Value] | None,
+    weights: Sequence[float | None] | None,
+) -> tuple[float, ...]:
+    """What each id that `encode_values` gives counts, as a float32.
+
+    A value counts 1 where it has no weight: a null or NaN, one that is infinite as a float32, and
+    all values of a row whose two lists differ in length, since no weight has a place there.
+    """
+    values, weights = values or (), weights or ()
+    if len(values) != len(weights):
+        weights = [None] * len(values)
+    known = [weight for value, weight in zip(values, weights) if canonical(value) is not None]
+    return tuple(
+        NO_WEIGHT if weight is None else as_float32(weight)
+        for weight in known[: feature.max_length]
+    )
+
+
+def as_float32(weight: float) -> float:
+    """The nearest float32; 1 for what has none that is finite."""
+    try:
+        (rounded,) = struct.unpack("<f", struct.pack("<f", weight))
+    except OverflowError:
+        return NO_WEIGHT
+    return rounded if math.isfinite(rounded) else NO_WEIGHT

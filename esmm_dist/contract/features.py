@@ -116,7 +116,7 @@ class CategoricalFeature(Section):
 
 
 class MultiValuedFeature(Section):
-    """A list of values a row, looked up one by one and summed."""
+    """A list of values a row, looked up one by one and summed, weighted if it has weights."""
 
     name: str
     kind: Literal[Kind.MULTI_VALUED]
@@ -125,6 +125,9 @@ class MultiValuedFeature(Section):
     table: str | None = None
     max_length: Annotated[int, Field(ge=1)] = 64
     """Values kept of a row, from the front; the rows cut are counted."""
+    weights: str | None = None
+    """Column of the impressions log with a number for each value, by which its vector is weighed in
+    the sum; a value without a finite one counts 1, and such rows are counted."""
 
 
 class NumericFeature(Section):
@@ -140,6 +143,18 @@ class NumericFeature(Section):
 Feature = Annotated[
     CategoricalFeature | MultiValuedFeature | NumericFeature, Field(discriminator="kind")
 ]
+
+
+def weights_column(feature: MultiValuedFeature) -> str:
+    """The column of the samples that holds the weights of a list's values."""
+    return f"{feature.name}_weights"
+
+
+def columns_of(feature: Feature) -> tuple[str, ...]:
+    """The columns of the samples that a feature fills."""
+    if isinstance(feature, MultiValuedFeature) and feature.weights is not None:
+        return feature.name, weights_column(feature)
+    return (feature.name,)
 
 
 def table_of(feature: Feature) -> str:
@@ -158,10 +173,11 @@ def check_features(features: Sequence[Feature]) -> None:
     encoding_of_table: dict[str, tuple[str, object]] = {}
     for feature in features:
         _check_name(feature.name)
-        key = feature.name.lower()  # Spark tells no columns apart by their case
-        if key in seen:
-            raise ValueError(f"the feature {feature.name!r} is declared twice")
-        seen.add(key)
+        for column in columns_of(feature):
+            key = column.lower()  # Spark tells no columns apart by their case
+            if key in seen:
+                raise ValueError(f"the column {column!r} is declared twice")
+            seen.add(key)
         table = table_of(feature)
         owner, encoding = encoding_of_table.setdefault(table, (feature.name, feature.encode))
         if encoding != feature.encode:

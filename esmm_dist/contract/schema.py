@@ -7,12 +7,12 @@ Parquet, one row group a file, no nulls anywhere:
 * `weight` float32: what a row counts, 1 unless rows were sampled;
 * a single-valued feature, int32: its id, local to its table;
 * a multi-valued feature, binary: its ids as packed little-endian int32 (lists read ten times
-  slower).
+  slower), and beside it, if it has weights, `<feature>_weights`: as many packed float32.
 """
 
 from collections.abc import Sequence
 
-from esmm_dist.contract.features import Feature, MultiValuedFeature
+from esmm_dist.contract.features import Feature, MultiValuedFeature, columns_of
 
 SAMPLE_ID = "sample_id"
 GROUP_ID = "group_id"
@@ -26,8 +26,13 @@ LABEL_COLUMNS = {CLICK: "int8", CONVERSION: "int8", WEIGHT: "float32"}
 
 def column_types(features: Sequence[Feature]) -> dict[str, str]:
     """Every column of the samples with its type, in the order in which files hold them."""
-    feature_columns = {
-        feature.name: "binary" if isinstance(feature, MultiValuedFeature) else "int32"
+    return KEY_COLUMNS | LABEL_COLUMNS | feature_types(features)
+
+
+def feature_types(features: Sequence[Feature]) -> dict[str, str]:
+    """The columns of the features with their types, in order of declaration."""
+    return {
+        column: "binary" if isinstance(feature, MultiValuedFeature) else "int32"
         for feature in features
+        for column in columns_of(feature)
     }
-    return KEY_COLUMNS | LABEL_COLUMNS | feature_columns

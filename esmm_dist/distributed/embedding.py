@@ -109,6 +109,8 @@ class ShardedEmbedding:
             entry_offsets_P1=entries.offsets_P1,
             pool_of_entry_E=entries.pool_of_entry_E[needed.order_N],
             row_offsets_U1=needed.offsets_U1,
+            weight_E=entries.weight_E,
+            weight_by_row_E=None if entries.weight_E is None else entries.weight_E[needed.order_N],
         )
         slots_U = needed.values_U
         if self._world.num_ranks == 1:

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional
 from torch import Tensor
 
-from esmm_dist.contract.batch import Bag, Batch
+from esmm_dist.contract.batch import Batch
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.features import Feature, MultiValuedFeature, table_of
 from esmm_dist.contract.row_space import BUCKET_STRIDE, NUM_BUCKETS, RowSpace
@@ -29,6 +29,8 @@ class Entries:
     """int64, the field vector it belongs to, ascending."""
     offsets_P1: Tensor
     """int64, field vector p owns entries [offsets[p], offsets[p + 1])."""
+    weight_E: Tensor | None = None
+    """float32, what each counts in its field vector; None: 1 each."""
 
 
 class EntryFinder:
@@ -69,7 +71,7 @@ class EntryFinder:
         lengths_BF = torch.ones(
             num_rows, len(self._features), dtype=torch.int64, device=self._device
         )
-        bags = [Bag(b.ids_V.to(self._device), b.offsets_B1.to(self._device)) for b in batch.bags]
+        bags = [bag.to(self._device) for bag in batch.bags]
         for column, bag in zip(self._bag_columns, bags, strict=True):
             lengths_BF[:, column] = bag.offsets_B1.diff()
         lengths_P = lengths_BF.flatten()
@@ -79,6 +81,9 @@ class EntryFinder:
         num_entries = slots_BS.numel() + sum(len(bag.ids_V) for bag in bags)
         slots_E = torch.empty(num_entries, dtype=torch.int64, device=self._device)
         slots_E.scatter_(0, starts_BF[:, self._single_columns].flatten(), slots_BS.flatten())
+        weight_E = None
+        if any(bag.weights_V is not None for bag in bags):
+            weight_E = torch.ones(num_entries, dtype=torch.float32, device=self._device)
         for column, bag in zip(self._bag_columns, bags):
             slots_V = self._slots(bag.ids_V.unsqueeze(1), self._per_feature([column])).flatten()
             shift_V = torch.repeat_interleave(
@@ -88,8 +93,10 @@ class EntryFinder:
             )
             places_V = shift_V.add_(torch.arange(len(slots_V), device=self._device))
             slots_E.scatter_(0, places_V, slots_V)
+            if weight_E is not None and bag.weights_V is not None:
+                weight_E.scatter_(0, places_V, bag.weights_V)
         pool_of_entry_E = torch.repeat_interleave(lengths_P, output_size=num_entries)
-        return Entries(slots_E, pool_of_entry_E, offsets_P1)
+        return Entries(slots_E, pool_of_entry_E, offsets_P1, weight_E)
 
     def _slots(self, ids_NS: Tensor, columns_S: Tensor) -> Tensor:
         """RowSpace.slot_of for ids whose second dimension runs over `columns_S`."""

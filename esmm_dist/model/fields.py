@@ -59,16 +59,29 @@ class _SumOfRows(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows_UD: Tensor, places: Places) -> Tensor:
         ctx.places = places
-        return segment_sums(rows_UD, places.row_of_entry_E, places.entry_offsets_P1)
+        return segment_sums(
+            rows_UD, places.row_of_entry_E, places.entry_offsets_P1, places.weight_E
+        )
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         (grad_PD,) = grads
         places = ctx.places
         grad_PD = grad_PD.contiguous()
-        return segment_sums(grad_PD, places.pool_of_entry_E, places.row_offsets_U1), None
+        grad_UD = segment_sums(
+            grad_PD, places.pool_of_entry_E, places.row_offsets_U1, places.weight_by_row_E
+        )
+        return grad_UD, None
 
 
-def segment_sums(values_ND: Tensor, index_E: Tensor, offsets_S1: Tensor) -> Tensor:
-    """Row s of the result is the sum of values_ND[index_E[offsets[s] : offsets[s + 1]]]."""
-    return F.embedding_bag(index_E, values_ND, offsets_S1, mode="sum", include_last_offset=True)
+def segment_sums(
+    values_ND: Tensor, index_E: Tensor, offsets_S1: Tensor, weight_E: Tensor | None = None
+) -> Tensor:
+    """Row s of the result is the sum of values_ND[index_E[offsets[s] : offsets[s + 1]]], each
+    times its weight if there are weights."""
+    if weight_E is not None:
+        weight_E = weight_E.to(values_ND.dtype)
+    return F.embedding_bag(
+        index_E, values_ND, offsets_S1, mode="sum", per_sample_weights=weight_E,
+        include_last_offset=True,
+    )

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from esmm_dist.contract.batch import Bag, Batch
 from esmm_dist.contract.schema import CLICK, CONVERSION, GROUP_ID, SAMPLE_ID, WEIGHT
-from esmm_dist.reader.blocks import Block, Layout
+from esmm_dist.reader.blocks import Block, Layout, RaggedRows
 from esmm_dist.reader.plan import Plan
 from esmm_dist.reader.prefetch import Prefetched
 
@@ -146,8 +146,11 @@ class _Tensors:
         return Batch(
             ids_BF=self._joined(ids, torch.int32, len(self._layout.single_valued)),
             bags=tuple(
-                self._bag([block.bags[place].rows(first, end) for block, first, end in parts])
-                for place in range(len(self._layout.multi_valued))
+                self._bag(
+                    [block.bags[place].rows(first, end) for block, first, end in parts],
+                    has_weights=name in self._layout.weights,
+                )
+                for place, name in enumerate(self._layout.multi_valued)
             ),
             click_B=self._scalar(CLICK, parts),
             conversion_B=self._scalar(CONVERSION, parts),
@@ -174,18 +177,22 @@ class _Tensors:
         rows[num_filled:] = 0
         return tensor
 
-    def _bag(self, parts: Sequence[tuple[NDArray[np.int32], NDArray[np.int32]]]) -> Bag:
-        ids_V = self._empty(torch.int32, sum(len(ids) for ids, _ in parts))
+    def _bag(self, parts: Sequence[RaggedRows], has_weights: bool) -> Bag:
+        ids_V = self._empty(torch.int32, sum(len(part.ids_V) for part in parts))
+        weights_V = self._empty(torch.float32, len(ids_V)) if has_weights else None
         offsets_B1 = self._empty(torch.int64, self._num_rows + 1)
         offsets = offsets_B1.numpy()
         offsets[0] = 0
-        num_filled = sum(len(lengths) for _, lengths in parts)
+        num_filled = sum(len(part.num_ids_N) for part in parts)
         if parts:
-            np.concatenate([ids for ids, _ in parts], out=ids_V.numpy())
-            lengths = np.concatenate([lengths for _, lengths in parts])
+            np.concatenate([part.ids_V for part in parts], out=ids_V.numpy())
+            if weights_V is not None:
+                weights = [part.weights_V for part in parts if part.weights_V is not None]
+                np.concatenate(weights, out=weights_V.numpy())
+            lengths = np.concatenate([part.num_ids_N for part in parts])
             np.cumsum(lengths, out=offsets[1 : num_filled + 1])
         offsets[num_filled + 1 :] = len(ids_V)
-        return Bag(ids_V, offsets_B1)
+        return Bag(ids_V, offsets_B1, weights_V)
 
     def _empty(self, dtype: torch.dtype, *shape: int) -> Tensor:
         return torch.empty(shape, dtype=dtype, pin_memory=self._pin_memory)

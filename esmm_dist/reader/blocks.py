@@ -10,20 +10,20 @@ multi-valued feature.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pyarrow
 from numpy.typing import NDArray
 
 from esmm_dist.contract.errors import InputError
-from esmm_dist.contract.features import Feature, MultiValuedFeature
+from esmm_dist.contract.features import Feature, MultiValuedFeature, weights_column
 
 Matrix = NDArray[np.int32]
 
-BYTES_PER_ID = 4
+BYTES_PER_VALUE = 4
 # 20 fields of so many rows fill a third of a MiB: less than a core's own cache.
 ROWS_PER_TILE = 4096
 
@@ -36,12 +36,19 @@ class Layout:
     multi_valued: tuple[str, ...]
     scalars: tuple[str, ...]
     """Labels, weight and keys."""
+    weights: Mapping[str, str] = field(default_factory=dict)
+    """The columns of per-value weights, by the multi-valued columns that have one."""
 
     @classmethod
     def of(cls, features: Sequence[Feature], scalars: Iterable[str]) -> Self:
         """The layout of declared features beside some labels and keys."""
-        bags = tuple(f.name for f in features if isinstance(f, MultiValuedFeature))
-        return cls(tuple(f.name for f in features if f.name not in bags), bags, tuple(scalars))
+        bags = [f for f in features if isinstance(f, MultiValuedFeature)]
+        return cls(
+            single_valued=tuple(f.name for f in features if not isinstance(f, MultiValuedFeature)),
+            multi_valued=tuple(bag.name for bag in bags),
+            scalars=tuple(scalars),
+            weights={bag.name: weights_column(bag) for bag in bags if bag.weights is not None},
+        )
 
 
 class Memory:
@@ -70,11 +77,24 @@ class Ragged:
 
     ids_V: NDArray[np.int32]
     offsets_N1: NDArray[np.int32]
+    weights_V: NDArray[np.float32] | None = None
+    """What each id counts; None: 1 each."""
 
-    def rows(self, first: int, end: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """The ids (V,) of some rows, and how many each row has (end - first,)."""
+    def rows(self, first: int, end: int) -> "RaggedRows":
+        """Some rows, next to each other."""
         offsets = self.offsets_N1[first : end + 1]
-        return self.ids_V[offsets[0] : offsets[-1]], np.diff(offsets)
+        some = slice(offsets[0], offsets[-1])
+        weights_V = None if self.weights_V is None else self.weights_V[some]
+        return RaggedRows(self.ids_V[some], np.diff(offsets), weights_V)
+
+
+class RaggedRows(NamedTuple):
+    """Some rows of a multi-valued feature."""
+
+    ids_V: NDArray[np.int32]
+    num_ids_N: NDArray[np.int32]
+    """How many each row has."""
+    weights_V: NDArray[np.float32] | None
 
 
 @dataclass(frozen=True)
@@ -103,7 +123,8 @@ class Block:
             path: names the file in errors.
 
         Raises:
-            InputError: a column holds nulls, or bytes that are no packed ids.
+            InputError: a column holds nulls, or bytes that are no packed ids, or not as many
+                weights as ids.
         """
         columns = {name: _without_nulls(table, name, path) for name in table.column_names}
         _interleave([columns[name].to_numpy() for name in layout.single_valued], memory.scratch)
@@ -113,7 +134,9 @@ class Block:
         np.take(memory.scratch, order_N, axis=0, out=ids_NF, mode="clip")
         return cls(
             ids_NF=ids_NF,
-            bags=tuple(_ragged(columns[name], order_N, name, path) for name in layout.multi_valued),
+            bags=tuple(
+                _ragged(columns, layout, order_N, name, path) for name in layout.multi_valued
+            ),
             scalars={name: np.take(columns[name].to_numpy(), order_N) for name in layout.scalars},
             release=lambda: memory.give_back(matrix),
         )
@@ -155,17 +178,36 @@ def _interleave(columns: Sequence[NDArray[np.int32]], out_RF: Matrix) -> None:
 
 
 def _ragged(
-    packed: pyarrow.BinaryArray, order_N: NDArray[np.int64], name: str, path: Path
+    columns: Mapping[str, pyarrow.Array], layout: Layout, order_N: NDArray[np.int64], name: str,
+    path: Path,
 ) -> Ragged:
-    """Unpacks little-endian int32 ids, some bytes a row."""
+    """Unpacks little-endian int32 ids, some bytes a row, and their weights if there are any."""
+    ids_V, offsets_N1 = _unpacked(columns[name], order_N, "<i4", name, path)
+    if name not in layout.weights:
+        return Ragged(ids_V, offsets_N1)
+    weights = layout.weights[name]
+    weights_V, weight_offsets_N1 = _unpacked(columns[weights], order_N, "<f4", weights, path)
+    if not np.array_equal(offsets_N1, weight_offsets_N1):
+        raise InputError(
+            f"{path}: the column {weights!r} does not hold as many weights as {name!r} has ids: "
+            "rebuild the samples of its day"
+        )
+    return Ragged(ids_V, offsets_N1, weights_V)
+
+
+def _unpacked(
+    packed: pyarrow.BinaryArray, order_N: NDArray[np.int64], dtype: str, name: str, path: Path
+) -> tuple[NDArray[Any], NDArray[np.int32]]:
+    """The numbers of four bytes each that some rows hold, and where each row's begin."""
     taken = packed.take(pyarrow.array(order_N))
     _, byte_offsets, data = taken.buffers()
     byte_offsets_N1 = np.frombuffer(byte_offsets, "<i4", len(taken) + 1)
-    if (byte_offsets_N1 % BYTES_PER_ID).any():
+    if (byte_offsets_N1 % BYTES_PER_VALUE).any():
+        kind = "int32 ids" if dtype == "<i4" else "float32 weights"
         raise InputError(
-            f"{path}: the column {name!r} holds bytes that are no packed int32 ids: "
+            f"{path}: the column {name!r} holds bytes that are no packed {kind}: "
             "rebuild the samples of its day"
         )
-    num_ids = int(byte_offsets_N1[-1]) // BYTES_PER_ID
-    ids_V = np.frombuffer(data, "<i4", num_ids) if num_ids else np.empty(0, np.int32)
-    return Ragged(ids_V, byte_offsets_N1 // BYTES_PER_ID)
+    num_values = int(byte_offsets_N1[-1]) // BYTES_PER_VALUE
+    values_V = np.frombuffer(data, dtype, num_values) if num_values else np.empty(0, dtype)
+    return values_V, byte_offsets_N1 // BYTES_PER_VALUE

@@ -18,7 +18,7 @@ from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.features import Feature, fingerprint
 from esmm_dist.contract.manifest import Manifest, SampleFile, check_fingerprint
 from esmm_dist.contract.multiplicity import Multiplicity
-from esmm_dist.contract.schema import KEY_COLUMNS, LABEL_COLUMNS, column_types
+from esmm_dist.contract.schema import KEY_COLUMNS, LABEL_COLUMNS, column_types, feature_types
 from esmm_dist.reader.batches import BatchStream
 from esmm_dist.reader.blocks import Block, Layout, Memory, columns_of
 from esmm_dist.reader.counts import count_rows
@@ -56,11 +56,8 @@ class SampleReader:
         self._manifest = manifest
         check_fingerprint(manifest, fingerprint(features), str(samples_path))
         scalars = LABEL_COLUMNS | (KEY_COLUMNS if with_keys else {})
-        wanted = set(scalars) | {feature.name for feature in features}
         self._stored_types = column_types(features)
-        self._types = {
-            name: type_ for name, type_ in self._stored_types.items() if name in wanted
-        }
+        self._types = scalars | feature_types(features)
         self._check_columns(self._types)
         self._layout = Layout.of(features, scalars)
         self._pin_memory = pin_memory

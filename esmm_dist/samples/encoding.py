@@ -4,6 +4,7 @@ They equal `encoder` on any value; neither learns anything nor reads files. No P
 """
 
 import json
+import math
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from esmm_dist.contract.encoder import hash_encoder
+from esmm_dist.contract.encoder import NO_WEIGHT, hash_encoder
 from esmm_dist.contract.encodings import (
     FIRST_VOCABULARY_ID,
     NULL_ID,
@@ -28,6 +29,7 @@ from esmm_dist.contract.features import (
     MultiValuedFeature,
     VocabularyEncoding,
     table_of,
+    weights_column,
 )
 from esmm_dist.samples.logs import feature_column
 
@@ -147,7 +149,8 @@ def encode(
         large_vocabularies: frames (key, id) of the tables in `tables_to_join`.
 
     Returns:
-        The same rows; a list's ids are packed, and `cut_column` says whether it was cut.
+        The same rows; a list's ids are packed, and `cut_column` says whether it was cut; its
+        weights are a list of floats, and `unweighted_column` says whether one was missing.
     """
     kinds = {field.name: field.dataType for field in impressions.schema}
     ids: list[Column] = []
@@ -156,6 +159,12 @@ def encode(
         if isinstance(feature, MultiValuedFeature):
             packed, was_cut = packed_ids(F.col(name), kinds[name], feature, encodings)
             ids += [packed.alias(name), was_cut.alias(cut_column(feature))]
+            if feature.weights is not None:
+                given = feature_column(weights_column(feature))
+                weights, is_missing = list_weights(
+                    F.col(name), F.col(given), kinds[name], feature
+                )
+                ids += [weights.alias(given), is_missing.alias(unweighted_column(feature))]
             continue
         value = canonical(F.col(name), kinds[name])
         table = table_of(feature)
@@ -175,6 +184,11 @@ def encode(
 def cut_column(feature: Feature) -> str:
     """The column of an encoded row that says whether a list was longer than its max_length."""
     return f"cut_{feature.name}"
+
+
+def unweighted_column(feature: Feature) -> str:
+    """The column of an encoded row that says whether a value of a list had no weight."""
+    return f"unweighted_{feature.name}"
 
 
 def tables_to_join(features: Sequence[Feature], encodings: Encodings) -> tuple[str, ...]:
@@ -215,6 +229,33 @@ def packed_ids(
     )
     packed = F.coalesce(F.unhex(F.array_join(digits, "")), F.lit(bytearray()))
     return packed, F.coalesce(F.size(known) > feature.max_length, F.lit(False))
+
+
+def list_weights(
+    values: Column, weights: Column, kind: T.DataType, feature: MultiValuedFeature
+) -> tuple[Column, Column]:
+    """The weights of a list's ids as floats that are never null, and whether one was missing."""
+    assert isinstance(kind, T.ArrayType)
+    element = kind.elementType
+    num_values, num_weights = (F.coalesce(F.array_size(c), F.lit(0)) for c in (values, weights))
+    no_floats = F.array().cast("array<float>")
+    given = F.when(num_values == num_weights, weights.cast("array<double>")).otherwise(no_floats)
+    pairs = F.zip_with(  # the shorter list is filled up with nulls
+        values, given, lambda value, weight: F.struct(
+            canonical(value, element).is_null.alias("is_null"),
+            _finite_float(weight).alias("weight"),
+        ),
+    )
+    kept = F.slice(F.filter(pairs, lambda pair: ~pair.is_null), 1, feature.max_length)
+    one = F.lit(NO_WEIGHT).cast("float")
+    floats = F.transform(kept, lambda pair: F.coalesce(pair.weight, one))
+    is_missing = F.exists(kept, lambda pair: pair.weight.isNull()) | (num_values != num_weights)
+    return F.coalesce(floats, no_floats), F.coalesce(is_missing, F.lit(False))
+
+
+def _finite_float(weight: Column) -> Column:
+    number = weight.cast("float")
+    return F.when(F.abs(number) < F.lit(math.inf).cast("float"), number)  # nor NaN, which is larger
 
 
 def _hex_of_id(value: Canonical, feature: MultiValuedFeature, encodings: Encodings) -> Column:

@@ -11,7 +11,12 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from esmm_dist.contract.errors import InputError
-from esmm_dist.contract.features import CategoricalFeature, Feature, MultiValuedFeature
+from esmm_dist.contract.features import (
+    CategoricalFeature,
+    Feature,
+    MultiValuedFeature,
+    weights_column,
+)
 from esmm_dist.contract.logs import ConversionSource, LogSource
 
 IMPRESSION_ID = "impression_id"
@@ -99,6 +104,11 @@ def read_impressions(
     key = "logs.impressions"
     group = typed_column(frame, source, group_key, key, KEY_TYPES, KEY)
     values = {feature.name: _feature_column(frame, source, feature, key) for feature in features}
+    for feature in features:
+        if isinstance(feature, MultiValuedFeature) and feature.weights is not None:
+            values[weights_column(feature)] = _list_column(
+                frame, source, feature.weights, key, NUMBER_TYPES, f"a list, each weight {NUMBER},"
+            )
     return frame.select(
         *_id_and_time(frame, source, key),
         group.alias(GROUP_KEY),
@@ -164,13 +174,19 @@ def _feature_column(frame: DataFrame, source: LogSource, feature: Feature, key: 
             return typed_column(frame, source, feature.name, key, VALUE_TYPES, VALUE)
         case MultiValuedFeature():
             wanted = f"a list, each value {VALUE},"
-            column = typed_column(frame, source, feature.name, key, (T.ArrayType,), wanted)
-            found = frame.schema[source.columns.get(feature.name, feature.name)].dataType
-            assert isinstance(found, T.ArrayType)
-            if not isinstance(found.elementType, VALUE_TYPES):
-                raise InputError(
-                    f"{key} ({source.path}): the column {feature.name!r} is "
-                    f"{found.simpleString()}, {wanted} is wanted: convert it in the log"
-                )
-            return column
+            return _list_column(frame, source, feature.name, key, VALUE_TYPES, wanted)
     return typed_column(frame, source, feature.name, key, NUMBER_TYPES, NUMBER)
+
+
+def _list_column(
+    frame: DataFrame, source: LogSource, name: str, key: str, types: Types, wanted: str
+) -> Column:
+    column = typed_column(frame, source, name, key, (T.ArrayType,), wanted)
+    found = frame.schema[source.columns.get(name, name)].dataType
+    assert isinstance(found, T.ArrayType)
+    if not isinstance(found.elementType, types):
+        raise InputError(
+            f"{key} ({source.path}): the column {name!r} is {found.simpleString()}, {wanted} is "
+            "wanted: convert it in the log"
+        )
+    return column

@@ -26,8 +26,7 @@ DROPPED = tuple(mark for mark in Mark if mark >= Mark.IMPRESSIONS_NULL_ID)
 """Rows that meet no others: they are counted under the name of their mark and end there."""
 
 MARK_BITS = 8
-"""Above them lie an impression's flags: bit 0 says that it has no group key, bit 1 + n that the
-n-th list was cut."""
+"""Above them lie an impression's flags, as `wire.counters_of_flags` names them."""
 
 
 def counter_of(mark: Mark) -> str:

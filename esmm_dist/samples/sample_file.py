@@ -13,14 +13,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from esmm_dist.contract.features import Feature
+from esmm_dist.contract.features import Feature, weights_column
 from esmm_dist.contract.schema import CLICK, CONVERSION, GROUP_ID, SAMPLE_ID, WEIGHT, column_types
 from esmm_dist.samples.crediting import Windows
 from esmm_dist.samples.labels import Labelled, label
-from esmm_dist.samples.wire import Array, Wire, list_features, scalar_features
+from esmm_dist.samples.wire import (
+    Array,
+    Wire,
+    counters_of_flags,
+    list_features,
+    scalar_features,
+    weighted_features,
+)
 
 TALLY = "esmm_dist.tally"
-NULL_GROUP = "samples_null_group"
 FIRST_TIME = "first_event_time"
 LAST_TIME = "last_event_time"
 
@@ -32,11 +38,6 @@ _ARROW_TYPES = {
     "int64": pa.int64(), "int32": pa.int32(), "int8": pa.int8(), "float32": pa.float32(),
     "binary": pa.binary(),
 }
-
-
-def cut_counter(feature: Feature) -> str:
-    """The counter of samples whose list was longer than the feature's max_length."""
-    return f"samples_{feature.name}_cut"
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,8 @@ class SampleFileWriter:
             columns[feature.name] = wire.ids(place, row_K)
         for place, list_feature in enumerate(list_features(self.features)):
             columns[list_feature.name] = wire.lists(place, row_K)
+        for place, weighted in enumerate(weighted_features(self.features)):
+            columns[weights_column(weighted)] = wire.weights(place, row_K)
         types = column_types(self.features)
         schema = pa.schema(
             [pa.field(name, _ARROW_TYPES[kind], nullable=False) for name, kind in types.items()]
@@ -90,9 +93,8 @@ class SampleFileWriter:
     def _tally(self, wire: Wire, labelled: Labelled) -> dict[str, int]:
         flags_K, time_K = wire.flags_N[labelled.row_K], wire.time_N[labelled.row_K]
         counters = dict(labelled.counters)
-        counters[NULL_GROUP] = int(np.count_nonzero(flags_K & 1))
-        for place, feature in enumerate(list_features(self.features)):
-            counters[cut_counter(feature)] = int(np.count_nonzero(flags_K & 1 << 1 + place))
+        for bit, counter in enumerate(counters_of_flags(self.features)):
+            counters[counter] = int(np.count_nonzero(flags_K & 1 << bit))
         if len(time_K):
             counters |= {FIRST_TIME: int(time_K.min()), LAST_TIME: int(time_K.max())}
         return counters

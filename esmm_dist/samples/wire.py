@@ -10,6 +10,7 @@ column holds a null. It decides nothing about rows.
     marks       a `Mark`, and an impression's flags above it
     pair_n      ids of the features 2n (upper half) and 2n + 1 of those that are no lists
     list_n      packed ids of the n-th multi-valued feature
+    weights_n   floats, as many, of the n-th one that has weights
 
 Shape legend: N rows of one file; R some of them.
 """
@@ -23,8 +24,8 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from esmm_dist.contract.features import Feature, MultiValuedFeature
-from esmm_dist.samples.encoding import cut_column
+from esmm_dist.contract.features import Feature, MultiValuedFeature, weights_column
+from esmm_dist.samples.encoding import cut_column, unweighted_column
 from esmm_dist.samples.filing import DAY, MARK
 from esmm_dist.samples.logs import EVENT_TIME, GROUP_KEY, IMPRESSION_ID, TYPE, feature_column
 from esmm_dist.samples.marks import MARK_BITS, Mark
@@ -34,6 +35,8 @@ TIME = "time"
 KEY = "key"
 MARKS = "marks"
 NO_GROUP = 0
+GROUP_KEY_IS_NULL = "group_key_is_null"
+FLOAT_BYTES = 4
 
 Array = npt.NDArray[Any]
 
@@ -48,6 +51,22 @@ def list_features(features: Sequence[Feature]) -> list[MultiValuedFeature]:
     return [feature for feature in features if isinstance(feature, MultiValuedFeature)]
 
 
+def weighted_features(features: Sequence[Feature]) -> list[MultiValuedFeature]:
+    """The features whose values have weights."""
+    return [feature for feature in list_features(features) if feature.weights is not None]
+
+
+def counters_of_flags(features: Sequence[Feature]) -> dict[str, str]:
+    """What each flag of an impression counts among the samples, from the lowest bit on, and the
+    column of an encoded row that raises it."""
+    flags = {"samples_null_group": GROUP_KEY_IS_NULL}
+    for feature in list_features(features):
+        flags[f"samples_{feature.name}_cut"] = cut_column(feature)
+    for feature in weighted_features(features):
+        flags[f"samples_{feature.name}_unweighted"] = unweighted_column(feature)
+    return flags
+
+
 # ---------------------------------------------------------------------------------------------
 # Spark's side
 # ---------------------------------------------------------------------------------------------
@@ -56,11 +75,10 @@ def list_features(features: Sequence[Feature]) -> list[MultiValuedFeature]:
 def pack_impressions(impressions: DataFrame, features: Sequence[Feature]) -> DataFrame:
     """Encoded impressions with `day` and `mark` as rows of the wire, and their day."""
     group = F.when(F.col(GROUP_KEY).isNotNull(), F.xxhash64(GROUP_KEY))
-    flags = [F.col(GROUP_KEY).isNull()]
-    flags += [F.col(cut_column(feature)) for feature in list_features(features)]
     marks = F.col(MARK)
-    for bit, flag in enumerate(flags):
-        marks = marks + F.when(flag, F.lit(1 << MARK_BITS + bit)).otherwise(F.lit(0))
+    for bit, flag in enumerate(counters_of_flags(features).values()):
+        marks = marks + F.when(F.col(flag), F.lit(1 << MARK_BITS + bit)).otherwise(F.lit(0))
+    impressions = impressions.withColumn(GROUP_KEY_IS_NULL, F.col(GROUP_KEY).isNull())
     return impressions.select(
         DAY,
         *_keys(F.coalesce(group, F.lit(NO_GROUP)), marks),
@@ -68,6 +86,10 @@ def pack_impressions(impressions: DataFrame, features: Sequence[Feature]) -> Dat
         *[
             F.col(feature_column(feature.name)).alias(f"list_{n}")
             for n, feature in enumerate(list_features(features))
+        ],
+        *[
+            F.col(feature_column(weights_column(feature))).alias(f"weights_{n}")
+            for n, feature in enumerate(weighted_features(features))
         ],
     )
 
@@ -82,6 +104,10 @@ def pack_events(events: DataFrame, features: Sequence[Feature]) -> DataFrame:
         *_keys(key, F.col(MARK)),
         *_pairs([F.lit(0)] * len(scalar_features(features))),
         *[F.lit(bytearray()).alias(f"list_{n}") for n in range(len(list_features(features)))],
+        *[
+            F.array().cast("array<float>").alias(f"weights_{n}")
+            for n in range(len(weighted_features(features)))
+        ],
     )
 
 
@@ -142,6 +168,17 @@ class Wire:
         """Packed ids of the list feature at a place in their order."""
         return self._table[f"list_{place}"].take(pa.array(rows_R)).combine_chunks()
 
+    def weights(self, place: int, rows_R: Array) -> pa.Array:
+        """Packed float32 of the weighted feature at a place in their order: Arrow's lists of floats
+        lie in memory as packed ones do."""
+        lists = self._table[f"weights_{place}"].take(pa.array(rows_R)).combine_chunks()
+        floats = lists.flatten()
+        assert floats.null_count == 0
+        offsets = np.asarray(lists.offsets) - lists.offsets[0].as_py()
+        bytes_R1 = pa.py_buffer((offsets * FLOAT_BYTES).astype(np.int32))
+        packed = pa.py_buffer(np.ascontiguousarray(floats.to_numpy(), "<f4"))
+        return pa.Array.from_buffers(pa.binary(), len(lists), [None, bytes_R1, packed])
+
     def contents(self, rows_R: Array) -> list[Array]:
         """What impressions say apart from their time, as columns that compare as their contents do.
 
@@ -151,7 +188,9 @@ class Wire:
         names = self._table.column_names
         numbers = [self._array(name)[rows_R] for name in names if name.startswith("pair_")]
         num_lists = sum(name.startswith("list_") for name in names)
+        num_weights = sum(name.startswith("weights_") for name in names)
         ranks = [_ranks(self.lists(n, rows_R)) for n in range(num_lists)]
+        ranks += [_ranks(self.weights(n, rows_R)) for n in range(num_weights)]
         return [self.key_N[rows_R], self.flags_N[rows_R], *numbers, *ranks]
 
     def _array(self, name: str) -> Array:

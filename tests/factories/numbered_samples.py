@@ -21,6 +21,7 @@ from esmm_dist.contract.features import (
     Kind,
     MultiValuedFeature,
     fingerprint,
+    weights_column,
 )
 from esmm_dist.contract.manifest import (
     Day,
@@ -39,7 +40,8 @@ FEATURES: tuple[Feature, ...] = (
     CategoricalFeature(name="user", group=Group.USER, encode=_HASH),
     MultiValuedFeature(name="tags", kind=Kind.MULTI_VALUED, group=Group.ITEM, encode=_HASH),
     CategoricalFeature(name="item", group=Group.ITEM, encode=_HASH),
-    MultiValuedFeature(name="words", kind=Kind.MULTI_VALUED, group=Group.ITEM, encode=_HASH),
+    MultiValuedFeature(name="words", kind=Kind.MULTI_VALUED, group=Group.ITEM, encode=_HASH,
+                       weights="word_counts"),
     CategoricalFeature(name="item_2", group=Group.ITEM, encode=_HASH),
 )
 
@@ -50,6 +52,8 @@ class ExpectedRow:
 
     ids: tuple[int, ...]
     bags: tuple[tuple[int, ...], ...]
+    weights: tuple[tuple[float, ...] | None, ...]
+    """Of the ids of each bag; none where the feature has no weights."""
     click: int
     conversion: int
     weight: float
@@ -59,20 +63,31 @@ class ExpectedRow:
 def expected_row(sample_id: int, features: Sequence[Feature] = FEATURES) -> ExpectedRow:
     """The row of a sample id."""
     bags = [f for f in features if isinstance(f, MultiValuedFeature)]
+    ids_of_bag = tuple(
+        tuple(range(sample_id + place, sample_id + place + (sample_id + place) % 4))
+        for place, feature in enumerate(features) if feature in bags
+    )
     return ExpectedRow(
         ids=tuple(
             (sample_id * 31 + place * 7919) % 2**31
             for place, feature in enumerate(features) if feature not in bags
         ),
-        bags=tuple(
-            tuple(range(sample_id + place, sample_id + place + (sample_id + place) % 4))
-            for place, feature in enumerate(features) if feature in bags
+        bags=ids_of_bag,
+        weights=tuple(
+            None if bag.weights is None else tuple(i % 9 / 4 - 1 for i in ids)
+            for bag, ids in zip(bags, ids_of_bag)
         ),
         click=int(sample_id % 3 == 0),
         conversion=int(sample_id % 6 == 0),
         weight=1.0 + sample_id % 5 / 4,
         group_id=-(sample_id % 11),
     )
+
+
+def expected_weights(rows: Sequence[ExpectedRow], place: int) -> list[float] | None:
+    """The weights of the ids of a bag of FEATURES, row by row; None where it has none."""
+    bag = [feature for feature in FEATURES if isinstance(feature, MultiValuedFeature)][place]
+    return None if bag.weights is None else [w for row in rows for w in row.weights[place] or ()]
 
 
 def sample_table(sample_ids: range, features: Sequence[Feature] = FEATURES) -> pa.Table:
@@ -85,15 +100,18 @@ def sample_table(sample_ids: range, features: Sequence[Feature] = FEATURES) -> p
         "conversion": [row.conversion for row in rows],
         "weight": [row.weight for row in rows],
     }
-    num_bags = 0
+    num_bags = num_singles = 0
     for feature in features:
         if isinstance(feature, MultiValuedFeature):
             bags = [row.bags[num_bags] for row in rows]
             columns[feature.name] = [np.array(bag, "<i4").tobytes() for bag in bags]
+            if feature.weights is not None:
+                weights = [row.weights[num_bags] for row in rows]
+                columns[weights_column(feature)] = [np.array(w, "<f4").tobytes() for w in weights]
             num_bags += 1
         else:
-            place = len(columns) - 5 - num_bags
-            columns[feature.name] = [row.ids[place] for row in rows]
+            columns[feature.name] = [row.ids[num_singles] for row in rows]
+            num_singles += 1
     types = column_types(features)
     return pa.table({
         name: pa.array(columns[name], pa.type_for_alias(type_)) for name, type_ in types.items()

@@ -1,8 +1,11 @@
 """Random batches over four features, small enough to loop over, with the usual trouble in them.
 
 Ids follow a steep law (a few are in every batch), two features share a table, one feature is
-multi-valued with empty and repeated values, and some batches are empty.
+multi-valued with empty and repeated values, another one has weights too, and some batches are
+empty.
 """
+
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -22,6 +25,8 @@ FEATURES: tuple[Feature, ...] = (
     CategoricalFeature(name="user", group=Group.USER, encode=HashEncoding(hash_size=USERS)),
     MultiValuedFeature(name="tags", kind=Kind.MULTI_VALUED, group=Group.ITEM,
                        encode=HashEncoding(hash_size=TAGS)),
+    MultiValuedFeature(name="history", kind=Kind.MULTI_VALUED, group=Group.USER, weights="counts",
+                       encode=HashEncoding(hash_size=ITEMS), table="item"),
     CategoricalFeature(name="item", group=Group.ITEM, encode=HashEncoding(hash_size=ITEMS)),
     CategoricalFeature(name="last_item", group=Group.USER, encode=HashEncoding(hash_size=ITEMS),
                        table="item"),
@@ -34,13 +39,14 @@ def random_batch(num_rows: int, generator: torch.Generator) -> Batch:
     """A batch of some rows, possibly none."""
     sizes = (USERS, ITEMS, ITEMS)
     ids_BF = torch.stack([_steep(size, num_rows, generator) for size in sizes], dim=1)
-    num_tags_B = torch.randint(MAX_TAGS + 1, (num_rows,), generator=generator)
-    offsets_B1 = torch.cat((torch.zeros(1, dtype=torch.int64), num_tags_B.cumsum(0)))
-    tags_V = torch.randint(TAGS, (int(offsets_B1[-1]),), generator=generator)
+    tags = _bag(TAGS, num_rows, generator)
+    history = _bag(ITEMS, num_rows, generator)
+    weights_V = torch.randn(len(history.ids_V), generator=generator)
     labels_B = torch.randint(2, (num_rows,), generator=generator).float()
     keys_B = torch.zeros(num_rows, dtype=torch.int64)
     return Batch(
-        ids_BF=ids_BF.int(), bags=(Bag(tags_V.int(), offsets_B1),), click_B=labels_B,
+        ids_BF=ids_BF.int(), click_B=labels_B,
+        bags=(tags, replace(history, weights_V=weights_V)),
         conversion_B=labels_B, weight_B=torch.ones(num_rows), sample_id_B=keys_B,
         group_id_B=keys_B,
     )
@@ -53,6 +59,12 @@ def batches_of_rank(rank: int, num_steps: int, max_rows: int = 12) -> list[Batch
         random_batch(0 if step == 7 or (step + rank) % 5 == 4 else max_rows - rank, generator)
         for step in range(num_steps)
     ]
+
+
+def _bag(size: int, num_rows: int, generator: torch.Generator) -> Bag:
+    lengths_B = torch.randint(MAX_TAGS + 1, (num_rows,), generator=generator)
+    offsets_B1 = torch.cat((torch.zeros(1, dtype=torch.int64), lengths_B.cumsum(0)))
+    return Bag(torch.randint(size, (int(offsets_B1[-1]),), generator=generator).int(), offsets_B1)
 
 
 def _steep(size: int, num_rows: int, generator: torch.Generator) -> Tensor:

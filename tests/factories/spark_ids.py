@@ -11,10 +11,11 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from esmm_dist.contract.encodings import Encodings
-from esmm_dist.contract.features import Feature, MultiValuedFeature
-from esmm_dist.samples.encoding import cut_column, encode, tables_to_join
+from esmm_dist.contract.features import Feature, MultiValuedFeature, weights_column
+from esmm_dist.samples.encoding import cut_column, encode, tables_to_join, unweighted_column
 from esmm_dist.samples.io import Store
 from esmm_dist.samples.logs import feature_column
+from esmm_dist.samples.wire import weighted_features
 
 ARROW_TYPES = {
     "string": pa.string(), "int64": pa.int64(), "double": pa.float64(), "float": pa.float32(),
@@ -54,6 +55,8 @@ def spark_ids(
         "row",
         *[F.col(column).alias(feature_column(name))
           for name, (column, _) in columns_of_features.items()],
+        *[F.col(feature.weights).alias(feature_column(weights_column(feature)))
+          for feature in weighted_features(features) if feature.weights],
     )
     large = {
         table: store.vocabulary(reference, table) for table in tables_to_join(features, encodings)
@@ -62,6 +65,9 @@ def spark_ids(
         "row",
         *[F.col(feature_column(feature.name)).alias(feature.name) for feature in features],
         *[cut_column(feature) for feature in features if isinstance(feature, MultiValuedFeature)],
+        *[F.col(feature_column(weights_column(feature))).alias(weights_column(feature))
+          for feature in weighted_features(features)],
+        *[unweighted_column(feature) for feature in weighted_features(features)],
     ).write.parquet(str(folder / "encoded"))
     table = pq.read_table(folder / "encoded").sort_by("row")
     return {name: table[name].to_pylist() for name in table.column_names}

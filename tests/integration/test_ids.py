@@ -10,7 +10,13 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from esmm_dist.contract.encoder import Value, canonical, encode_values, encoder_of
+from esmm_dist.contract.encoder import (
+    Value,
+    canonical,
+    encode_values,
+    encoder_of,
+    weights_of_values,
+)
 from esmm_dist.contract.encodings import Encodings
 from esmm_dist.contract.features import (
     BucketEncoding,
@@ -213,6 +219,40 @@ def test_spark_packs_every_list_as_the_encoder_does(
         ]
         assert any(is_longer)
         assert not differing(values[column], encoded[f"cut_{name}"], is_longer), name
+
+
+def test_spark_weighs_every_list_as_the_encoder_does(spark: SparkSession, tmp_path: Path) -> None:
+    rng = random.Random(20_220_427)
+    columns: dict[str, list[Any]] = {"list_string": [], "list_double": [], "list_int64": []}
+    for _ in range(NUM_ROWS):
+        num_values = rng.randrange(2 * MAX_LENGTH)
+        for name, of_rows in columns.items():
+            of_row = [random_value(rng, name.removeprefix("list_")) for _ in range(num_values)]
+            other = None if rng.random() < 0.5 else of_row[1:] + of_row[:2]
+            of_rows.append(of_row if rng.random() < 0.9 else other)
+    features: dict[str, tuple[str, Feature]] = {
+        f"{values}_by_{weights}": (values, MultiValuedFeature(
+            name=f"{values}_by_{weights}", kind=Kind.MULTI_VALUED, group=Group.ITEM,
+            encode=HASHES[0], max_length=MAX_LENGTH, weights=weights,
+        ))
+        for values in ("list_string", "list_double") for weights in ("list_double", "list_int64")
+    }
+    log = read_log(spark, tmp_path / "log", columns)
+    found = spark_ids(log, features, Encodings(), tmp_path / "samples")
+    for name, (values, feature) in features.items():
+        assert isinstance(feature, MultiValuedFeature) and feature.weights is not None
+        pairs = list(zip(columns[values], columns[feature.weights]))
+        wanted = [list(weights_of_values(feature, *pair)) for pair in pairs]
+        assert not differing(pairs, found[f"{name}_weights"], wanted), name
+        lengths = [len(packed_ids) // 4 for packed_ids in found[name]]
+        assert lengths == [len(weights) for weights in wanted], name
+        is_missing = found[f"unweighted_{name}"]
+        assert {True, False} == set(is_missing)
+        assert all(
+            missing and set(of_row) <= {1.0}
+            for of_row, missing, (of_values, given) in zip(wanted, is_missing, pairs)
+            if len(of_values or ()) != len(given or ())
+        ), name
 
 
 def test_spark_gives_the_published_vectors(spark: SparkSession, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from tests.factories.numbered_samples import (
     FEATURES,
     FIRST_DAY,
     expected_row,
+    expected_weights,
     write_samples,
 )
 from tests.oracles.plan import batches_of_ranks
@@ -66,7 +67,9 @@ def joined(parts: Sequence[Batch]) -> Batch:
     for same_feature in zip(*(part.bags for part in parts)):
         lengths = torch.cat([bag.offsets_B1.diff() for bag in same_feature])
         offsets = torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)])
-        bags.append(Bag(torch.cat([bag.ids_V for bag in same_feature]), offsets))
+        weights = [bag.weights_V for bag in same_feature if bag.weights_V is not None]
+        bags.append(Bag(torch.cat([bag.ids_V for bag in same_feature]), offsets,
+                        torch.cat(weights) if weights else None))
     tensors = {
         name: torch.cat([getattr(part, name) for part in parts])
         for name in ("ids_BF", "click_B", "conversion_B", "weight_B", "sample_id_B", "group_id_B")
@@ -79,8 +82,13 @@ def same(left: Batch, right: Batch) -> bool:
     names = ("ids_BF", "click_B", "conversion_B", "weight_B", "sample_id_B", "group_id_B")
     return all(torch.equal(getattr(left, name), getattr(right, name)) for name in names) and all(
         torch.equal(a.ids_V, b.ids_V) and torch.equal(a.offsets_B1, b.offsets_B1)
+        and _weights(a) == _weights(b)
         for a, b in zip(left.bags, right.bags, strict=True)
     )
+
+
+def _weights(bag: Bag) -> list[float] | None:
+    return None if bag.weights_V is None else bag.weights_V.tolist()
 
 
 def check_rows(batch: Batch, num_padding: int = 0) -> None:
@@ -96,6 +104,7 @@ def check_rows(batch: Batch, num_padding: int = 0) -> None:
         ids = [i for row in rows for i in row.bags[place]]
         ends = torch.tensor([len(row.bags[place]) for row in rows]).cumsum(0).tolist()
         assert bag.ids_V.tolist() == ids
+        assert _weights(bag) == expected_weights(rows, place)
         assert bag.offsets_B1.tolist() == [0, *ends, *[len(ids)] * num_padding]
     for tensor in (batch.ids_BF, batch.click_B, batch.conversion_B, batch.weight_B,
                    batch.sample_id_B, batch.group_id_B):

@@ -41,9 +41,9 @@ class PlainTables:
     def vectors(self, batch: Batch) -> Tensor:
         """(B, F, D), row by row and field by field."""
         vectors = [
-            self.tables[table_of(feature)](ids).sum(0) if len(ids) else self.zeros_D
+            sum((self.tables[table_of(feature)](i) * w for i, w in zip(ids, weights)), self.zeros_D)
             for b in range(batch.num_rows)
-            for feature, ids in zip(self.features, self._ids_of_row(batch, b))
+            for feature, (ids, weights) in zip(self.features, self._entries_of_row(batch, b))
         ]
         stacked = torch.stack(vectors) if vectors else self.zeros_D.new_zeros(0)
         return stacked.view(batch.num_rows, len(self.features), len(self.zeros_D))
@@ -57,7 +57,7 @@ class PlainTables:
             (table_of(feature), int(row))
             for batch in batches
             for b in range(batch.num_rows)
-            for feature, ids in zip(self.features, self._ids_of_row(batch, b))
+            for feature, (ids, _) in zip(self.features, self._entries_of_row(batch, b))
             for row in ids
         }
         for name, row in sorted(seen):
@@ -69,17 +69,22 @@ class PlainTables:
         for table in self.tables.values():
             table.weight.grad = None
 
-    def _ids_of_row(self, batch: Batch, b: int) -> list[Tensor]:
+    def _entries_of_row(self, batch: Batch, b: int) -> list[tuple[Tensor, list[float]]]:
+        """Of each feature the ids and what each counts."""
         singles, bags = iter(batch.ids_BF[b].long()), iter(batch.bags)
-        ids = []
+        entries = []
         for feature in self.features:
             if isinstance(feature, MultiValuedFeature):
                 bag = next(bags)
                 first, after = bag.offsets_B1[b : b + 2].tolist()
-                ids.append(bag.ids_V[first:after].long())
+                weights_V = bag.weights_V
+                weights = [1.0] * (after - first)
+                if weights_V is not None:
+                    weights = weights_V[first:after].tolist()
+                entries.append((bag.ids_V[first:after].long(), weights))
             else:
-                ids.append(next(singles).view(1))
-        return ids
+                entries.append((next(singles).view(1), [1.0]))
+        return entries
 
     def _move(self, gradient: Tensor, memory: dict[str, Tensor]) -> Tensor:
         if self.rule == "sgd":

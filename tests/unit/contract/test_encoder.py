@@ -4,8 +4,10 @@ That Spark's expressions equal this encoder is shown where Spark is at hand; the
 were computed by Spark 4.0.5 and hold both sides together without it.
 """
 
+import math
 import struct
 
+import numpy as np
 import pytest
 import xxhash
 from hypothesis import given
@@ -19,6 +21,7 @@ from esmm_dist.contract.encoder import (
     encoder_of,
     hash_encoder,
     vocabulary_encoder,
+    weights_of_values,
 )
 from esmm_dist.contract.encodings import Encodings
 from esmm_dist.contract.features import (
@@ -154,3 +157,26 @@ def test_a_list_keeps_its_first_values_that_are_not_null() -> None:
     encode = vocabulary_encoder(["a", "b"])
     assert encode_values(tags, encode, ["a", None, "x", "b", "a"]) == (2, 1, 3)
     assert encode_values(tags, encode, []) == encode_values(tags, encode, None) == ()
+
+
+WEIGHTED = MultiValuedFeature(name="tags", kind=Kind.MULTI_VALUED, group=Group.ITEM, weights="w",
+                              encode=VocabularyEncoding(min_count=1), max_length=3)
+
+
+@pytest.mark.parametrize(
+    ("values", "weights", "kept"),
+    [
+        (["a", None, "x", "b", "a"], [1, 2, 0.1, -4, 5], (1, float(np.float32(0.1)), -4)),
+        (["a", "b", "c"], [None, math.nan, 0.0], (1, 1, 0)),
+        (["a", "b", "c"], [math.inf, -math.inf, 1e39], (1, 1, 1)),
+        (["a", "b", math.nan], [2.0, 3.0], (1, 1)),
+        (["a", "b"], None, (1, 1)),
+        (["a"], [], (1,)),
+        ([], [2.0], ()),
+        (None, None, ()),
+    ],
+)
+def test_a_value_without_a_finite_weight_of_its_own_counts_one(
+    values: list[Value] | None, weights: list[float | None] | None, kept: tuple[float, ...]
+) -> None:
+    assert weights_of_values(WEIGHTED, values, weights) == kept

@@ -52,6 +52,13 @@ def test_a_name_stands_once_whatever_its_case() -> None:
     assert "'USER' is declared twice" in refusal(declare("user"), declare("USER"))
 
 
+def test_the_column_of_a_lists_weights_is_taken_too() -> None:
+    weighted = declare("tags", kind="multi_valued", weights="counts")
+    for others in ([weighted, declare("Tags_weights")], [declare("tags_weights"), weighted]):
+        assert "ags_weights' is declared twice" in refusal(*others)
+    check_features([weighted, declare("counts")])
+
+
 def test_a_table_is_shared_by_features_that_encode_alike() -> None:
     clicked = declare("clicked", table="item", kind="multi_valued", max_length=5)
     check_features([declare("item"), clicked])
@@ -86,6 +93,7 @@ OTHERS = [
     [declare("user2"), BASE[1]],
     [declare("user", group="item"), BASE[1]],
     [declare("user", kind="multi_valued"), BASE[1]],
+    [declare("user", kind="multi_valued", weights="w"), BASE[1]],
     [declare("user", {"hash_size": 101}), BASE[1]],
     [declare("user", {"hash_size": 100, "seed": 1}), BASE[1]],
     [declare("user", {"min_count": 100}), BASE[1]],
@@ -120,3 +128,7 @@ def test_columns_stand_in_the_order_of_the_declaration() -> None:
         "weight": "float32", "user": "int32", "age": "int32", "tags": "binary",
     }
     assert list(column_types([tags, *BASE]))[5:] == ["tags", "user", "age"]
+    weighted = declare("tags", kind="multi_valued", weights="counts")
+    assert list(column_types([weighted, *BASE]).items())[5:7] == [
+        ("tags", "binary"), ("tags_weights", "binary")
+    ]

@@ -16,8 +16,8 @@ SPACE = RowSpace(NUM_ROWS_OF_TABLE)
 CPU = torch.device("cpu")
 
 
-def slots_by_loops(batch: Batch) -> list[list[int]]:
-    """The slots of each field vector."""
+def entries_by_loops(batch: Batch) -> list[list[tuple[int, float]]]:
+    """The slots of each field vector and their weights."""
     pools = []
     for b in range(batch.num_rows):
         singles, bags = iter(batch.ids_BF[b].tolist()), iter(batch.bags)
@@ -26,9 +26,13 @@ def slots_by_loops(batch: Batch) -> list[list[int]]:
                 bag = next(bags)
                 first, after = bag.offsets_B1[b : b + 2].tolist()
                 ids = bag.ids_V[first:after].tolist()
+                weights = [1.0] * len(ids)
+                if bag.weights_V is not None:
+                    weights = bag.weights_V[first:after].tolist()
             else:
-                ids = [next(singles)]
-            pools.append([SPACE.slot_of(table_of(feature), i) for i in ids])
+                ids, weights = [next(singles)], [1.0]
+            slots = [SPACE.slot_of(table_of(feature), i) for i in ids]
+            pools.append(list(zip(slots, weights)))
     return pools
 
 
@@ -36,18 +40,26 @@ def slots_by_loops(batch: Batch) -> list[list[int]]:
 def test_entries_stand_field_vector_by_field_vector(num_rows: int) -> None:
     batch = random_batch(num_rows, torch.Generator().manual_seed(num_rows))
     entries = EntryFinder(FEATURES, SPACE, CPU).find(batch)
-    pools = slots_by_loops(batch)
+    assert entries.weight_E is not None
+    pools = entries_by_loops(batch)
     found = [
-        entries.slots_E[first:after].tolist()
+        list(zip(entries.slots_E[first:after].tolist(), entries.weight_E[first:after].tolist()))
         for first, after in zip(entries.offsets_P1.tolist(), entries.offsets_P1[1:].tolist())
     ]
     assert found == pools
     assert entries.pool_of_entry_E.tolist() == [p for p, ids in enumerate(pools) for _ in ids]
 
 
+def test_bags_without_weights_cost_no_weights() -> None:
+    batch = random_batch(9, torch.Generator().manual_seed(1))
+    bags = tuple(dataclasses.replace(bag, weights_V=None) for bag in batch.bags)
+    plain = dataclasses.replace(batch, bags=bags)
+    assert EntryFinder(FEATURES, SPACE, CPU).find(plain).weight_E is None
+
+
 def test_without_bags_every_field_vector_has_one_entry() -> None:
     batch = random_batch(9, torch.Generator().manual_seed(1))
-    singles = [feature for feature in FEATURES if feature.name != "tags"]
+    singles = [feature for feature in FEATURES if not isinstance(feature, MultiValuedFeature)]
     batch = dataclasses.replace(batch, bags=())
     entries = EntryFinder(singles, SPACE, CPU).find(batch)
     assert entries.slots_E.tolist() == [
@@ -75,4 +87,5 @@ def test_an_id_outside_the_table_of_a_bag_is_refused() -> None:
     batch = random_batch(1, torch.Generator().manual_seed(1))
     bag = Bag(torch.tensor([0, 3]), torch.tensor([0, 2]))
     with pytest.raises(InputError, match="'tags': the samples hold the id 3, .* has 3 rows"):
-        EntryFinder(FEATURES, SPACE, CPU).find(dataclasses.replace(batch, bags=(bag,)))
+        bags = (bag, *batch.bags[1:])
+        EntryFinder(FEATURES, SPACE, CPU).find(dataclasses.replace(batch, bags=bags))

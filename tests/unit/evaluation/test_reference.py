@@ -104,6 +104,19 @@ def test_it_predicts_a_row_by_the_sum_of_its_columns(reference: Reference) -> No
         assert found == pytest.approx(expected + coefficients[1, tags].sum())
 
 
+def test_a_weight_is_how_much_a_row_has_of_a_column(reference: Reference) -> None:
+    batch = make_batch(50, np.random.default_rng(1))
+    (bag,) = batch.bags
+    twice = dataclasses.replace(bag, weights_V=torch.full((len(bag.ids_V),), 2.0))
+    none = dataclasses.replace(bag, weights_V=torch.zeros(len(bag.ids_V)))
+    plain, doubled, without = (
+        reference.predict(dataclasses.replace(batch, bags=(some,))).ctr_logit_N
+        for some in (bag, twice, none)
+    )
+    assert not np.allclose(plain, without)
+    np.testing.assert_allclose(doubled - plain, plain - without)
+
+
 def test_ids_that_training_never_saw_weigh_nothing() -> None:
     rng = np.random.default_rng(0)
     seen = make_batch(500, rng)

@@ -8,9 +8,13 @@ from esmm_dist.model.fields import columns_of_groups, combine_fields, field_vect
 
 # Two rows of three fields: a single value, a bag of 2 and 0 values, a single value.
 MEMBERS = [[0], [1, 3], [2], [0], [], [0]]
+WEIGHTS = [[1.0], [0.25, -2.0], [1.0], [0.0], [], [3.0]]
 
 
-def places_of(members: list[list[int]], num_fields: int, num_rows: int) -> Places:
+def places_of(
+    members: list[list[int]], num_fields: int, num_rows: int,
+    weights: list[list[float]] | None = None,
+) -> Places:
     """The two sides of the matrix by plain loops."""
     by_row = [[p for p, rows in enumerate(members) for r in rows if r == row]
               for row in range(num_rows)]
@@ -21,7 +25,13 @@ def places_of(members: list[list[int]], num_fields: int, num_rows: int) -> Place
     def flat(lists: list[list[int]]) -> torch.Tensor:
         return torch.tensor([x for part in lists for x in part], dtype=torch.int64)
 
-    return Places(num_fields, flat(members), offsets(members), flat(by_row), offsets(by_row))
+    sides = flat(members), offsets(members), flat(by_row), offsets(by_row)
+    if weights is None:
+        return Places(num_fields, *sides)
+    weights_by_row = [w for row in range(num_rows) for rows, of_pool in zip(members, weights)
+                      for r, w in zip(rows, of_pool) if r == row]
+    plain = torch.tensor([w for of_pool in weights for w in of_pool])
+    return Places(num_fields, *sides, plain, torch.tensor(weights_by_row))
 
 
 def test_a_field_vector_is_the_sum_of_its_rows() -> None:
@@ -40,6 +50,22 @@ def test_the_gradient_equals_autograds_own() -> None:
     plain_PD = torch.stack([rows_UD[members].sum(0) for members in MEMBERS])
     (expected,) = torch.autograd.grad((plain_PD.view(2, 3, 5) * coefficients_BFD).sum(), rows_UD)
     torch.testing.assert_close(found, expected, rtol=1e-14, atol=0)
+
+
+def test_weights_multiply_both_ways() -> None:
+    rows_UD = torch.randn(4, 5, dtype=torch.float64, requires_grad=True)
+    coefficients_PD = torch.randn(6, 5, dtype=torch.float64)
+    found_PD = field_vectors(rows_UD, places_of(MEMBERS, 3, 4, WEIGHTS)).flatten(0, 1)
+    matrix_PU = torch.zeros(6, 4, dtype=torch.float64)
+    for p, (rows, weights) in enumerate(zip(MEMBERS, WEIGHTS)):
+        matrix_PU[p, rows] = torch.tensor(weights, dtype=torch.float64)
+    expected_PD = matrix_PU @ rows_UD
+    torch.testing.assert_close(found_PD, expected_PD, rtol=1e-14, atol=1e-15)
+    found, expected = (
+        torch.autograd.grad((vectors_PD * coefficients_PD).sum(), rows_UD)[0]
+        for vectors_PD in (found_PD, expected_PD)
+    )
+    torch.testing.assert_close(found, expected, rtol=1e-14, atol=1e-15)
 
 
 def test_a_batch_without_rows_gives_no_vectors_and_a_gradient() -> None:

@@ -16,7 +16,9 @@ from esmm_dist.reader.blocks import Block, Layout, Ragged
 from esmm_dist.reader.plan import EvaluationPlan, Plan, TrainPlan
 from esmm_dist.reader.prefetch import Prefetched
 
-LAYOUT = Layout(("user", "item"), ("tags",), (*LABEL_COLUMNS, *KEY_COLUMNS))
+LAYOUT = Layout(
+    ("user", "item"), ("tags",), (*LABEL_COLUMNS, *KEY_COLUMNS), {"tags": "tags_weights"}
+)
 
 
 def files_of(sizes: Sequence[int]) -> list[SampleFile]:
@@ -24,7 +26,7 @@ def files_of(sizes: Sequence[int]) -> list[SampleFile]:
 
 
 def blocks_of(plan: Plan, rank: int, first_step: int = 0) -> Generator[Block, None, None]:
-    """Row p of file f is the number 100 f + p: as ids, as weight, as key, and as many tags.
+    """Row p of file f is the number 100 f + p: as ids, as weight, as key, and as some tags.
 
     The ids of a block that is released are spoilt at once, as if another block were made of them.
     """
@@ -35,7 +37,8 @@ def blocks_of(plan: Plan, rank: int, first_step: int = 0) -> Generator[Block, No
         tags = np.concatenate([np.repeat(number, number % 3) for number in numbers])
         yield Block(
             ids_NF=ids,
-            bags=(Ragged(tags.astype(np.int32), np.cumsum([0, *numbers % 3]).astype(np.int32)),),
+            bags=(Ragged(tags.astype(np.int32), np.cumsum([0, *numbers % 3]).astype(np.int32),
+                         (tags / 4).astype(np.float32)),),
             scalars={
                 "click": (numbers % 2).astype(np.int8),
                 "conversion": (numbers % 4 == 3).astype(np.int8),
@@ -73,6 +76,8 @@ def numbers_in(batch: Batch) -> list[int]:
     (bag,) = batch.bags
     assert torch.equal(bag.offsets_B1.diff(), numbers.long() % 3)
     assert torch.equal(bag.ids_V, numbers.repeat_interleave(numbers % 3))
+    assert bag.weights_V is not None and bag.weights_V.dtype == torch.float32
+    assert torch.equal(bag.weights_V, bag.ids_V / 4)
     return numbers.tolist()
 
 

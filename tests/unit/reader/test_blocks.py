@@ -13,7 +13,7 @@ from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.schema import KEY_COLUMNS, LABEL_COLUMNS
 from esmm_dist.reader import blocks
 from esmm_dist.reader.blocks import Block, Layout, Memory
-from tests.factories.numbered_samples import FEATURES, expected_row, sample_table
+from tests.factories.numbered_samples import FEATURES, expected_row, expected_weights, sample_table
 
 LAYOUT = Layout.of(FEATURES, (*LABEL_COLUMNS, *KEY_COLUMNS))
 PATH = Path("day=2025-12-01/part-00000.parquet")
@@ -36,9 +36,11 @@ def check_rows(block: Block, sample_ids: list[int]) -> None:
     for name in ("click", "conversion", "weight", "group_id"):
         assert block.scalars[name].tolist() == [getattr(row, name) for row in rows]
     for place, bag in enumerate(block.bags):
-        ids, lengths = bag.rows(0, block.num_rows)
-        assert lengths.tolist() == [len(row.bags[place]) for row in rows]
-        assert ids.tolist() == [i for row in rows for i in row.bags[place]]
+        part = bag.rows(0, block.num_rows)
+        assert part.num_ids_N.tolist() == [len(row.bags[place]) for row in rows]
+        assert part.ids_V.tolist() == [i for row in rows for i in row.bags[place]]
+        weights = None if part.weights_V is None else part.weights_V.tolist()
+        assert weights == expected_weights(rows, place)
 
 
 @given(st.integers(1, 30), st.data())
@@ -73,14 +75,14 @@ def test_features_that_are_all_multi_valued_leave_an_empty_matrix() -> None:
     layout = Layout.of([FEATURES[1]], LABEL_COLUMNS)
     block = block_of(sample_table(range(5)).select(["tags", *LABEL_COLUMNS]), [4, 0], layout)
     assert block.ids_NF.shape == (2, 0)
-    ids, _ = block.bags[0].rows(0, 2)
-    assert ids.tolist() == [*expected_row(4).bags[0], *expected_row(0).bags[0]]
+    ids_V = block.bags[0].rows(0, 2).ids_V
+    assert ids_V.tolist() == [*expected_row(4).bags[0], *expected_row(0).bags[0]]
 
 
 def test_bags_that_are_all_empty_have_no_ids() -> None:
     table = with_column(sample_table(range(3)), "tags", [b"", b"", b""])
-    ids, lengths = block_of(table, [2, 1, 0]).bags[0].rows(0, 3)
-    assert (ids.tolist(), lengths.tolist()) == ([], [0, 0, 0])
+    ids_V, num_ids_N, weights_V = block_of(table, [2, 1, 0]).bags[0].rows(0, 3)
+    assert (ids_V.tolist(), num_ids_N.tolist(), weights_V) == ([], [0, 0, 0], None)
 
 
 def test_a_table_in_several_pieces_is_one_block() -> None:
@@ -99,6 +101,8 @@ def test_a_table_in_several_pieces_is_one_block() -> None:
         ("tags", [b"", None, b"abcd"], "holds 1 nulls"),
         ("tags", [b"", b"abc", b"abcd"], "holds bytes that are no packed int32 ids"),
         ("tags", [b"a", b"abc", b"abcd"], "holds bytes that are no packed int32 ids"),
+        ("words_weights", [b"abcd", b"abc", b""], "holds bytes that are no packed float32 weights"),
+        ("words_weights", [b"", b"abcd", b""], "does not hold as many weights as 'words' has ids"),
     ],
 )
 def test_a_wrong_column_is_refused_by_file_and_name(

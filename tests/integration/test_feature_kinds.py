@@ -1,0 +1,90 @@
+"""Kinds of features from a raw log to the samples: each value is what the encoder says of it."""
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pyspark.sql import SparkSession
+
+from esmm_dist.contract.config import parse_config
+from esmm_dist.contract.encoder import encode_values, encoder_of, weights_of_values
+from esmm_dist.contract.encodings import Encodings
+from esmm_dist.contract.features import MultiValuedFeature
+from esmm_dist.contract.manifest import read_manifest
+from esmm_dist.contract.sections import Config
+from esmm_dist.samples.build import Builder
+from tests.factories.built_samples import sample_id
+from tests.factories.encoding_vectors import packed
+
+pytestmark = pytest.mark.spark
+
+DAY = date(2024, 3, 1)
+NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
+ROWS: list[dict[str, Any]] = [
+    {"impression_id": "whole", "tags": ["a", None, "b", "a"], "counts": [0.5, 9.0, -2.0, 3.0]},
+    {"impression_id": "cut", "tags": ["a", "b", "c", "d"], "counts": [1.0, 2.0, 3.0, 4.0]},
+    {"impression_id": "short", "tags": ["a", "b"], "counts": [7.0]},
+    {"impression_id": "null", "tags": ["a", "b"], "counts": [None, 0.0]},
+    {"impression_id": "none", "tags": None, "counts": None},
+    {"impression_id": "empty", "tags": [], "counts": []},
+]
+SCHEMA = pa.schema([
+    ("impression_id", pa.string()), ("event_time", pa.timestamp("us", "UTC")),
+    ("user_id", pa.string()), ("tags", pa.list_(pa.string())), ("counts", pa.list_(pa.float64())),
+])
+
+
+def write_log(folder: Path, rows: list[dict[str, Any]]) -> None:
+    """Impressions, a second apart, and empty logs of clicks and conversions."""
+    plain = [{"event_time": NOON + timedelta(seconds=n), "user_id": "u"} | row
+             for n, row in enumerate(rows)]
+    for log, of_log in {"impressions": plain, "clicks": [], "conversions": []}.items():
+        (folder / log).mkdir(parents=True)
+        pq.write_table(pa.Table.from_pylist(of_log, SCHEMA), folder / log / "0.parquet")
+
+
+def config_of(folder: Path, features: list[dict[str, Any]]) -> Config:
+    days, later = {"first": str(DAY), "last": str(DAY)}, str(DAY + timedelta(days=1))
+    logs = ("impressions", "clicks", "conversions")
+    return parse_config({
+        "name": "kinds",
+        "logs": {log: {"path": str(folder / log)} for log in logs},
+        "samples": {"path": str(folder / "samples"), "days": days, "fit_days": days},
+        "features": features,
+        "train": {"days": days}, "evaluate": {"days": {"first": later, "last": later}},
+    }, "test")
+
+
+def built(spark: SparkSession, config: Config) -> tuple[dict[int, dict[str, Any]], dict[str, int]]:
+    """The samples by their id, and the day's counters."""
+    Builder(spark, config, refit=False).build([DAY])
+    (day,) = read_manifest(config.samples.path).days
+    rows = [row for file in day.files
+            for row in pq.ParquetFile(f"{config.samples.path}/{file.path}").read().to_pylist()]
+    return {row["sample_id"]: row for row in rows}, day.counters
+
+
+def test_lists_are_packed_with_their_weights(spark: SparkSession, tmp_path: Path) -> None:
+    hashed = {"group": "item", "kind": "multi_valued", "encode": {"hash_size": 100}}
+    config = config_of(tmp_path, [
+        {"name": "tags", "weights": "counts", "max_length": 3, **hashed},
+    ])
+    # The first id twice, with other weights: that is another content.
+    write_log(tmp_path, [*ROWS, {**ROWS[0], "event_time": NOON, "counts": [1.0, 9.0, -2.0, 3.0]}])
+    samples, counters = built(spark, config)
+    (tags,) = config.features
+    assert isinstance(tags, MultiValuedFeature)
+    encode = encoder_of(tags, Encodings())
+    for row in ROWS[1:]:
+        sample = samples[sample_id(row["impression_id"])]
+        assert sample["tags"] == packed(encode_values(tags, encode, row["tags"]))
+        weights = np.frombuffer(sample["tags_weights"], "<f4").tolist()
+        assert tuple(weights) == weights_of_values(tags, row["tags"], row["counts"])
+    either = np.frombuffer(samples[sample_id("whole")]["tags_weights"], "<f4").tolist()
+    assert either in ([0.5, -2.0, 3.0], [1.0, -2.0, 3.0])
+    assert (counters["impressions_conflicting"], counters["impressions_repeated"]) == (1, 0)
+    assert (counters["samples_tags_cut"], counters["samples_tags_unweighted"]) == (1, 2)
