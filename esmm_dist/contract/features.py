@@ -16,7 +16,9 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_val
 # A row number inside one table must fit int32, the type in which samples store it.
 MAX_TABLE_ROWS = 2**31 - 1
 
-RESERVED_COLUMNS = frozenset({"sample_id", "group_id", "click", "conversion", "weight", "day"})
+RESERVED_COLUMNS = frozenset({
+    "sample_id", "group_id", "click", "conversion", "weight", "day", "conversion_value",
+})
 
 
 class Section(BaseModel):

@@ -3,9 +3,10 @@
 Values only: what they mean is the business of the half that reads the logs.
 """
 
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from esmm_dist.contract.features import Section
 
@@ -30,6 +31,12 @@ class ConversionSource(LogSource):
 
     types: tuple[str, ...] = ()
     """Values of the column `type` that count as a conversion; empty: every row counts."""
+    value: str | None = None
+    """The column that says what a conversion is worth, in any unit, as a number. A sample's
+    credited conversions add up to its column `conversion_value`, which is no feature."""
+    without_click: Literal["drop", "imply_click"] = "drop"
+    """drop: a conversion of an impression without a click that counts is dropped; imply_click: it
+    stands for a click that the log lost. Both are counted."""
 
 
 class Logs(Section):
@@ -38,6 +45,9 @@ class Logs(Section):
 
     day_timezone: str = "UTC"
     """The zone whose midnights part one day from the next."""
+    max_clock_skew_seconds: Annotated[float, Field(ge=0, le=3_600)] = 0.0
+    """An event that lies at most so long before its cause counts as if it lay at it: a click before
+    its impression, a conversion before its click. Clocks of several machines differ."""
     impressions: LogSource
     clicks: LogSource
     conversions: ConversionSource

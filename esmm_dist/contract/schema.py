@@ -5,6 +5,8 @@ Parquet, one row group a file, no nulls anywhere:
 * `group_id` int64: XXH64 of the group key (the user), for GAUC and the bootstrap;
 * `click`, `conversion` int8: 0 or 1, conversion <= click;
 * `weight` float32: what a row counts, 1 unless rows were sampled;
+* `conversion_value` float32, the last column, where the log declares one: what the row's credited
+  conversions are worth together, 0 for those whose value is unknown; never a feature;
 * a single-valued feature, int32: its id, local to its table;
 * a multi-valued feature, binary: its ids as packed little-endian int32 (lists read ten times
   slower), and beside it, if it has weights, `<feature>_weights`: as many packed float32.
@@ -13,20 +15,34 @@ Parquet, one row group a file, no nulls anywhere:
 from collections.abc import Sequence
 
 from esmm_dist.contract.features import Feature, MultiValuedFeature, columns_of
+from esmm_dist.contract.sections import Config
 
 SAMPLE_ID = "sample_id"
 GROUP_ID = "group_id"
 CLICK = "click"
 CONVERSION = "conversion"
 WEIGHT = "weight"
+CONVERSION_VALUE = "conversion_value"
 
 KEY_COLUMNS = {SAMPLE_ID: "int64", GROUP_ID: "int64"}
 LABEL_COLUMNS = {CLICK: "int8", CONVERSION: "int8", WEIGHT: "float32"}
+DECLARED_COLUMNS = {CONVERSION_VALUE: "float32"}
 
 
-def column_types(features: Sequence[Feature]) -> dict[str, str]:
-    """Every column of the samples with its type, in the order in which files hold them."""
-    return KEY_COLUMNS | LABEL_COLUMNS | feature_types(features)
+def sample_columns(config: Config) -> dict[str, str]:
+    """The columns of a config's samples with their types, those it declares itself included."""
+    declared = (CONVERSION_VALUE,) if config.logs.conversions.value is not None else ()
+    return column_types(config.features, declared)
+
+
+def column_types(features: Sequence[Feature], declared: Sequence[str] = ()) -> dict[str, str]:
+    """Every column of the samples with its type, in the order in which files hold them.
+
+    Args:
+        declared: names of `DECLARED_COLUMNS`, which samples have only where the config says so.
+    """
+    declared_types = {name: DECLARED_COLUMNS[name] for name in declared}
+    return KEY_COLUMNS | LABEL_COLUMNS | feature_types(features) | declared_types
 
 
 def feature_types(features: Sequence[Feature]) -> dict[str, str]:

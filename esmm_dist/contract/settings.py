@@ -15,11 +15,14 @@ from esmm_dist.contract.sections import Config
 
 def settings_of(config: Config) -> dict[str, Any]:
     """What ids and labels depend on, as manifests keep it."""
-    samples = config.samples
+    samples, conversions = config.samples, config.logs.conversions
     features = {feature.name: feature.model_dump(mode="json") for feature in config.features}
     settings = {
         "logs.day_timezone": config.logs.day_timezone,
-        "logs.conversions.types": sorted(config.logs.conversions.types),
+        "logs.max_clock_skew_seconds": config.logs.max_clock_skew_seconds,
+        "logs.conversions.types": sorted(conversions.types),
+        "logs.conversions.value": conversions.value,
+        "logs.conversions.without_click": conversions.without_click,
         "samples.group_key": samples.group_key,
         "samples.click_window_hours": samples.click_window_hours,
         "samples.conversion_window_hours": samples.conversion_window_hours,

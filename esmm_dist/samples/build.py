@@ -5,7 +5,7 @@ The order of these steps is all that is decided here; a build that fails publish
 
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 
 from pyspark.sql import DataFrame, SparkSession
 
@@ -13,10 +13,11 @@ from esmm_dist.contract.encodings import Encodings, num_rows_of_table
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.folds import days_of
 from esmm_dist.contract.manifest import Day, EncodingsReference, Manifest
+from esmm_dist.contract.schema import sample_columns
 from esmm_dist.contract.sections import Config
 from esmm_dist.samples import wire
 from esmm_dist.samples.counters import check_identities, counters_of
-from esmm_dist.samples.crediting import Windows as Lengths
+from esmm_dist.samples.crediting import CreditRules
 from esmm_dist.samples.days import Calendar
 from esmm_dist.samples.encoding import encode, tables_to_join
 from esmm_dist.samples.filing import own_clicks, own_conversions, own_impressions
@@ -39,18 +40,11 @@ from esmm_dist.samples.sample_file import (
     SampleFileWriter,
     merged,
 )
-from esmm_dist.samples.schedule import (
-    Windows,
-    click_window,
-    conversion_window,
-    days_seen,
-    text_of,
-)
+from esmm_dist.samples.schedule import Windows, days_seen, text_of
 from esmm_dist.samples.terminal import phase
 
 MAX_ROWS_PER_JOB = 20_000_000
 MAX_DAYS_PER_JOB = 31
-MICROSECOND = timedelta(microseconds=1)
 
 
 def rows_of_days(
@@ -71,13 +65,14 @@ def rows_of_days(
         own_impressions(frames.impressions, days, calendar),
         config.features, encodings, large_vocabularies,
     )
-    clicks = own_clicks(frames.clicks, windows.last_click_day, calendar)
+    clicks = own_clicks(frames.clicks, windows.click_days, calendar)
     conversions = own_conversions(
-        frames.conversions, config.logs.conversions.types, windows.last_conversion_day, calendar
+        frames.conversions, config.logs.conversions.types, windows.conversion_days, calendar
     )
-    rows = wire.pack_impressions(impressions, config.features)
+    of_events = [name for name in wire.NO_VALUE_OF if name in conversions.columns]
+    rows = wire.pack_impressions(impressions, config.features, of_events)
     for events in (clicks, conversions):
-        rows = rows.unionByName(wire.pack_events(events, config.features))
+        rows = rows.unionByName(wire.pack_events(events, config.features, of_events))
     return rows
 
 
@@ -139,8 +134,8 @@ class Builder:
         windows = Windows.of(days, self._config)
         needed = {
             "impressions": self._days_of_impressions(days),
-            "clicks": days_seen(windows.last_click_day),
-            "conversions": days_seen(windows.last_conversion_day),
+            "clicks": days_seen(windows.click_days),
+            "conversions": days_seen(windows.conversion_days),
         }
         rows_in = count_rows(self._frames, needed, self._config)
         for day in needed["impressions"]:
@@ -196,9 +191,7 @@ class Builder:
         rows = rows_of_days(self._frames, config, days, encodings, large)
         writer = SampleFileWriter(
             config.features,
-            Lengths(*(window // MICROSECOND for window in (
-                click_window(config), conversion_window(config)
-            ))),
+            CreditRules.of(config),
             config.samples.shuffle_seed,
         )
         contents = layout.in_files(rows, config.samples.shuffle_seed).mapInArrow(
@@ -226,7 +219,7 @@ class Builder:
         """
         config, folder = self._config, build_folder(day, build_id)
         names = sorted(self.store.files.names(folder))
-        found = self.store.look_into([f"{folder}/{name}" for name in names], config.features)
+        found = self.store.look_into([f"{folder}/{name}" for name in names], sample_columns(config))
         counters = counters_of(day, merged(file.tally for file in found), self._rows_in)
         if not counters["impressions_out"]:
             reasons = {name: n for name, n in counters.items() if name.startswith("impressions_")}

@@ -15,12 +15,13 @@ IDENTITIES = {
     ),
     ("clicks_in", "clicks_from_other_days"): (
         "clicks_null_id", "clicks_null_time", "clicks_without_impression", "clicks_repeated",
-        "clicks_before_impression", "clicks_after_window", "clicks_credited",
+        "clicks_before_impression", "clicks_after_window", "clicks_skewed", "clicks_credited",
     ),
     ("conversions_in", "conversions_from_other_days"): (
         "conversions_other_type", "conversions_null_id", "conversions_null_time",
-        "conversions_without_impression", "conversions_repeated", "conversions_without_click",
-        "conversions_before_click", "conversions_after_window", "conversions_credited",
+        "conversions_without_impression", "conversions_repeated", "conversions_conflicting",
+        "conversions_without_click", "conversions_before_click", "conversions_after_window",
+        "conversions_implying_click", "conversions_skewed", "conversions_credited",
     ),
 }
 

@@ -2,25 +2,47 @@
 
 Works on whole columns. It neither chooses impressions nor makes labels.
 
-Shape legend: N rows of the file; K impressions that are kept; E rows of an event log; V clicks that
-count.
+Shape legend: N rows of the file; K impressions that are kept; E rows of an event log.
 """
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
+from esmm_dist.contract.sections import Config
+from esmm_dist.samples.days import micros
 from esmm_dist.samples.marks import Mark
+from esmm_dist.samples.schedule import click_window, conversion_window, max_skew
 from esmm_dist.samples.wire import Array, Wire
 
 
-class Windows(NamedTuple):
-    """Lengths in microseconds, both ends included."""
+@dataclass(frozen=True)
+class CreditRules:
+    """What the config says of clicks and conversions. Lengths in microseconds, ends included."""
 
-    click: int
-    conversion: int
+    click_window: int
+    conversion_window: int
+    max_skew: int = 0
+    """How long before its cause an event counts as if it lay at it."""
+    implies_click: bool = False
+    """Whether a conversion of an impression without a click that counts stands for one."""
+    has_value: bool = False
+    """Whether conversions are worth something."""
+
+    @classmethod
+    def of(cls, config: Config) -> "CreditRules":
+        """The rules that a config declares."""
+        conversions = config.logs.conversions
+        return cls(
+            click_window=micros(click_window(config)),
+            conversion_window=micros(conversion_window(config)),
+            max_skew=micros(max_skew(config)),
+            implies_click=conversions.without_click == "imply_click",
+            has_value=conversions.value is not None,
+        )
 
 
 class Impressions(NamedTuple):
@@ -36,16 +58,68 @@ class Events(NamedTuple):
     impression_E: Array
     """The place among the kept impressions."""
     time_E: Array
+    value_E: Array | None = None
+    """Of conversions, where they have one; NaN where it is unknown."""
 
     def where(self, holds_E: Array) -> "Events":
-        return Events(self.impression_E[holds_E], self.time_E[holds_E])
+        """Those for which something holds."""
+        value_E = None if self.value_E is None else self.value_E[holds_E]
+        return Events(self.impression_E[holds_E], self.time_E[holds_E], value_E)
 
 
-def distinct_events(
+class Credited(NamedTuple):
+    """The conversions that count."""
+
+    by_click: Events
+    """Credited to a click that counts."""
+    implying: Events
+    """Of impressions without such a click: each stands for one."""
+
+
+def distinct_clicks(
+    wire: Wire, order_N: Array, impressions: Impressions, counters: Counter[str]
+) -> Events:
+    """The clicks of the file's impressions, each once."""
+    marks = (Mark.CLICK, Mark.CLICK_ELSEWHERE)
+    row_E, impression_E = _of_impressions(wire, order_N, impressions, marks, "clicks", counters)
+    keys = [impression_E, wire.time_N[row_E]]
+    sorted_E = np.lexsort(keys[::-1])
+    keys = [key[sorted_E] for key in keys]
+    is_repeat_E = equals_the_one_before(keys)
+    counters["clicks_repeated"] = int(np.count_nonzero(is_repeat_E))
+    return Events(*keys).where(~is_repeat_E)
+
+
+def distinct_conversions(
+    wire: Wire, order_N: Array, impressions: Impressions, has_value: bool, counters: Counter[str]
+) -> Events:
+    """The conversions of the file's impressions, each once.
+
+    Of several that differ in nothing but their value the one that is worth most is kept.
+    """
+    marks = (Mark.CONVERSION, Mark.CONVERSION_ELSEWHERE)
+    row_E, impression_E = _of_impressions(
+        wire, order_N, impressions, marks, "conversions", counters
+    )
+    keys = [impression_E, wire.time_N[row_E], wire.key_N[row_E]]
+    value_E = wire.value_N[row_E] if has_value else None
+    # An unknown value is less than any.
+    cost_E = [] if value_E is None else [np.where(np.isnan(value_E), np.inf, -value_E)]
+    sorted_E = np.lexsort([*keys, *cost_E][::-1])
+    is_same_E, is_repeat_E = (
+        equals_the_one_before([key[sorted_E] for key in some]) for some in (keys, [*keys, *cost_E])
+    )
+    counters["conversions_repeated"] = int(np.count_nonzero(is_repeat_E))
+    counters["conversions_conflicting"] = int(np.count_nonzero(is_same_E & ~is_repeat_E))
+    kept_E = sorted_E[~is_same_E]
+    return Events(keys[0], keys[1], value_E).where(kept_E)
+
+
+def _of_impressions(
     wire: Wire, order_N: Array, impressions: Impressions, marks: tuple[Mark, Mark], log: str,
     counters: Counter[str],
-) -> Events:
-    """The events of the file's impressions, each once.
+) -> tuple[Array, Array]:
+    """The rows of events whose impression is in the file, and the place of that impression.
 
     Events filed under other days, of no impression of this day, are for other days to count.
 
@@ -62,58 +136,86 @@ def distinct_events(
     )
     counters[f"{log}_without_impression"] = int(np.count_nonzero(~is_known_E & ~is_elsewhere_E))
     counters[f"{log}_from_other_days"] = int(np.count_nonzero(is_known_E & is_elsewhere_E))
-    keys = [place_E[is_known_E], wire.time_N[row_E[is_known_E]], wire.key_N[row_E[is_known_E]]]
-    sorted_E = np.lexsort(keys[::-1])
-    keys = [key[sorted_E] for key in keys]
-    is_repeat_E = equals_the_one_before(keys)
-    counters[f"{log}_repeated"] = int(np.count_nonzero(is_repeat_E))
-    return Events(keys[0], keys[1]).where(~is_repeat_E)
+    return row_E[is_known_E], place_E[is_known_E]
 
 
 def valid_clicks(
-    clicks: Events, impressions: Impressions, window: int, counters: Counter[str]
+    clicks: Events, impressions: Impressions, rules: CreditRules, counters: Counter[str]
 ) -> Events:
     """The clicks that count: those inside the window that their impression opens."""
-    shown_E = impressions.time_K[clicks.impression_E]
-    is_early_E = clicks.time_E < shown_E
-    is_late_E = clicks.time_E > shown_E + window
+    delay_E = clicks.time_E - impressions.time_K[clicks.impression_E]
+    is_early_E = delay_E < -rules.max_skew
+    is_late_E = delay_E > rules.click_window
+    is_valid_E = ~is_early_E & ~is_late_E
     counters["clicks_before_impression"] = int(np.count_nonzero(is_early_E))
     counters["clicks_after_window"] = int(np.count_nonzero(is_late_E))
-    valid = clicks.where(~is_early_E & ~is_late_E)
-    counters["clicks_credited"] = len(valid.time_E)
-    return valid
+    counters["clicks_skewed"] = int(np.count_nonzero(is_valid_E & (delay_E < 0)))
+    counters["clicks_credited"] = int(np.count_nonzero(is_valid_E & (delay_E >= 0)))
+    return clicks.where(is_valid_E)
 
 
 def credited_conversions(
-    conversions: Events, clicks: Events, num_impressions: int, window: int,
+    conversions: Events, clicks: Events, impressions: Impressions, rules: CreditRules,
     counters: Counter[str],
-) -> Events:
-    """The conversions that the latest click at or before them covers."""
-    is_clicked_K = any_of(clicks.impression_E, num_impressions).astype(bool)
+) -> Credited:
+    """The conversions that the latest click at or before them covers, and those that imply one."""
+    is_clicked_K = any_of(clicks.impression_E, len(impressions.time_K)).astype(bool)
     is_clicked_E = is_clicked_K[conversions.impression_E]
-    counters["conversions_without_click"] = int(np.count_nonzero(~is_clicked_E))
-    conversions = conversions.where(is_clicked_E)
-    latest_E = _latest_at_or_before(clicks, conversions)
+    unclicked, clicked = conversions.where(~is_clicked_E), conversions.where(is_clicked_E)
+    latest_E = _latest_at_or_before(clicks, clicked, rules.max_skew)
     has_click_E = latest_E >= 0
-    has_click_E &= clicks.impression_E[latest_E] == conversions.impression_E
-    is_covered_E = has_click_E & (conversions.time_E - clicks.time_E[latest_E] <= window)
+    has_click_E &= clicks.impression_E[latest_E] == clicked.impression_E
+    delay_E = clicked.time_E - clicks.time_E[latest_E]
+    is_covered_E = has_click_E & (delay_E <= rules.conversion_window)
     counters["conversions_before_click"] = int(np.count_nonzero(~has_click_E))
     counters["conversions_after_window"] = int(np.count_nonzero(has_click_E & ~is_covered_E))
-    counters["conversions_credited"] = int(np.count_nonzero(is_covered_E))
-    return conversions.where(is_covered_E)
+    counters["conversions_skewed"] = int(np.count_nonzero(is_covered_E & (delay_E < 0)))
+    counters["conversions_credited"] = int(np.count_nonzero(is_covered_E & (delay_E >= 0)))
+    implies_E = _may_imply_a_click(unclicked, impressions, rules)
+    counters["conversions_implying_click"] = int(np.count_nonzero(implies_E))
+    counters["conversions_without_click"] = int(np.count_nonzero(~implies_E))
+    return Credited(clicked.where(is_covered_E), unclicked.where(implies_E))
 
 
-def _latest_at_or_before(clicks: Events, conversions: Events) -> Array:
-    """For each conversion the place of the last click that is not after it, of whatever impression,
-    in the order of impressions and times; -1 if there is none."""
+def _may_imply_a_click(
+    conversions: Events, impressions: Impressions, rules: CreditRules
+) -> Array:
+    """Whether a click inside the click window could have led to the conversion."""
+    if not rules.implies_click:
+        return np.zeros(len(conversions.time_E), bool)
+    delay_E = conversions.time_E - impressions.time_K[conversions.impression_E]
+    longest = rules.click_window + rules.conversion_window
+    within_E: Array = (-rules.max_skew <= delay_E) & (delay_E <= longest)
+    return within_E
+
+
+def _latest_at_or_before(clicks: Events, conversions: Events, max_skew: int) -> Array:
+    """For each conversion the place of the last click that is at most `max_skew` after it, of
+    whatever impression, in the order of impressions and times; -1 if there is none."""
     num_clicks = len(clicks.time_E)
-    impression, time = (np.concatenate(pair) for pair in zip(clicks, conversions))
+    impression = np.concatenate([clicks.impression_E, conversions.impression_E])
+    time = np.concatenate([clicks.time_E, conversions.time_E + max_skew])
     is_conversion = np.arange(len(time)) >= num_clicks
     in_order = np.lexsort((is_conversion, time, impression))
     latest = np.maximum.accumulate(np.where(is_conversion[in_order], -1, in_order))
     latest_E = np.empty(len(conversions.time_E), np.int64)
     latest_E[in_order[is_conversion[in_order]] - num_clicks] = latest[is_conversion[in_order]]
     return latest_E
+
+
+def total_value(credited: Credited, num_impressions: int) -> tuple[Array, int]:
+    """What the credited conversions of each impression are worth, (K,) float32, and how many
+    impressions have one of unknown value."""
+    total_K = np.zeros(num_impressions)
+    is_unknown_K = np.zeros(num_impressions, bool)
+    for events in credited:
+        assert events.value_E is not None
+        is_unknown_E = np.isnan(events.value_E)
+        is_unknown_K[events.impression_E[is_unknown_E]] = True
+        # Summed in the order of the events, which no order of rows can change.
+        known_E = np.where(is_unknown_E, 0.0, events.value_E)
+        total_K += np.bincount(events.impression_E, known_E, num_impressions)
+    return total_K.astype(np.float32), int(np.count_nonzero(is_unknown_K))
 
 
 def any_of(impression_E: Array, num_impressions: int) -> Array:

@@ -35,9 +35,29 @@ class Calendar:
             last += ONE_DAY
         return last
 
-    def reach(self, days: Iterable[date], window: timedelta) -> dict[date, date]:
-        """`last_day_reached` of each day."""
-        return {day: self.last_day_reached(day, window) for day in days}
+    def first_day_reached(self, day: date, span_before: timedelta) -> date:
+        """The first day that has not ended so long before the first instant of `day`."""
+        first = day
+        while self.start(first) > self.start(day) - span_before:
+            first -= ONE_DAY
+        return first
+
+    def reach(
+        self, days: Iterable[date], window: timedelta, span_before: timedelta = timedelta()
+    ) -> dict[date, tuple[date, ...]]:
+        """Of each day all days that a window after it reaches, and those that a span before it
+        reaches."""
+        return {
+            day: span(
+                self.first_day_reached(day, span_before), self.last_day_reached(day, window)
+            )
+            for day in days
+        }
+
+
+def micros(length: timedelta) -> int:
+    """A length in microseconds."""
+    return length // timedelta(microseconds=1)
 
 
 def span(first: date, last: date) -> tuple[date, ...]:

@@ -10,7 +10,7 @@ from datetime import date
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from esmm_dist.samples.days import Calendar, span
+from esmm_dist.samples.days import Calendar
 from esmm_dist.samples.logs import EVENT_TIME, FILED_DAY, IMPRESSION_ID, TYPE
 from esmm_dist.samples.marks import Mark
 
@@ -60,12 +60,12 @@ def own_impressions(
 
 
 def own_clicks(
-    clicks: DataFrame, last_day: Mapping[date, date], calendar: Calendar
+    clicks: DataFrame, days_seen: Mapping[date, Sequence[date]], calendar: Calendar
 ) -> DataFrame:
-    """The clicks that each day sees: those filed under it, and the later ones up to its last day.
+    """The clicks that each day sees.
 
     Args:
-        last_day: of each day that is built.
+        days_seen: of each day that is built the days whose clicks it sees, its own among them.
 
     Returns:
         A row for each click and day that sees it. Those that can take no part are seen by their
@@ -75,11 +75,12 @@ def own_clicks(
         Mark.CLICKS_NULL_ID: F.col(IMPRESSION_ID).isNull(),
         Mark.CLICKS_NULL_TIME: F.col(EVENT_TIME).isNull(),
     }
-    return _seen(clicks, last_day, calendar, reasons, (Mark.CLICK, Mark.CLICK_ELSEWHERE))
+    return _seen(clicks, days_seen, calendar, reasons, (Mark.CLICK, Mark.CLICK_ELSEWHERE))
 
 
 def own_conversions(
-    conversions: DataFrame, types: Sequence[str], last_day: Mapping[date, date], calendar: Calendar
+    conversions: DataFrame, types: Sequence[str], days_seen: Mapping[date, Sequence[date]],
+    calendar: Calendar,
 ) -> DataFrame:
     """The conversions that each day sees, as for clicks; those of other types are dropped."""
     is_of_type = F.col(TYPE).isin(list(types)) if types else F.lit(True)
@@ -89,20 +90,20 @@ def own_conversions(
         Mark.CONVERSIONS_NULL_TIME: F.col(EVENT_TIME).isNull(),
     }
     live = (Mark.CONVERSION, Mark.CONVERSION_ELSEWHERE)
-    return _seen(conversions, last_day, calendar, reasons, live)
+    return _seen(conversions, days_seen, calendar, reasons, live)
 
 
 def _seen(
-    events: DataFrame, last_day: Mapping[date, date], calendar: Calendar,
+    events: DataFrame, days_seen: Mapping[date, Sequence[date]], calendar: Calendar,
     reasons: Mapping[Mark, Column], live: tuple[Mark, Mark],
 ) -> DataFrame:
     seen_by: dict[date, list[date]] = {}
-    for day, last in last_day.items():
-        for filed_day in span(day, last):
+    for day, filed_days in days_seen.items():
+        for filed_day in filed_days:
             seen_by.setdefault(filed_day, []).append(day)
     observers = _by_day(list(seen_by), lambda day: F.array(*[F.lit(d) for d in seen_by[day]]))
     reason = _first_that_holds(reasons, F.lit(None).cast("int"))
-    own, later = (F.lit(mark.value) for mark in live)
+    own, elsewhere = (F.lit(mark.value) for mark in live)
     columns = [c for c in events.columns if c != FILED_DAY]
     return (
         filed(events, list(seen_by), calendar)
@@ -112,7 +113,7 @@ def _seen(
             *columns,
             DAY,
             F.coalesce(
-                F.col("reason"), F.when(F.col(DAY) == F.col(FILED_DAY), own).otherwise(later)
+                F.col("reason"), F.when(F.col(DAY) == F.col(FILED_DAY), own).otherwise(elsewhere)
             ).alias(MARK),
         )
     )

@@ -16,7 +16,6 @@ from pyspark.sql import functions as F
 
 from esmm_dist.contract.encodings import FIRST_VOCABULARY_ID, Encodings
 from esmm_dist.contract.errors import InputError
-from esmm_dist.contract.features import Feature
 from esmm_dist.contract.logs import LogSource
 from esmm_dist.contract.manifest import (
     ENCODINGS,
@@ -27,7 +26,6 @@ from esmm_dist.contract.manifest import (
     latest_manifest,
     manifest_numbers,
 )
-from esmm_dist.contract.schema import column_types
 from esmm_dist.contract.sections import Config
 from esmm_dist.samples.days import Calendar
 from esmm_dist.samples.failures import naming_the_file, plain_path
@@ -198,8 +196,13 @@ class Store:
             if name.startswith("part-") and size  # Spark makes an empty file where it has no rows
         }
 
-    def look_into(self, paths: Sequence[str], features: Sequence[Feature]) -> list[FoundFile]:
+    def look_into(
+        self, paths: Sequence[str], types: Mapping[str, str]
+    ) -> list[FoundFile]:
         """What files say of themselves in their footers.
+
+        Args:
+            types: of the columns that they must have, as `column_types` gives them.
 
         Raises:
             AssertionError: a file is not what readers expect.
@@ -209,7 +212,7 @@ class Store:
             for folder in {path.rpartition("/")[0] for path in paths}
             for name, size in self.files.sizes(folder).items()
         }
-        wanted = parquet_fields(features)
+        wanted = parquet_fields(types)
 
         def look(path: str) -> FoundFile:
             footer = self.files.footer(path)
@@ -244,11 +247,11 @@ def build_folder(day: date, build_id: str) -> str:
     return f"{DAY}={day}/build={build_id}"
 
 
-def parquet_fields(features: Sequence[Feature]) -> tuple[str, ...]:
+def parquet_fields(types: Mapping[str, str]) -> tuple[str, ...]:
     """The fields of a sample file as a Parquet schema prints them; `required` rules out nulls."""
     return tuple(
         "required " + PARQUET_TYPES[kind].format(name)
-        for name, kind in column_types(features).items()
+        for name, kind in types.items()
     )
 
 

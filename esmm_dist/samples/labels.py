@@ -12,12 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from esmm_dist.samples.crediting import (
+    CreditRules,
     Impressions,
-    Windows,
     any_of,
     credited_conversions,
-    distinct_events,
+    distinct_clicks,
+    distinct_conversions,
     equals_the_one_before,
+    total_value,
     valid_clicks,
 )
 from esmm_dist.samples.marks import DROPPED, Mark, counter_of
@@ -31,11 +33,13 @@ class Labelled:
     row_K: Array
     click_K: Array
     conversion_K: Array
+    value_K: Array | None
+    """What its conversions are worth, (K,) float32; None where no value is declared."""
     counters: Counter[str]
     """What became of every row of the file."""
 
 
-def label(wire: Wire, windows: Windows, seed: int) -> Labelled:
+def label(wire: Wire, rules: CreditRules, seed: int) -> Labelled:
     """Keeps each impression once, and gives it its labels.
 
     A click counts from the impression to impression + window; a conversion from a click that counts
@@ -51,20 +55,21 @@ def label(wire: Wire, windows: Windows, seed: int) -> Labelled:
     order_N = mixed(wire.sample_id_N, seed)
     row_K = _kept(wire, order_N, counters)
     impressions = Impressions(order_N[row_K], wire.time_N[row_K])
-    clicks = distinct_events(
-        wire, order_N, impressions, (Mark.CLICK, Mark.CLICK_ELSEWHERE), "clicks", counters
+    clicks = valid_clicks(
+        distinct_clicks(wire, order_N, impressions, counters), impressions, rules, counters
     )
-    valid = valid_clicks(clicks, impressions, windows.click, counters)
-    conversions = distinct_events(
-        wire, order_N, impressions, (Mark.CONVERSION, Mark.CONVERSION_ELSEWHERE), "conversions",
-        counters,
-    )
-    credited = credited_conversions(conversions, valid, len(row_K), windows.conversion, counters)
-    click_K = any_of(valid.impression_E, len(row_K))
-    conversion_K = any_of(credited.impression_E, len(row_K))
+    conversions = distinct_conversions(wire, order_N, impressions, rules.has_value, counters)
+    credited = credited_conversions(conversions, clicks, impressions, rules, counters)
+    implied_K = any_of(credited.implying.impression_E, len(row_K))
+    click_K = any_of(clicks.impression_E, len(row_K)) | implied_K
+    conversion_K = any_of(credited.by_click.impression_E, len(row_K)) | implied_K
+    value_K = None
+    if rules.has_value:
+        value_K, counters["samples_unknown_value"] = total_value(credited, len(row_K))
     counters["samples_clicked"] = int(click_K.sum())
     counters["samples_converted"] = int(conversion_K.sum())
-    return Labelled(row_K, click_K, conversion_K, counters)
+    counters["samples_click_implied"] = int(implied_K.sum())
+    return Labelled(row_K, click_K, conversion_K, value_K, counters)
 
 
 def mixed(number_N: Array, seed: int) -> Array:

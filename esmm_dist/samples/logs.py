@@ -22,6 +22,7 @@ from esmm_dist.contract.logs import ConversionSource, LogSource
 IMPRESSION_ID = "impression_id"
 EVENT_TIME = "event_time"
 TYPE = "type"
+VALUE = "value"
 GROUP_KEY = "group_key"
 FILED_DAY = "filed_day"
 
@@ -31,8 +32,10 @@ VALUE_TYPES = (*KEY_TYPES, T.FloatType, T.DoubleType, T.BooleanType)
 NUMBER_TYPES = (*VALUE_TYPES[1:], T.DecimalType)
 KEY = "a text or a whole number"
 TIME = "a timestamp"
-VALUE = "a text, a number or a boolean"
+ANY_VALUE = "a text, a number or a boolean"
 NUMBER = "a number or a boolean"
+# Of a conversion; the sum of a sample's has to be a float32.
+MAX_VALUE = 1e30
 
 Types = tuple[type[T.DataType], ...]
 
@@ -124,7 +127,10 @@ def read_clicks(frame: DataFrame, source: LogSource) -> DataFrame:
 
 
 def read_conversions(frame: DataFrame, source: ConversionSource) -> DataFrame:
-    """impression_id, event_time and type of every conversion; type is null if none is declared."""
+    """impression_id, event_time and type of every conversion, and its value where one is declared.
+
+    type is null if none is declared, value if it is no number that a float32 can hold.
+    """
     key = "logs.conversions"
     kind = (
         typed_column(frame, source, TYPE, key, (T.StringType,), "a text")
@@ -132,8 +138,17 @@ def read_conversions(frame: DataFrame, source: ConversionSource) -> DataFrame:
         else F.lit(None).cast("string")
     )
     return frame.select(
-        *_id_and_time(frame, source, key), kind.alias(TYPE), *_partition(frame, source, key)
+        *_id_and_time(frame, source, key), kind.alias(TYPE), *_value(frame, source, key),
+        *_partition(frame, source, key),
     )
+
+
+def _value(frame: DataFrame, source: ConversionSource, key: str) -> list[Column]:
+    """What a conversion is worth, as `value`, if the config says where that stands."""
+    if source.value is None:
+        return []
+    number = typed_column(frame, source, source.value, key, NUMBER_TYPES, NUMBER).cast("double")
+    return [F.when(F.abs(number) <= MAX_VALUE, number).alias(VALUE)]
 
 
 def _id_and_time(frame: DataFrame, source: LogSource, key: str) -> list[Column]:
@@ -171,9 +186,9 @@ def _partition(frame: DataFrame, source: LogSource, key: str) -> list[Column]:
 def _feature_column(frame: DataFrame, source: LogSource, feature: Feature, key: str) -> Column:
     match feature:
         case CategoricalFeature():
-            return typed_column(frame, source, feature.name, key, VALUE_TYPES, VALUE)
+            return typed_column(frame, source, feature.name, key, VALUE_TYPES, ANY_VALUE)
         case MultiValuedFeature():
-            wanted = f"a list, each value {VALUE},"
+            wanted = f"a list, each value {ANY_VALUE},"
             return _list_column(frame, source, feature.name, key, VALUE_TYPES, wanted)
     return typed_column(frame, source, feature.name, key, NUMBER_TYPES, NUMBER)
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.features import fingerprint
 from esmm_dist.contract.manifest import Day, EncodingsReference, Manifest, SampleColumn
-from esmm_dist.contract.schema import column_types
+from esmm_dist.contract.schema import sample_columns
 from esmm_dist.contract.sections import Config
 from esmm_dist.contract.settings import differences, settings_of
 from esmm_dist.samples.io import Store, now
@@ -61,7 +61,7 @@ def publish(
             encodings=reference,
             columns={
                 name: SampleColumn(type=kind)
-                for name, kind in column_types(config.features).items()
+                for name, kind in sample_columns(config).items()
             },
             shuffle_seed=config.samples.shuffle_seed,
             days=tuple(days[day] for day in sorted(days)),

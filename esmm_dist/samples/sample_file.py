@@ -14,8 +14,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from esmm_dist.contract.features import Feature, weights_column
-from esmm_dist.contract.schema import CLICK, CONVERSION, GROUP_ID, SAMPLE_ID, WEIGHT, column_types
-from esmm_dist.samples.crediting import Windows
+from esmm_dist.contract.schema import (
+    CLICK,
+    CONVERSION,
+    CONVERSION_VALUE,
+    DECLARED_COLUMNS,
+    GROUP_ID,
+    SAMPLE_ID,
+    WEIGHT,
+    column_types,
+)
+from esmm_dist.samples.crediting import CreditRules
 from esmm_dist.samples.labels import Labelled, label
 from esmm_dist.samples.wire import (
     Array,
@@ -45,7 +54,7 @@ class SampleFileWriter:
     """Makes one file of each of Spark's partitions."""
 
     features: Sequence[Feature]
-    windows: Windows
+    rules: CreditRules
     shuffle_seed: int
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -58,7 +67,7 @@ class SampleFileWriter:
 
     def written(self, wire: Wire) -> pa.Buffer:
         """The Parquet file of some rows: one row group, no nulls, the tally in its footer."""
-        labelled = label(wire, self.windows, self.shuffle_seed)
+        labelled = label(wire, self.rules, self.shuffle_seed)
         table = self._table(wire, labelled)
         tally = json.dumps(self._tally(wire, labelled))
         sink = pa.BufferOutputStream()
@@ -84,7 +93,9 @@ class SampleFileWriter:
             columns[list_feature.name] = wire.lists(place, row_K)
         for place, weighted in enumerate(weighted_features(self.features)):
             columns[weights_column(weighted)] = wire.weights(place, row_K)
-        types = column_types(self.features)
+        if labelled.value_K is not None:
+            columns[CONVERSION_VALUE] = labelled.value_K
+        types = column_types(self.features, [name for name in DECLARED_COLUMNS if name in columns])
         schema = pa.schema(
             [pa.field(name, _ARROW_TYPES[kind], nullable=False) for name, kind in types.items()]
         )

@@ -6,22 +6,25 @@ from datetime import date, timedelta
 
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.sections import Config, DayRange
-from esmm_dist.samples.days import Calendar, span
+from esmm_dist.samples.days import Calendar
 
 
 @dataclass(frozen=True)
 class Windows:
-    """For each day the last day whose clicks, and whose conversions, it has to see."""
+    """For each day the days whose clicks, and whose conversions, it has to see."""
 
-    last_click_day: dict[date, date]
-    last_conversion_day: dict[date, date]
+    click_days: dict[date, tuple[date, ...]]
+    conversion_days: dict[date, tuple[date, ...]]
 
     @classmethod
     def of(cls, days: Sequence[date], config: Config) -> "Windows":
-        """The reach of the config's windows."""
+        """The reach of the config's windows, and backwards of its clocks' skew: once for a click
+        before its impression, twice for a conversion before such a click."""
         calendar = Calendar.of(config.logs.day_timezone)
-        click, conversion = click_window(config), conversion_window(config)
-        return cls(calendar.reach(days, click), calendar.reach(days, click + conversion))
+        click, conversion, skew = click_window(config), conversion_window(config), max_skew(config)
+        return cls(
+            calendar.reach(days, click, skew), calendar.reach(days, click + conversion, 2 * skew)
+        )
 
 
 def click_window(config: Config) -> timedelta:
@@ -34,9 +37,14 @@ def conversion_window(config: Config) -> timedelta:
     return timedelta(hours=config.samples.conversion_window_hours)
 
 
-def days_seen(last_day: Mapping[date, date]) -> tuple[date, ...]:
-    """Every day that some day sees, given the last one that each sees."""
-    return tuple(sorted({day for first, last in last_day.items() for day in span(first, last)}))
+def max_skew(config: Config) -> timedelta:
+    """How long before its cause an event still counts."""
+    return timedelta(seconds=config.logs.max_clock_skew_seconds)
+
+
+def days_seen(days_of_day: Mapping[date, Sequence[date]]) -> tuple[date, ...]:
+    """Every day that some day sees, given those that each sees."""
+    return tuple(sorted({day for days in days_of_day.values() for day in days}))
 
 
 def text_of(days: Sequence[date]) -> str:

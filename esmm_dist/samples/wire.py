@@ -8,6 +8,7 @@ column holds a null. It decides nothing about rows.
     time        microseconds since 1970 of the event
     key         of an impression its group_id, of a conversion XXH64 of its type, else 0
     marks       a `Mark`, and an impression's flags above it
+    value       of a conversion what it is worth, NaN if unknown; only where values are declared
     pair_n      ids of the features 2n (upper half) and 2n + 1 of those that are no lists
     list_n      packed ids of the n-th multi-valued feature
     weights_n   floats, as many, of the n-th one that has weights
@@ -27,7 +28,14 @@ from pyspark.sql import functions as F
 from esmm_dist.contract.features import Feature, MultiValuedFeature, weights_column
 from esmm_dist.samples.encoding import cut_column, unweighted_column
 from esmm_dist.samples.filing import DAY, MARK
-from esmm_dist.samples.logs import EVENT_TIME, GROUP_KEY, IMPRESSION_ID, TYPE, feature_column
+from esmm_dist.samples.logs import (
+    EVENT_TIME,
+    GROUP_KEY,
+    IMPRESSION_ID,
+    TYPE,
+    VALUE,
+    feature_column,
+)
 from esmm_dist.samples.marks import MARK_BITS, Mark
 
 SAMPLE_ID = "sample_id"
@@ -37,6 +45,8 @@ MARKS = "marks"
 NO_GROUP = 0
 GROUP_KEY_IS_NULL = "group_key_is_null"
 FLOAT_BYTES = 4
+# Columns of events alone, each on the wire only where the config needs it.
+NO_VALUE_OF = {VALUE: float("nan")}
 
 Array = npt.NDArray[Any]
 
@@ -72,8 +82,14 @@ def counters_of_flags(features: Sequence[Feature]) -> dict[str, str]:
 # ---------------------------------------------------------------------------------------------
 
 
-def pack_impressions(impressions: DataFrame, features: Sequence[Feature]) -> DataFrame:
-    """Encoded impressions with `day` and `mark` as rows of the wire, and their day."""
+def pack_impressions(
+    impressions: DataFrame, features: Sequence[Feature], of_events: Sequence[str] = ()
+) -> DataFrame:
+    """Encoded impressions with `day` and `mark` as rows of the wire, and their day.
+
+    Args:
+        of_events: the names in `NO_VALUE_OF` that some event has.
+    """
     group = F.when(F.col(GROUP_KEY).isNotNull(), F.xxhash64(GROUP_KEY))
     marks = F.col(MARK)
     for bit, flag in enumerate(counters_of_flags(features).values()):
@@ -82,6 +98,7 @@ def pack_impressions(impressions: DataFrame, features: Sequence[Feature]) -> Dat
     return impressions.select(
         DAY,
         *_keys(F.coalesce(group, F.lit(NO_GROUP)), marks),
+        *[F.lit(NO_VALUE_OF[name]).alias(name) for name in of_events],
         *_pairs([F.col(feature_column(f.name)) for f in scalar_features(features)]),
         *[
             F.col(feature_column(feature.name)).alias(f"list_{n}")
@@ -94,14 +111,25 @@ def pack_impressions(impressions: DataFrame, features: Sequence[Feature]) -> Dat
     )
 
 
-def pack_events(events: DataFrame, features: Sequence[Feature]) -> DataFrame:
-    """Clicks or conversions with `day` and `mark` as rows of the wire, and their day."""
+def pack_events(
+    events: DataFrame, features: Sequence[Feature], of_events: Sequence[str] = ()
+) -> DataFrame:
+    """Clicks or conversions with `day` and `mark` as rows of the wire, and their day.
+
+    Args:
+        of_events: as `pack_impressions` takes them.
+    """
     key = F.lit(0).cast("bigint")
     if TYPE in events.columns:
         key = F.coalesce(F.xxhash64(TYPE), key)
     return events.select(
         DAY,
         *_keys(key, F.col(MARK)),
+        *[
+            F.coalesce(F.col(name) if name in events.columns else F.lit(None),
+                       F.lit(NO_VALUE_OF[name])).alias(name)
+            for name in of_events
+        ],
         *_pairs([F.lit(0)] * len(scalar_features(features))),
         *[F.lit(bytearray()).alias(f"list_{n}") for n in range(len(list_features(features)))],
         *[
@@ -154,6 +182,12 @@ class Wire:
 
     def __len__(self) -> int:
         return len(self.mark_N)
+
+    @property
+    def value_N(self) -> Array:
+        """What conversions are worth, (N,) float64, NaN if unknown; only where values are
+        declared."""
+        return self._array(VALUE)
 
     def rows_with(self, *marks: Mark) -> Array:
         """Indices of the rows that bear one of the marks, in order."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 SPARK_HASH_SEED = 42
 
-Labels = dict[int, tuple[int, int, int]]
+Labels = dict[int, tuple[int, int, int, float]]
 
 
 def sample_id(impression_id: str) -> int:
@@ -29,7 +29,7 @@ def built(
     spark: "SparkSession", logs: Logs, folder: Path, is_partitioned: bool, rules: Rules,
     days: tuple[date, ...], seed: int = 0,
 ) -> dict[date, tuple[Day, Labels]]:
-    """The published days, and of each sample click, conversion and the feature's id."""
+    """The published days, and of each sample click, conversion, the feature's id and the value."""
     from esmm_dist.samples.build import Builder
 
     write_logs(logs, folder, is_partitioned, num_files=2, seed=seed)
@@ -44,5 +44,6 @@ def _labels(samples: Path, day: Day) -> Labels:
         # One file alone: the folder names above it are no columns.
         for row in pq.ParquetFile(samples / file.path).read().to_pylist():
             assert row["sample_id"] not in found
-            found[row["sample_id"]] = (row["click"], row["conversion"], row["value"])
+            worth = row.get("conversion_value", 0.0)
+            found[row["sample_id"]] = (row["click"], row["conversion"], row["value"], worth)
     return found

@@ -19,6 +19,8 @@ from tests.oracles.join import Row, Rules, day_of, start_of
 
 INSTANT = timedelta(microseconds=1)
 TYPES = ("order", "order", "lead", "share", None)
+# Their sums are exact in a float32 whatever the order.
+REVENUES = (0.0, 1.0, 9.5, 1024.0, -2.25, None)
 VALUES = pa.schema(
     [
         ("impression_id", pa.string()),
@@ -26,6 +28,7 @@ VALUES = pa.schema(
         ("type", pa.string()),
         ("value", pa.float64()),
         ("user_id", pa.string()),
+        ("revenue", pa.float64()),
     ]
 )
 
@@ -61,6 +64,7 @@ def _table(rows: Sequence[Row]) -> pa.Table:
         "type": [row.type for row in rows],
         "value": [row.content[0] for row in rows],
         "user_id": [row.content[1] for row in rows],
+        "revenue": [row.value for row in rows],
     }
     return pa.table(columns, schema=VALUES)
 
@@ -82,8 +86,13 @@ def config_of(
             "name": "join",
             "logs": {
                 "day_timezone": rules.zone.key,
+                "max_clock_skew_seconds": rules.max_skew.total_seconds(),
                 **logs,
-                "conversions": {**logs["conversions"], "types": rules.types},
+                "conversions": {
+                    **logs["conversions"], "types": rules.types,
+                    "value": "revenue" if rules.has_value else None,
+                    "without_click": "imply_click" if rules.implies_click else "drop",
+                },
             },
             "samples": {
                 "path": str(folder / "samples"), "days": days, "fit_days": days,
@@ -130,23 +139,27 @@ def _of_one_impression(
             rng.choice([first, replace(first, event_time=other, content=(value, first.content[1]))])
         )
     clicks = [
-        Row(name, at, None) for at in _near(rng, time, rules.click_window, rng.choice((0, 1, 1, 3)))
+        Row(name, at, None) for at in _near(rng, time, rules, rng.choice((0, 1, 1, 3)))
     ]
     conversions = [
-        Row(name, at, None, type=rng.choice(TYPES))
+        Row(name, at, None, type=rng.choice(TYPES), value=rng.choice(REVENUES))
         for cause in (first, *clicks)
         if cause.event_time is not None
-        for at in _near(rng, cause.event_time, rules.conversion_window, rng.choice((0, 0, 1, 3)))
+        for at in _near(rng, cause.event_time, rules, rng.choice((0, 0, 1, 3)), is_click=False)
     ]
     return impressions, clicks, conversions
 
 
-def _near(rng: random.Random, time: datetime, window: timedelta, most: int) -> Iterator[datetime]:
-    """Up to `most` instants on, beside, inside and far from the edges of a window."""
+def _near(
+    rng: random.Random, time: datetime, rules: Rules, most: int, is_click: bool = True
+) -> Iterator[datetime]:
+    """Up to `most` instants on, beside, inside and far from the edges of a cause's window."""
+    window = rules.click_window if is_click else rules.conversion_window
     for _ in range(rng.randint(0, most)):
         at = time + rng.choice(
             [timedelta(), -INSTANT, INSTANT, window, window + INSTANT, window - INSTANT,
-             window * rng.random(), window * rng.random(), -window * rng.random(), window * 3]
+             window * rng.random(), window * rng.random(), -window * rng.random(), window * 3,
+             -rules.max_skew, -rules.max_skew - INSTANT]
         )
         yield at
         if rng.random() < 0.15:

@@ -22,7 +22,9 @@ def micros(time: datetime) -> int:
     return (time - EPOCH) // MICROSECOND
 
 
-def wire_of(logs: Logs, day: date, order: Sequence[int] | None = None) -> Wire:
+def wire_of(
+    logs: Logs, day: date, order: Sequence[int] | None = None, has_value: bool = False
+) -> Wire:
     """One file with all rows of some logs, none of which filing would drop.
 
     Args:
@@ -37,6 +39,11 @@ def wire_of(logs: Logs, day: date, order: Sequence[int] | None = None) -> Wire:
     names = ["sample_id", "time", "key", "marks", "pair_0"]
     arrays = [pa.array(np.array(column, np.int64)) for column in columns]
     arrays[3] = arrays[3].cast(pa.int32())
+    if has_value:
+        values = [row.value for some in logs for row in some]
+        numbers = [float("nan") if value is None else value for value in values]
+        names.append("value")
+        arrays.append(pa.array(np.array(numbers)[list(order or range(len(rows)))]))
     return Wire([pa.RecordBatch.from_arrays(arrays, names)])
 
 

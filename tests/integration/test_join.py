@@ -25,8 +25,9 @@ ONE_DAY = timedelta(days=1)
 def assert_equal(day: Day, labels: Labels, wanted: Joined) -> None:
     assert len(labels) == len(wanted.samples) == day.num_rows
     for impression_id, sample in wanted.samples.items():
-        click, conversion, value_id = labels[sample_id(impression_id)]
-        assert (click, conversion) == (sample.click, sample.conversion), impression_id
+        click, conversion, value_id, worth = labels[sample_id(impression_id)]
+        wanted_labels = (sample.click, sample.conversion, sample.value)
+        assert (click, conversion, worth) == wanted_labels, impression_id
         assert value_id in {1 + value for value, _ in sample.contents}, impression_id
     assert Counter(day.counters) == wanted.counters
     times = [sample.event_time for sample in wanted.samples.values()]
@@ -46,7 +47,8 @@ def assert_identities(counters: Counter[str]) -> None:
     "seed, is_partitioned, rules",
     [
         # The last of the days, a Sunday, lasts 25 hours there.
-        (1, True, Rules(ZoneInfo("America/New_York"), 24 * HOURS, 24 * HOURS, ("order", "lead"))),
+        (1, True, Rules(ZoneInfo("America/New_York"), 24 * HOURS, 24 * HOURS, ("order", "lead"),
+                        max_skew=HOURS, implies_click=True, has_value=True)),
         (2, False, Rules(ZoneInfo("Asia/Shanghai"), 6 * HOURS, 60 * HOURS, ())),
     ],
     ids=["partitioned", "by event time"],
@@ -67,5 +69,6 @@ def test_dirty_logs_come_to_what_the_oracle_says(
     # A log without partitions files rows by their time, one without types has none to drop.
     assert never == set() if is_partitioned else {
         "impressions_misfiled", "impressions_null_time", "clicks_null_time",
-        "conversions_null_time", "conversions_other_type",
+        "conversions_null_time", "conversions_other_type", "clicks_skewed", "conversions_skewed",
+        "conversions_conflicting", "conversions_implying_click", "samples_click_implied",
     }

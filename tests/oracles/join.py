@@ -23,6 +23,8 @@ class Row:
     """Of a conversion."""
     content: tuple[float, str | None] = (0.0, None)
     """Of an impression: the values of a feature and of the group key."""
+    value: float | None = None
+    """Of a conversion: what it is worth."""
 
 
 class Rules(NamedTuple):
@@ -32,6 +34,9 @@ class Rules(NamedTuple):
     click_window: timedelta
     conversion_window: timedelta
     types: tuple[str, ...]
+    max_skew: timedelta = timedelta()
+    implies_click: bool = False
+    has_value: bool = False
 
 
 class Sample(NamedTuple):
@@ -42,6 +47,8 @@ class Sample(NamedTuple):
     """What it may say: conflicting rows of one instant leave a choice, which must be stable."""
     click: int
     conversion: int
+    value: float = 0.0
+    """What its conversions are worth; 0 where the rules know no values."""
 
 
 class Joined(NamedTuple):
@@ -111,14 +118,19 @@ def _events_seen(
     day: date, events: Sequence[Row], log: str, window: timedelta, rules: Rules,
     counters: Counter[str],
 ) -> list[Row]:
-    """Events filed under the day, or later while a window of the day may be open."""
-    closed = start_of(day + timedelta(days=1), rules.zone) + window
+    """Events filed under the day, later while a window of the day may be open, and earlier as far
+    as clocks may differ."""
+    one_day = timedelta(days=1)
+    opened = start_of(day, rules.zone) - rules.max_skew * (2 if log == "conversions" else 1)
+    closed = start_of(day + one_day, rules.zone) + window
     seen = []
     for row in events:
-        if row.filed_day is None or row.filed_day < day:
+        if row.filed_day is None:
             continue
         is_own = row.filed_day == day
-        if not is_own and start_of(row.filed_day, rules.zone) >= closed:
+        begins = start_of(row.filed_day, rules.zone)
+        ends = start_of(row.filed_day + one_day, rules.zone)
+        if not is_own and (begins >= closed or ends <= opened):
             continue
         if is_own:
             counters[f"{log}_in"] += 1
@@ -143,13 +155,18 @@ def _sample(
     counters["impressions_conflicting"] += len(different) - 1
     counters["impressions_repeated"] += len(rows) - len(different)
     click_times = _valid_clicks(day, earliest, clicks, rules, counters)
-    num_credited = _credited(day, click_times, conversions, rules, counters)
-    click, conversion = int(bool(click_times)), int(num_credited > 0)
+    credited = _credited(day, earliest, click_times, conversions, rules, counters)
+    click, conversion = int(bool(click_times or credited)), int(bool(credited))
     counters["samples_clicked"] += click
     counters["samples_converted"] += conversion
+    counters["samples_click_implied"] += click and not click_times
     contents = frozenset(row.content for row in rows if row.event_time == earliest)
     counters["samples_null_group"] += all(user is None for _, user in contents)
-    return Sample(earliest, contents, click, conversion)
+    if not rules.has_value:
+        return Sample(earliest, contents, click, conversion)
+    counters["samples_unknown_value"] += any(row.value is None for row in credited)
+    value = sum(row.value or 0.0 for row in credited)
+    return Sample(earliest, contents, click, conversion, value)
 
 
 def _valid_clicks(
@@ -164,42 +181,65 @@ def _valid_clicks(
             counters["clicks_repeated"] += 1
             continue
         met.append(row.event_time)
-        if row.event_time < impression_time:
+        if row.event_time + rules.max_skew < impression_time:
             counters["clicks_before_impression"] += 1
         elif row.event_time > impression_time + rules.click_window:
             counters["clicks_after_window"] += 1
         else:
-            counters["clicks_credited"] += 1
+            is_early = row.event_time < impression_time
+            counters["clicks_skewed" if is_early else "clicks_credited"] += 1
             valid.append(row.event_time)
     return valid
 
 
 def _credited(
-    day: date, click_times: list[datetime], conversions: list[Row], rules: Rules,
-    counters: Counter[str],
-) -> int:
-    num_credited = 0
-    met: list[tuple[datetime, str | None]] = []
+    day: date, impression_time: datetime, click_times: list[datetime], conversions: list[Row],
+    rules: Rules, counters: Counter[str],
+) -> list[Row]:
+    counters["conversions_from_other_days"] += sum(row.filed_day != day for row in conversions)
+    return [
+        row
+        for row in _distinct(conversions, rules, counters)
+        if _counts(row, impression_time, click_times, rules, counters)
+    ]
+
+
+def _distinct(conversions: list[Row], rules: Rules, counters: Counter[str]) -> list[Row]:
+    """Of rows of one instant and type the one that is worth most."""
+    kept: dict[tuple[datetime | None, str | None], list[Row]] = {}
     for row in conversions:
-        assert row.event_time is not None
-        counters["conversions_from_other_days"] += row.filed_day != day
         # Where no types are declared nobody reads the column.
-        key = (row.event_time, row.type if rules.types else None)
-        if key in met:
+        same = kept.setdefault((row.event_time, row.type if rules.types else None), [])
+        if not rules.has_value and same or any(other.value == row.value for other in same):
             counters["conversions_repeated"] += 1
-            continue
-        met.append(key)
-        is_credited = False
-        for click_time in click_times:
-            if click_time <= row.event_time <= click_time + rules.conversion_window:
-                is_credited = True
-        if not click_times:
-            counters["conversions_without_click"] += 1
-        elif is_credited:
-            counters["conversions_credited"] += 1
-            num_credited += 1
-        elif all(row.event_time < click_time for click_time in click_times):
-            counters["conversions_before_click"] += 1
         else:
-            counters["conversions_after_window"] += 1
-    return num_credited
+            same.append(row)
+    counters["conversions_conflicting"] += sum(len(same) - 1 for same in kept.values())
+    return [
+        max(same, key=lambda row: float("-inf") if row.value is None else row.value)
+        for same in kept.values()
+    ]
+
+
+def _counts(
+    row: Row, impression_time: datetime, click_times: list[datetime], rules: Rules,
+    counters: Counter[str],
+) -> bool:
+    """Whether a conversion counts: any click that counts will do."""
+    assert row.event_time is not None
+    causes = [time for time in click_times if time <= row.event_time + rules.max_skew]
+    if not click_times:
+        longest = rules.click_window + rules.conversion_window
+        may = impression_time - rules.max_skew <= row.event_time <= impression_time + longest
+        is_implying = rules.implies_click and may
+        counters["conversions_implying_click" if is_implying else "conversions_without_click"] += 1
+        return is_implying
+    if not causes:
+        counters["conversions_before_click"] += 1
+        return False
+    if row.event_time > max(causes) + rules.conversion_window:
+        counters["conversions_after_window"] += 1
+        return False
+    is_early = row.event_time < max(causes)
+    counters["conversions_skewed" if is_early else "conversions_credited"] += 1
+    return True

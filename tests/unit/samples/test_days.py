@@ -38,7 +38,10 @@ def test_a_short_day_lets_a_window_reach_one_day_further() -> None:
     calendar = Calendar.of("America/New_York")
     reach = calendar.reach([date(2026, 3, 6), date(2026, 3, 7)], 24 * HOUR)
     assert reach == {
-        date(2026, 3, 6): date(2026, 3, 7), date(2026, 3, 7): date(2026, 3, 9),
+        day: span(day, last)
+        for day, last in (
+            (date(2026, 3, 6), date(2026, 3, 7)), (date(2026, 3, 7), date(2026, 3, 9)),
+        )
     }
 
 
@@ -46,3 +49,16 @@ def test_a_span_has_both_its_ends() -> None:
     assert span(date(2026, 2, 27), date(2026, 3, 1)) == (
         date(2026, 2, 27), date(2026, 2, 28), date(2026, 3, 1),
     )
+
+
+@pytest.mark.parametrize(
+    ("span_before", "num_days"), [(0, 0), (0.001, 1), (24, 1), (24.001, 2)]
+)
+def test_a_span_before_a_day_reaches_every_day_that_ends_inside_it(
+    span_before: float, num_days: int
+) -> None:
+    calendar = Calendar.of("UTC")
+    first = calendar.first_day_reached(ONE_DAY, span_before * HOUR)
+    assert first == ONE_DAY - timedelta(days=num_days)
+    days = calendar.reach([ONE_DAY], timedelta(), span_before * HOUR)
+    assert days == {ONE_DAY: span(first, ONE_DAY)}

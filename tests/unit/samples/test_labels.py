@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from dataclasses import replace
 from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esmm_dist.samples.crediting import Windows
+from esmm_dist.samples.crediting import CreditRules
 from esmm_dist.samples.labels import label, mixed
 from tests.factories.built_samples import sample_id
 from tests.factories.raw_logs import Logs
@@ -22,7 +23,7 @@ ZONE = ZoneInfo("UTC")
 START = start_of(DAY, ZONE)
 # Windows of a few instants, so that chance meets every edge of them.
 RULES = Rules(ZONE, 3 * MICROSECOND, 4 * MICROSECOND, ("order", "lead"))
-WINDOWS = Windows(3, 4)
+PLAIN = CreditRules(click_window=3, conversion_window=4)
 
 identities = st.sampled_from(["a", "b", "c"])
 instants = st.integers(0, 14).map(lambda n: START + n * MICROSECOND)
@@ -32,33 +33,44 @@ impressions = st.builds(
     content=st.tuples(st.sampled_from([0.0, 1.0]), st.sampled_from(["u", None])),
 )
 clicks = st.builds(Row, identities, instants, filed_days)
-conversions = st.builds(Row, identities, instants, filed_days, st.sampled_from(["order", "lead"]))
+conversions = st.builds(
+    Row, identities, instants, filed_days, st.sampled_from(["order", "lead"]),
+    value=st.sampled_from([0.0, 2.5, 4.0, -1.0, None]),
+)
 all_logs = st.builds(
     Logs, st.lists(impressions, max_size=8), st.lists(clicks, max_size=8),
     st.lists(conversions, max_size=8),
 ).filter(any)
 
 
-@given(all_logs, st.randoms(use_true_random=False))
+@given(
+    all_logs, st.randoms(use_true_random=False), st.sampled_from([0, 1, 2]), *2 * [st.booleans()]
+)
 def test_a_file_is_labelled_and_counted_as_the_oracle_does(
-    logs: Logs, chance: random.Random
+    logs: Logs, chance: random.Random, max_skew: int, implies_click: bool, has_value: bool
 ) -> None:
     order = list(range(sum(map(len, logs))))
     chance.shuffle(order)
-    wire = wire_of(logs, DAY, order)
-    found = label(wire, WINDOWS, seed=1)
-    wanted = join(DAY, *logs, RULES)
+    wire = wire_of(logs, DAY, order, has_value)
+    rules = replace(
+        PLAIN, max_skew=max_skew, implies_click=implies_click, has_value=has_value
+    )
+    found = label(wire, rules, seed=1)
+    wanted = join(DAY, *logs, RULES._replace(
+        max_skew=max_skew * MICROSECOND, implies_click=implies_click, has_value=has_value
+    ))
     by_id = {sample_id(name): sample for name, sample in wanted.samples.items()}
     rows = zip(
         wire.sample_id_N[found.row_K].tolist(), found.click_K.tolist(), found.conversion_K.tolist(),
         wire.ids(0, found.row_K).tolist(),
+        [0.0] * len(found.row_K) if found.value_K is None else found.value_K.tolist(),
     )
     labels = {}
-    for identity, click, conversion, value_id in rows:
-        assert identity not in labels
-        labels[identity] = (click, conversion)
+    for identity, click, conversion, value_id, worth in rows:
+        assert identity not in labels and conversion <= click
+        labels[identity] = (click, conversion, worth)
         assert value_id - 1 in {value for value, _ in by_id[identity].contents}
-    assert labels == {name: (s.click, s.conversion) for name, s in by_id.items()}
+    assert labels == {name: (s.click, s.conversion, s.value) for name, s in by_id.items()}
     told = ("_in", "samples_null_group")
     fates = Counter({n: count for n, count in wanted.counters.items() if not n.endswith(told)})
     assert found.counters == fates
@@ -69,11 +81,13 @@ def test_no_order_of_rows_changes_what_is_kept(logs: Logs, chance: random.Random
     order = list(range(sum(map(len, logs))))
     chance.shuffle(order)
     kept = []
-    for wire in (wire_of(logs, DAY), wire_of(logs, DAY, order)):
-        found = label(wire, WINDOWS, seed=1)
+    for wire in (wire_of(logs, DAY, None, True), wire_of(logs, DAY, order, True)):
+        found = label(wire, replace(PLAIN, has_value=True), seed=1)
         row_K = found.row_K
         contents = [column.tolist() for column in wire.contents(row_K)]
-        kept.append((wire.time_N[row_K].tolist(), contents, found.click_K.tolist()))
+        assert found.value_K is not None
+        labels = [found.click_K.tolist(), found.value_K.tobytes()]
+        kept.append((wire.time_N[row_K].tolist(), contents, labels))
     assert kept[0] == kept[1]
 
 
@@ -84,7 +98,7 @@ def test_times_at_the_ends_of_all_time_do_no_harm() -> None:
         [Row("a", START, DAY), *[Row("a", time, DAY) for time in far]],
         [Row("a", time, DAY, "order") for time in far],
     )
-    found = label(wire_of(logs, DAY), WINDOWS, seed=1)
+    found = label(wire_of(logs, DAY), PLAIN, seed=1)
     assert found.counters == join(DAY, *logs, RULES).counters - Counter(
         {"impressions_in": 1, "clicks_in": 3, "conversions_in": 2, "samples_null_group": 1}
     )

@@ -28,7 +28,7 @@ def test_a_range_from_late_to_early_is_refused() -> None:
 
 def test_days_seen_are_those_of_all_windows_each_once() -> None:
     first, second, third = (date(2026, 1, day) for day in (1, 2, 3))
-    assert days_seen({first: second, second: third}) == (first, second, third)
+    assert days_seen({first: (first, second), second: (second, third)}) == (first, second, third)
 
 
 def test_days_are_told_as_one_day_or_as_a_range() -> None:
