@@ -9,7 +9,11 @@ The rules, for a value v of any column:
   the 8 little-endian bytes of an integer, the UTF-8 bytes of a text, the IEEE 754 bytes of another
   float;
 * vocabulary: 2 + its place, the key of an integer being its decimal text; 1 for any other value;
-* buckets: 1 + the number of boundaries <= v.
+* buckets: 1 + the number of boundaries <= v;
+* a cross of v_1 … v_n: id 0 if one of them is null; else as for a hash, of the chain
+  XXH64(h_1 … h_n): h_i is the seeded hash of v_i (of a numeric feature: of its bucket), its 8
+  little-endian bytes are hashed in the state that those before it left, and the first state is
+  XXH64(seed, 42).
 
 `docs/encoding_vectors.json` holds test vectors for other implementations.
 """
@@ -30,10 +34,13 @@ from esmm_dist.contract.encodings import (
 )
 from esmm_dist.contract.features import (
     BucketEncoding,
+    CrossFeature,
     Feature,
     HashEncoding,
     MultiValuedFeature,
+    NumericFeature,
     VocabularyEncoding,
+    parts_of,
     table_of,
 )
 
@@ -121,8 +128,33 @@ def bucket_encoder(boundaries: Sequence[float]) -> Encode:
     return encode
 
 
+def cross_encoder(
+    cross: CrossFeature, features: Sequence[Feature], encodings: Encodings
+) -> Callable[[Sequence[Value]], int]:
+    """values of the features that the cross names -> id in [1, hash_size), 0 if one is null."""
+    first_state, num_ids = hash_seed(cross.encode.seed), cross.encode.hash_size - 1
+    bucket_of = [
+        bucket_encoder(boundaries_of(part, encodings)) if isinstance(part, NumericFeature) else None
+        for part in parts_of(cross, features)
+    ]
+
+    def encode(values: Sequence[Value]) -> int:
+        state = first_state
+        for value, bucket in zip(values, bucket_of, strict=True):
+            plain = canonical(value)
+            if plain is None:
+                return NULL_ID
+            part = plain if bucket is None else bucket(plain)
+            hashed = xxhash.xxh64_intdigest(value_bytes(part), first_state)
+            state = xxhash.xxh64_intdigest(struct.pack("<Q", hashed), state)
+        return 1 + (state >> 1) % num_ids
+
+    return encode
+
+
 def encoder_of(feature: Feature, encodings: Encodings) -> Encode:
     """The encoder of one value of a feature (of a multi-valued feature: of one element)."""
+    assert not isinstance(feature, CrossFeature), "a cross has several values: cross_encoder"
     match feature.encode:
         case HashEncoding():
             return hash_encoder(feature.encode)

@@ -35,6 +35,7 @@ class Kind(StrEnum):
     CATEGORICAL = "categorical"
     MULTI_VALUED = "multi_valued"
     NUMERIC = "numeric"
+    CROSS = "cross"
 
 
 class Group(StrEnum):
@@ -142,8 +143,22 @@ class NumericFeature(Section):
     table: str | None = None
 
 
+class CrossFeature(Section):
+    """The combination that several features' values make, one id a combination; null if one is."""
+
+    name: str
+    """Column of the samples; the log has none of it."""
+    kind: Literal[Kind.CROSS]
+    group: Group = Group.CROSS
+    of: Annotated[tuple[str, ...], Field(min_length=2, max_length=4)]
+    """Names of declared features; a numeric one takes part by its bucket. Their order matters."""
+    encode: HashEncoding
+    table: str | None = None
+
+
 Feature = Annotated[
-    CategoricalFeature | MultiValuedFeature | NumericFeature, Field(discriminator="kind")
+    CategoricalFeature | MultiValuedFeature | NumericFeature | CrossFeature,
+    Field(discriminator="kind"),
 ]
 
 
@@ -168,8 +183,8 @@ def check_features(features: Sequence[Feature]) -> None:
     """Refuses what no single declaration can see.
 
     Raises:
-        ValueError: a name that cannot be a column, is reserved or used twice, or a shared table
-            whose users encode differently.
+        ValueError: a name that cannot be a column, is reserved or used twice, a shared table whose
+            users encode differently, or a cross of what cannot be crossed.
     """
     seen: set[str] = set()
     encoding_of_table: dict[str, tuple[str, object]] = {}
@@ -187,6 +202,35 @@ def check_features(features: Sequence[Feature]) -> None:
                 f"features {owner!r} and {feature.name!r} share the table {table!r} "
                 "but encode differently"
             )
+        if isinstance(feature, CrossFeature):
+            parts_of(feature, features)
+
+
+def parts_of(cross: CrossFeature, features: Sequence[Feature]) -> tuple[Feature, ...]:
+    """The features that a cross is made of.
+
+    Raises:
+        ValueError: one is not declared, holds no single value, or stands there twice.
+    """
+    by_name = {feature.name: feature for feature in features}
+    parts = []
+    for name in cross.of:
+        if name not in by_name:
+            close = get_close_matches(name, list(by_name), n=1)
+            hint = f"did you mean {close[0]}?" if close else "declare it as one"
+            raise ValueError(
+                f"the cross {cross.name!r} is of {name!r}, which is no feature: {hint}"
+            )
+        part = by_name[name]
+        if isinstance(part, (MultiValuedFeature, CrossFeature)):
+            raise ValueError(
+                f"the cross {cross.name!r} is of {name!r}, which is {part.kind}: only categorical "
+                "and numeric features can be crossed"
+            )
+        parts.append(part)
+    if len(set(cross.of)) < len(cross.of):
+        raise ValueError(f"the cross {cross.name!r} names a feature twice: {', '.join(cross.of)}")
+    return tuple(parts)
 
 
 def _check_name(name: str) -> None:

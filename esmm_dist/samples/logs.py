@@ -13,6 +13,7 @@ from pyspark.sql import types as T
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.features import (
     CategoricalFeature,
+    CrossFeature,
     Feature,
     MultiValuedFeature,
     weights_column,
@@ -106,7 +107,10 @@ def read_impressions(
     """impression_id, event_time, group_key, and the features under names that meet no others."""
     key = "logs.impressions"
     group = typed_column(frame, source, group_key, key, KEY_TYPES, KEY)
-    values = {feature.name: _feature_column(frame, source, feature, key) for feature in features}
+    values = {
+        feature.name: _feature_column(frame, source, feature, key)
+        for feature in features if not isinstance(feature, CrossFeature)
+    }
     for feature in features:
         if isinstance(feature, MultiValuedFeature) and feature.weights is not None:
             values[weights_column(feature)] = _list_column(

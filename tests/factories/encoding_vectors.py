@@ -10,6 +10,7 @@ from esmm_dist.contract.encoder import Value
 from esmm_dist.contract.features import (
     BucketEncoding,
     CategoricalFeature,
+    CrossFeature,
     Feature,
     Group,
     HashEncoding,
@@ -52,6 +53,21 @@ def vector_features(document: Mapping[str, Any]) -> dict[str, NumericFeature | C
         encode=BucketEncoding(boundaries=tuple(document["boundaries"])),
     )
     return features
+
+
+def cross_features(
+    vector: Mapping[str, Any], encode: HashEncoding, boundaries: Sequence[float]
+) -> tuple[CrossFeature, list[CategoricalFeature | NumericFeature]]:
+    """A published cross, and the features that it is made of."""
+    parts: list[CategoricalFeature | NumericFeature] = [
+        NumericFeature(name=f"part_{n}", kind=Kind.NUMERIC, group=Group.ITEM,
+                       encode=BucketEncoding(boundaries=tuple(boundaries)))
+        if part.get("kind") == "buckets"
+        else CategoricalFeature(name=f"part_{n}", group=Group.ITEM, encode=encode)
+        for n, part in enumerate(vector["values"])
+    ]
+    names = tuple(part.name for part in parts)
+    return CrossFeature(name="cross", kind=Kind.CROSS, of=names, encode=encode), parts
 
 
 def list_feature(of_values: Feature, max_length: int) -> MultiValuedFeature:

@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from esmm_dist.contract.encodings import Encodings
-from esmm_dist.contract.features import Feature, MultiValuedFeature, weights_column
+from esmm_dist.contract.features import CrossFeature, Feature, MultiValuedFeature, weights_column
 from esmm_dist.samples.encoding import cut_column, encode, tables_to_join, unweighted_column
 from esmm_dist.samples.io import Store
 from esmm_dist.samples.logs import feature_column
@@ -54,7 +54,8 @@ def spark_ids(
     impressions = log.select(
         "row",
         *[F.col(column).alias(feature_column(name))
-          for name, (column, _) in columns_of_features.items()],
+          for name, (column, feature) in columns_of_features.items()
+          if not isinstance(feature, CrossFeature)],
         *[F.col(feature.weights).alias(feature_column(weights_column(feature)))
           for feature in weighted_features(features) if feature.weights],
     )

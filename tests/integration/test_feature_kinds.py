@@ -11,9 +11,14 @@ import pytest
 from pyspark.sql import SparkSession
 
 from esmm_dist.contract.config import parse_config
-from esmm_dist.contract.encoder import encode_values, encoder_of, weights_of_values
+from esmm_dist.contract.encoder import (
+    cross_encoder,
+    encode_values,
+    encoder_of,
+    weights_of_values,
+)
 from esmm_dist.contract.encodings import Encodings
-from esmm_dist.contract.features import MultiValuedFeature
+from esmm_dist.contract.features import CrossFeature, MultiValuedFeature
 from esmm_dist.contract.manifest import read_manifest
 from esmm_dist.contract.sections import Config
 from esmm_dist.samples.build import Builder
@@ -27,14 +32,15 @@ NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 ROWS: list[dict[str, Any]] = [
     {"impression_id": "whole", "tags": ["a", None, "b", "a"], "counts": [0.5, 9.0, -2.0, 3.0]},
     {"impression_id": "cut", "tags": ["a", "b", "c", "d"], "counts": [1.0, 2.0, 3.0, 4.0]},
-    {"impression_id": "short", "tags": ["a", "b"], "counts": [7.0]},
-    {"impression_id": "null", "tags": ["a", "b"], "counts": [None, 0.0]},
-    {"impression_id": "none", "tags": None, "counts": None},
+    {"impression_id": "short", "tags": ["a", "b"], "counts": [7.0], "hour": 7.5},
+    {"impression_id": "null", "tags": ["a", "b"], "counts": [None, 0.0], "hour": 0.0},
+    {"impression_id": "none", "tags": None, "counts": None, "hour": None},
     {"impression_id": "empty", "tags": [], "counts": []},
 ]
 SCHEMA = pa.schema([
     ("impression_id", pa.string()), ("event_time", pa.timestamp("us", "UTC")),
-    ("user_id", pa.string()), ("tags", pa.list_(pa.string())), ("counts", pa.list_(pa.float64())),
+    ("user_id", pa.string()), ("hour", pa.float64()),
+    ("tags", pa.list_(pa.string())), ("counts", pa.list_(pa.float64())),
 ])
 
 
@@ -68,22 +74,33 @@ def built(spark: SparkSession, config: Config) -> tuple[dict[int, dict[str, Any]
     return {row["sample_id"]: row for row in rows}, day.counters
 
 
-def test_lists_are_packed_with_their_weights(spark: SparkSession, tmp_path: Path) -> None:
+def test_lists_are_packed_with_their_weights_and_values_are_crossed(
+    spark: SparkSession, tmp_path: Path
+) -> None:
     hashed = {"group": "item", "kind": "multi_valued", "encode": {"hash_size": 100}}
     config = config_of(tmp_path, [
         {"name": "tags", "weights": "counts", "max_length": 3, **hashed},
+        {"name": "user_id", "group": "user", "kind": "categorical", "encode": {"hash_size": 9}},
+        {"name": "hour", "group": "context", "kind": "numeric", "encode": {"boundaries": [6, 18]}},
+        {"name": "user_hour", "kind": "cross", "of": ["user_id", "hour"],
+         "encode": {"hash_size": 1000}},
     ])
     # The first id twice, with other weights: that is another content.
     write_log(tmp_path, [*ROWS, {**ROWS[0], "event_time": NOON, "counts": [1.0, 9.0, -2.0, 3.0]}])
     samples, counters = built(spark, config)
-    (tags,) = config.features
-    assert isinstance(tags, MultiValuedFeature)
+    tags, cross = config.features[0], config.features[-1]
+    assert isinstance(tags, MultiValuedFeature) and isinstance(cross, CrossFeature)
+    crossed = cross_encoder(cross, config.features, Encodings())
     encode = encoder_of(tags, Encodings())
     for row in ROWS[1:]:
         sample = samples[sample_id(row["impression_id"])]
         assert sample["tags"] == packed(encode_values(tags, encode, row["tags"]))
         weights = np.frombuffer(sample["tags_weights"], "<f4").tolist()
         assert tuple(weights) == weights_of_values(tags, row["tags"], row["counts"])
+        assert sample["user_hour"] == crossed(["u", row.get("hour")])
+    assert {samples[sample_id(row["impression_id"])]["user_hour"] > 0 for row in ROWS} == {
+        True, False
+    }
     either = np.frombuffer(samples[sample_id("whole")]["tags_weights"], "<f4").tolist()
     assert either in ([0.5, -2.0, 3.0], [1.0, -2.0, 3.0])
     assert (counters["impressions_conflicting"], counters["impressions_repeated"]) == (1, 0)

@@ -13,6 +13,7 @@ from pyspark.sql import SparkSession
 from esmm_dist.contract.encoder import (
     Value,
     canonical,
+    cross_encoder,
     encode_values,
     encoder_of,
     weights_of_values,
@@ -21,6 +22,7 @@ from esmm_dist.contract.encodings import Encodings
 from esmm_dist.contract.features import (
     BucketEncoding,
     CategoricalFeature,
+    CrossFeature,
     Feature,
     Group,
     HashEncoding,
@@ -219,6 +221,37 @@ def test_spark_packs_every_list_as_the_encoder_does(
         ]
         assert any(is_longer)
         assert not differing(values[column], encoded[f"cut_{name}"], is_longer), name
+
+
+def test_spark_crosses_values_as_the_encoder_does(
+    spark: SparkSession, tmp_path: Path, values: dict[str, list[Any]]
+) -> None:
+    parts = {
+        kind: (kind, CategoricalFeature(name=kind, group=Group.ITEM, encode=HASHES[0]))
+        for kind in ARROW_TYPES
+    }
+    cut = NumericFeature(
+        name="cut", kind=Kind.NUMERIC, group=Group.ITEM, encode=BUCKETS["narrow"]
+    )
+    columns_of = {
+        "two": ("string", "int64"), "turned": ("int64", "string"), "floats": ("double", "float"),
+        "bucketed": ("boolean", "cut"), "four": ("float", "boolean", "string", "cut"),
+    }
+    crosses = {
+        name: CrossFeature(name=name, kind=Kind.CROSS, of=of, encode=HASHES[n % 2])
+        for n, (name, of) in enumerate(columns_of.items())
+    }
+    features: dict[str, tuple[str, Feature]] = {
+        **parts, "cut": ("double", cut), **{name: ("", cross) for name, cross in crosses.items()}
+    }
+    log = read_log(spark, tmp_path / "log", {kind: values[kind] for kind in ARROW_TYPES})
+    found = spark_ids(log, features, Encodings(), tmp_path / "samples")
+    declared_features = [feature for _, feature in features.values()]
+    for name, cross in crosses.items():
+        encoder = cross_encoder(cross, declared_features, Encodings())
+        rows = list(zip(*[values[features[part][0]] for part in cross.of]))
+        assert not differing(rows, found[name], [encoder(row) for row in rows]), name
+        assert len(set(found[name])) > 2, name
 
 
 def test_spark_weighs_every_list_as_the_encoder_does(spark: SparkSession, tmp_path: Path) -> None:

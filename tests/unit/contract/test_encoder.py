@@ -17,9 +17,11 @@ from esmm_dist.contract.encoder import (
     Value,
     bucket_encoder,
     canonical,
+    cross_encoder,
     encode_values,
     encoder_of,
     hash_encoder,
+    value_bytes,
     vocabulary_encoder,
     weights_of_values,
 )
@@ -27,6 +29,7 @@ from esmm_dist.contract.encodings import Encodings
 from esmm_dist.contract.features import (
     BucketEncoding,
     CategoricalFeature,
+    CrossFeature,
     Feature,
     Group,
     HashEncoding,
@@ -157,6 +160,52 @@ def test_a_list_keeps_its_first_values_that_are_not_null() -> None:
     encode = vocabulary_encoder(["a", "b"])
     assert encode_values(tags, encode, ["a", None, "x", "b", "a"]) == (2, 1, 3)
     assert encode_values(tags, encode, []) == encode_values(tags, encode, None) == ()
+
+
+PARTS: tuple[Feature, ...] = (
+    CategoricalFeature(name="a", group=Group.USER, encode=HashEncoding(hash_size=9)),
+    CategoricalFeature(name="b", group=Group.ITEM, encode=VocabularyEncoding(min_count=1)),
+    NumericFeature(name="c", kind=Kind.NUMERIC, group=Group.ITEM,
+                   encode=BucketEncoding(num_quantiles=3)),
+)
+
+
+@given(VALUES, VALUES, st.one_of(st.none(), st.floats()), st.integers(2, 10**9), st.integers(0, 9))
+def test_a_cross_follows_its_formula(
+    a: Value, b: Value, c: float | None, size: int, seed: int
+) -> None:
+    cross = CrossFeature(name="x", kind=Kind.CROSS, of=("c", "a", "b"),
+                         encode=HashEncoding(hash_size=size, seed=seed))
+    known = Encodings(boundaries={"c": (0.0, 1.0)})
+    found = cross_encoder(cross, PARTS, known)([c, a, b])
+    plain = [canonical(value) for value in (c, a, b)]
+    if None in plain:
+        assert found == 0
+        return
+    parts = [1 + (float(plain[0] or 0) >= 0) + (float(plain[0] or 0) >= 1), plain[1], plain[2]]
+    state = start = xxhash.xxh64_intdigest(struct.pack("<q", seed), 42)
+    for part in parts:
+        of_part = xxhash.xxh64_intdigest(value_bytes(part or 0 if part != "" else ""), start)
+        state = xxhash.xxh64_intdigest(of_part.to_bytes(8, "little"), state)
+    assert found == 1 + (state // 2) % (size - 1)
+
+
+def test_the_order_of_a_cross_and_the_bounds_of_its_values_matter() -> None:
+    of = {"ab": ("a", "b"), "ba": ("b", "a")}
+    ab, ba = (
+        cross_encoder(CrossFeature(name=name, kind=Kind.CROSS, of=parts,
+                                   encode=HashEncoding(hash_size=10**9)), PARTS, Encodings())
+        for name, parts in of.items()
+    )
+    assert ab(["u", "v"]) != ab(["v", "u"]) == ba(["v", "u"])
+    assert ab(["u", "vw"]) != ab(["uv", "w"])
+
+
+def test_a_cross_is_encoded_by_no_single_value() -> None:
+    cross = CrossFeature(name="x", kind=Kind.CROSS, of=("a", "b"),
+                         encode=HashEncoding(hash_size=9))
+    with pytest.raises(AssertionError):
+        encoder_of(cross, Encodings())
 
 
 WEIGHTED = MultiValuedFeature(name="tags", kind=Kind.MULTI_VALUED, group=Group.ITEM, weights="w",

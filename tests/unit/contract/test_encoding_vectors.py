@@ -1,8 +1,10 @@
 """The encoder gives the published vectors."""
 
-from esmm_dist.contract.encoder import encode_values, encoder_of
+from esmm_dist.contract.encoder import cross_encoder, encode_values, encoder_of
 from esmm_dist.contract.encodings import Encodings
+from esmm_dist.contract.features import HashEncoding
 from tests.factories.encoding_vectors import (
+    cross_features,
     list_feature,
     packed,
     value_of,
@@ -30,3 +32,10 @@ def test_the_encoder_gives_the_published_vectors() -> None:
                 [value_of(vector["type"], text) for text in vector["values"]],
             )
             assert packed(list_ids).hex() == hexadecimal, (name, vector)
+    for vector in document["crosses"]:
+        values = [value_of(part["type"], part["value"]) for part in vector["values"]]
+        for name, expected in vector["ids"].items():
+            encode = features[name].encode
+            assert isinstance(encode, HashEncoding)
+            cross, parts = cross_features(vector, encode, document["boundaries"])
+            assert cross_encoder(cross, parts, known)(values) == expected, (name, vector)

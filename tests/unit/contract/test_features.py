@@ -70,6 +70,34 @@ def test_a_table_is_shared_by_features_that_encode_alike() -> None:
 
 
 @pytest.mark.parametrize(
+    ("of", "reason"),
+    [
+        (["user", "itme"], "the cross 'x' is of 'itme', which is no feature: did you mean item?"),
+        (["user", "zz"], "the cross 'x' is of 'zz', which is no feature: declare it as one"),
+        (["user", "tags"], "is of 'tags', which is multi_valued: only categorical and numeric"),
+        (["user", "x"], "is of 'x', which is cross: only categorical and numeric features can be"),
+        (["user", "user"], "the cross 'x' names a feature twice: user, user"),
+    ],
+)
+def test_a_cross_of_what_cannot_be_crossed_is_refused(of: list[str], reason: str) -> None:
+    others = [declare("user"), declare("item"), declare("tags", kind="multi_valued")]
+    cross = declare("x", kind="cross", of=of, group="cross")
+    assert reason in refusal(cross, *others)
+
+
+def test_a_cross_is_of_two_to_four_features_and_is_hashed() -> None:
+    with pytest.raises(ValueError, match="at least 2 items"):
+        declare("x", kind="cross", of=["user"])
+    with pytest.raises(ValueError, match="at most 4 items"):
+        declare("x", kind="cross", of=["a", "b", "c", "d", "e"])
+    with pytest.raises(ValueError, match="hash_size"):
+        declare("x", {"min_count": 2}, kind="cross", of=["a", "b"])
+    cross = declare("x", kind="cross", of=["user", "age"])
+    check_features([cross, *BASE])
+    assert column_types([cross])["x"] == "int32"
+
+
+@pytest.mark.parametrize(
     ("encode", "reason"),
     [
         ({}, "exactly one of num_quantiles and boundaries"),

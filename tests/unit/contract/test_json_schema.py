@@ -36,4 +36,4 @@ def test_editors_show_what_a_key_means_and_refuse_unknown_ones() -> None:
 def test_editors_know_the_kinds_of_feature() -> None:
     schema = json.loads(config_schema())
     kinds = schema["properties"]["features"]["items"]["discriminator"]["mapping"]
-    assert set(kinds) == {"categorical", "multi_valued", "numeric"}
+    assert set(kinds) == {"categorical", "multi_valued", "numeric", "cross"}
