@@ -11,30 +11,33 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from esmm_dist.contract.batch import Batch
 from esmm_dist.contract.encodings import Encodings, num_rows_of_table
 from esmm_dist.contract.features import fingerprint
 from esmm_dist.contract.sections import Config
+from esmm_dist.contract.seeds import seed_of_part
 from esmm_dist.contract.world import World
 from esmm_dist.distributed.embedding import ShardedEmbedding
+from esmm_dist.distributed.network_tables import NetworkTables
 from esmm_dist.distributed.row_optimizers import row_optimizer
-from esmm_dist.model.network import Logits, Network
+from esmm_dist.model.method import Method, Prediction, method_of
+from esmm_dist.model.network import Networks
 from esmm_dist.training.checkpoint import Identity, Index
 from esmm_dist.training.restore import restore
 
-Predict = Callable[[Batch], tuple[Tensor, Tensor]]
+Predict = Callable[[Batch], Prediction]
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
 @dataclass(frozen=True)
 class Assembly:
-    """A network and the tables it looks its fields up in."""
+    """A method's networks and the tables they look their fields up in."""
 
-    model: Network
-    tables: ShardedEmbedding
+    method: Method
+    model: Networks
+    tables: NetworkTables
 
 
 def pick_device(world: World) -> torch.device:
@@ -57,24 +60,31 @@ def assemble(
     *,
     for_training: bool,
 ) -> Assembly:
-    """Network and tables as they stand before the first step, the same for any number of ranks.
+    """Networks and tables as they stand before the first step, the same for any number of ranks.
 
     Args:
         for_training: whether the tables keep memory for their optimizer's state.
+
+    Raises:
+        InputError: the method cannot be made of the model section.
     """
-    dtype = DTYPES[config.train.precision]
-    tables = ShardedEmbedding(
-        config.features,
-        num_rows_of_table(config.features, encodings),
-        config.model.embedding_dim,
-        world,
-        row_optimizer(config.train.tables) if for_training else None,
-        config.train.seed,
-        dtype,
-        device,
-    )
-    model = Network(config.features, config.model, config.train.seed, dtype)
-    return Assembly(model.to(device), tables)
+    dtype, seed = DTYPES[config.train.precision], config.train.seed
+    method = method_of(config.model, seed)
+    tables_of_network = {
+        network: ShardedEmbedding(
+            config.features,
+            num_rows_of_table(config.features, encodings),
+            config.model.embedding_dim,
+            world,
+            row_optimizer(config.train.tables) if for_training else None,
+            seed_of_part(seed, number),
+            dtype,
+            device,
+        )
+        for number, network in enumerate(method.networks)
+    }
+    model = Networks.of(config.features, config.model, method.networks, seed, dtype)
+    return Assembly(method, model.to(device), NetworkTables(tables_of_network))
 
 
 def identity_of(config: Config, encodings: Encodings) -> Identity:
@@ -93,7 +103,7 @@ def load_predictor(
     """A trained model as a function of a batch; called by all ranks in step.
 
     Returns:
-        batch -> ctr_logit_B, cvr_logit_B
+        batch -> what the method predicts of its rows
 
     Raises:
         InputError: the checkpoint is incomplete, damaged, or of another config.
@@ -102,11 +112,12 @@ def load_predictor(
     index.identity.check(identity_of(config, encodings), checkpoint)
     assembly = assemble(config, encodings, world, device, for_training=False)
     restore(checkpoint, index, assembly.model, assembly.tables)
+    tables = assembly.tables.part(list(assembly.method.networks), ())
 
-    def predict(batch: Batch) -> tuple[Tensor, Tensor]:
+    def predict(batch: Batch) -> Prediction:
         with torch.no_grad():
-            route = assembly.tables.route(batch.to(device))
-            logits: Logits = assembly.model(assembly.tables.fetch(route), route.places)
-        return logits.ctr_logit_B, logits.cvr_logit_B
+            route = tables.route(batch.to(device))
+            heads = assembly.model(tables.fetch(route), route.places)
+            return assembly.method.predict(heads)
 
     return predict

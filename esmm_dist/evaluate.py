@@ -41,6 +41,7 @@ from esmm_dist.evaluation.reference import REFERENCE, Reference
 from esmm_dist.evaluation.report import CurvePoint, Evidence, render_report
 from esmm_dist.evaluation.scorecard import FoldRecord, RunRecord, make_scorecard
 from esmm_dist.evaluation.terminal import print_table
+from esmm_dist.model.method import Prediction
 from esmm_dist.reader.samples import SampleReader
 from esmm_dist.training.curve import read_curve
 from esmm_dist.training.trained_run import TrainedRun, config_of_run, open_run
@@ -121,10 +122,10 @@ def _read(
         yield from batches
 
 
-def _on_arrays(predict: Callable[[Batch], Any]) -> Predict:
+def _on_arrays(predict: Callable[[Batch], Prediction]) -> Predict:
     def on_arrays(batch: Batch) -> Logits:
-        ctr_logit_B, cvr_logit_B = predict(batch)
-        return Logits(ctr_logit_B.cpu().numpy(), cvr_logit_B.cpu().numpy())
+        return Logits(*(None if tensor_B is None else tensor_B.cpu().numpy()
+                        for tensor_B in predict(batch)))
 
     return on_arrays
 

@@ -29,12 +29,11 @@ from esmm_dist.contract.manifest import (
     read_encodings,
     read_manifest,
 )
-from esmm_dist.contract.multiplicity import EVERY_ROW
 from esmm_dist.contract.sections import Config
 from esmm_dist.contract.settings import check_settings
 from esmm_dist.contract.world import World
 from esmm_dist.distributed.world import connect
-from esmm_dist.model.method import METHODS
+from esmm_dist.model.method import Stage, method_of
 from esmm_dist.planning import plan_epochs
 from esmm_dist.reader.plan import TrainPlan
 from esmm_dist.reader.samples import SampleReader
@@ -86,10 +85,15 @@ def train_run(config: Config, world: World, *, resume: bool) -> None:
     encodings = read_encodings(config.samples.path, manifest)
     interrupted.check(config, folds, identity_of(config, encodings), world.num_ranks)
     num_lanes = interrupted.num_lanes or config.train.num_lanes
-    plans = {fold.name: plan_epochs(config, fold, manifest, EVERY_ROW, num_lanes, world)
-             for fold in folds}
+    stages = method_of(config.model, config.train.seed).stages
+    plans = {
+        fold.name: [plan_epochs(config, fold, manifest, stage.rows, num_lanes, world)
+                    for stage in stages]
+        for fold in folds
+    }
     if world.rank == 0:
-        notices = {plan.notice for of_fold in plans.values() for plan in of_fold if plan.notice}
+        notices = {plan.notice for of_fold in plans.values() for of_stage in of_fold
+                   for plan in of_stage if plan.notice}
         if resume and not interrupted.checkpoints:
             notices.add(f"no checkpoint under {run_path / CHECKPOINTS}: beginning anew")
         for notice in sorted(notices):
@@ -139,22 +143,26 @@ class FoldRun:
 
     def __init__(
         self, config: Config, fold: Fold, manifest: Manifest, encodings: Encodings,
-        plans: Sequence[TrainPlan], world: World, title: str,
+        plans_of_stages: Sequence[Sequence[TrainPlan]], world: World, title: str,
     ) -> None:
+        """
+        Args:
+            plans_of_stages: the epochs of each stage of the method, one stage after the other.
+        """
         self.config, self.fold, self.manifest = config, fold, manifest
         self.encodings = encodings
-        self.plans, self.world, self.title = plans, world, title
-        self.num_steps = sum(plan.num_steps for plan in plans)
+        self.plans_of_stages, self.world, self.title = plans_of_stages, world, title
+        self.num_steps = sum(plan.num_steps for plans in plans_of_stages for plan in plans)
         self.device = pick_device(world)
         assembly = assemble(config, encodings, world, self.device, for_training=True)
-        self.model, self.tables = assembly.model, assembly.tables
+        self.method, self.model, self.tables = assembly.method, assembly.model, assembly.tables
         self.optimizer = make_tower_optimizer(self.model, config.train.towers)
         self.run_path = Path(config.runs_path) / config.name
         self.checkpoints = self.run_path / CHECKPOINTS / fold.name
         self.index = Index(
             identity=identity_of(config, encodings), step=0, num_steps=self.num_steps,
             manifest=manifest.number, course=digest_of_course(config, fold),
-            num_ranks=world.num_ranks, num_lanes=plans[0].num_lanes,
+            num_ranks=world.num_ranks, num_lanes=plans_of_stages[0][0].num_lanes,
             num_rows_of_table=num_rows_of_table(config.features, encodings),
         )
 
@@ -165,29 +173,46 @@ class FoldRun:
             checkpoint, index = resumed
             restore(checkpoint, index, self.model, self.tables, self.optimizer)
             first_step = index.step
-        learner = Learner(
-            self.model, self.tables, self.optimizer, METHODS[self.config.model.method], self.world,
-            [feature.name for feature in self.config.features],
-        )
         with ExitStack() as stack:
             journals = []
             if self.world.rank == 0:
                 journals.append(stack.enter_context(self._journal(first_step)))
-            train(
-                learner, self._batches(first_step),
-                first_step=first_step, num_steps=self.num_steps,
-                batch_size=self.config.train.batch_size,
-                steps_per_point=self.config.train.steps_per_log, on_point=journals,
-                steps_per_checkpoint=self.config.train.steps_per_checkpoint,
-                on_checkpoint=self._write_checkpoint,
-            )
+            stage_start = 0
+            for stage, plans in zip(self.method.stages, self.plans_of_stages, strict=True):
+                stage_end = stage_start + sum(plan.num_steps for plan in plans)
+                if first_step < stage_end:
+                    self._train(stage, plans, stage_start, stage_end,
+                                max(first_step, stage_start), journals)
+                stage_start = stage_end
 
-    def _batches(self, first_step: int) -> Iterator[Batch]:
-        """This rank's batches from a step on, epoch after epoch."""
-        reader = SampleReader(self.config.samples.path, self.manifest, self.config.features,
-                              with_keys=False, pin_memory=self.device.type == "cuda")
+    def _train(
+        self, stage: Stage, plans: Sequence[TrainPlan], stage_start: int, stage_end: int,
+        first_step: int, journals: Sequence[Journal],
+    ) -> None:
+        """Takes the steps of one stage, from its first or a later one on."""
+        self.model.zero_grad(set_to_none=True)  # what has no gradient, the optimizer leaves alone
+        learner = Learner(
+            self.model.part(stage.trains, stage.reads), self.tables.part(stage.trains, stage.reads),
+            self.optimizer, stage, self.world, [feature.name for feature in self.config.features],
+        )
+        train(
+            learner, self._batches(stage, plans, first_step - stage_start),
+            first_step=first_step, num_steps=stage_end, batch_size=self.config.train.batch_size,
+            steps_per_point=self.config.train.steps_per_log, on_point=journals,
+            steps_per_checkpoint=self.config.train.steps_per_checkpoint,
+            on_checkpoint=self._write_checkpoint,
+        )
+
+    def _batches(
+        self, stage: Stage, plans: Sequence[TrainPlan], first_step: int
+    ) -> Iterator[Batch]:
+        """This rank's batches of a stage from a step of it on, epoch after epoch."""
+        reader = SampleReader(
+            self.config.samples.path, self.manifest, self.config.features,
+            with_keys=stage.needs_keys, pin_memory=self.device.type == "cuda",
+        )
         start = 0
-        for plan in self.plans:
+        for plan in plans:
             skipped = max(0, first_step - start)
             if skipped < plan.num_steps:
                 with reader.train_batches(plan, self.world.rank, first_step=skipped) as batches:

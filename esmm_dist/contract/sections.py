@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from esmm_dist.contract.features import Feature, Section, check_features
 from esmm_dist.contract.logs import Logs
+from esmm_dist.contract.method_options import MethodName, MethodOptions
 
 Positive = Annotated[int, Field(gt=0)]
 
@@ -66,10 +67,11 @@ class Samples(Section):
 
 
 class Model(Section):
-    """The network of the paper: shared embeddings and one tower per task."""
+    """What is trained. The paper's network: shared embeddings and one tower per task."""
 
-    method: Literal["esmm"] = "esmm"
-    """ESMM: L = mean CE(y, pCTR) + mean CE(y z, pCTR pCVR) over all impressions."""
+    method: MethodName = "esmm"
+    """docs/methods.md says what each minimises, over which rows, and what it predicts."""
+    options: MethodOptions = MethodOptions()
     combine: Literal["concat", "group_sum"] = "concat"
     """Fields side by side, or summed within user, item, … and the groups side by side."""
     embedding_dim: Annotated[int, Field(gt=0, le=4096)] = 18

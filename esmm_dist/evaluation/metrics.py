@@ -194,11 +194,15 @@ def _differs_from_last(value_N: NDArray[Any]) -> Mask:
 
 def explain(metric: str, rows: Rows) -> str:
     """Why a metric is undefined on these rows."""
+    if not rows.is_predicted:
+        return "the method does not predict it"
     if not len(rows):
         return "no rows"
     num_positives = int(rows.label_N.sum())
     if num_positives in (0, len(rows)):
         return f"one class only: {num_positives:,} positives in {len(rows):,} rows"
+    if np.isneginf(rows.log_not_p_N).any() and metric in ("logloss", "ne"):
+        return "infinite: of some negatives the prediction is 1 or more"
     assert metric == "gauc", metric
     return "no list with both classes"
 

@@ -25,9 +25,11 @@ SCHEMA = pa.schema([
     pa.field("click", pa.int8(), nullable=False),
     pa.field("conversion", pa.int8(), nullable=False),
     pa.field("weight", pa.float64(), nullable=False),
-    pa.field("ctr_logit", pa.float64(), nullable=False),
-    pa.field("cvr_logit", pa.float64(), nullable=False),
+    # a column of nulls: the method does not predict it
+    pa.field("ctr_logit", pa.float64(), nullable=True),
+    pa.field("cvr_logit", pa.float64(), nullable=True),
     pa.field("ctcvr_logit", pa.float64(), nullable=True),
+    pa.field("cvr_log_p", pa.float64(), nullable=True),
 ])
 _ORIGIN_KEY = b"esmm_dist.origin"
 _NUMPY_TYPES = {pa.int64(): np.int64, pa.int8(): np.int8, pa.float64(): np.float64,

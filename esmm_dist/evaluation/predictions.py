@@ -19,12 +19,14 @@ from esmm_dist.contract.errors import InputError
 
 @dataclass(frozen=True)
 class Logits:
-    """What a predictor says of the rows of a batch."""
+    """What a predictor says of the rows of a batch; what it does not predict is None."""
 
-    ctr_logit_N: NDArray[Any]
-    cvr_logit_N: NDArray[Any]
+    ctr_logit_N: NDArray[Any] | None
+    cvr_logit_N: NDArray[Any] | None
     ctcvr_logit_N: NDArray[Any] | None = None
-    """None: pCTCVR is pCTR * pCVR; else it is predicted by itself."""
+    """None: pCTCVR is pCTR * pCVR, if both are predicted; else it is predicted by itself."""
+    cvr_log_p_N: NDArray[Any] | None = None
+    """log pCVR, instead of its logit, of a predictor whose pCVR may exceed 1."""
 
 
 Predict = Callable[[Batch], Logits]
@@ -40,9 +42,10 @@ class Predictions:
     click_N: NDArray[np.int8]
     conversion_N: NDArray[np.int8]
     weight_N: NDArray[np.float64]
-    ctr_logit_N: NDArray[np.float64]
-    cvr_logit_N: NDArray[np.float64]
+    ctr_logit_N: NDArray[np.float64] | None
+    cvr_logit_N: NDArray[np.float64] | None
     ctcvr_logit_N: NDArray[np.float64] | None = None
+    cvr_log_p_N: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.sample_id_N)
@@ -56,7 +59,7 @@ class Predictions:
     @classmethod
     def _of_batch(cls, day: date, batch: Batch, logits: Logits) -> Self:
         end = batch.num_rows - batch.num_padded
-        ctcvr_logit_N = logits.ctcvr_logit_N
+        predicted = {field.name: getattr(logits, field.name) for field in fields(logits)}
         return cls(
             sample_id_N=batch.sample_id_B[:end].cpu().numpy(),
             group_id_N=batch.group_id_B[:end].cpu().numpy(),
@@ -64,15 +67,13 @@ class Predictions:
             click_N=batch.click_B[:end].cpu().numpy().astype(np.int8),
             conversion_N=batch.conversion_B[:end].cpu().numpy().astype(np.int8),
             weight_N=batch.weight_B[:end].cpu().numpy().astype(np.float64),
-            ctr_logit_N=logits.ctr_logit_N[:end].astype(np.float64),
-            cvr_logit_N=logits.cvr_logit_N[:end].astype(np.float64),
-            ctcvr_logit_N=None if ctcvr_logit_N is None
-            else ctcvr_logit_N[:end].astype(np.float64),
+            **{name: None if values_N is None else values_N[:end].astype(np.float64)
+               for name, values_N in predicted.items()},
         )
 
     @classmethod
     def concatenate(cls, parts: Sequence[Self]) -> Self:
-        """All rows of all parts; either every part predicts pCTCVR by itself, or none does."""
+        """All rows of all parts, which predict the same things."""
         parts = [part for part in parts if len(part)] or list(parts[:1])
         assert parts, "nothing to concatenate"
         columns: dict[str, Any] = {}

@@ -43,7 +43,8 @@ DRIVEN_BY_NOISE = "ece"
 DEFINITIONS = {
     "ctr_*": "click, over impressions",
     "cvr_*_click": "conversion, over clicked impressions",
-    "ctcvr_*": "click and conversion, over impressions; of the model p_ctr * p_cvr",
+    "ctcvr_*": "click and conversion, over impressions; p_ctr * p_cvr, where the method does not "
+               "predict it by itself",
     "auc": "probability that a positive ranks above a negative, ties half; exact",
     "gauc": "mean AUC of lists weighted by their rows, a list being what one model scored of one "
             "group; lists of one class are left out",
@@ -229,7 +230,7 @@ def _estimates(
     draws_of["difference"] = draws_of["model"] - draws_of["reference"]
     estimates = {}
     for name, value in value_of.items():
-        if np.isnan(value):
+        if not np.isfinite(value):
             estimates[name] = Estimate(value=None, reason=explain(metric, rows))
             continue
         found = interval(draws_of[name], value, reflect=metric == DRIVEN_BY_NOISE)

@@ -10,7 +10,7 @@ probabilities is wrong where it matters. It measures nothing.
 Shape legend: N rows.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
@@ -21,6 +21,8 @@ from esmm_dist.evaluation.predictions import Predictions
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 Mask = NDArray[np.bool_]
+Logs = tuple[FloatArray, FloatArray]
+"""log p and log (1 - p) of all rows."""
 
 
 class Task(StrEnum):
@@ -51,6 +53,8 @@ class Rows:
     """log p(label = 1); it also ranks the rows."""
     log_not_p_N: FloatArray
     """log (1 - p)."""
+    is_predicted: bool = field(default=True, kw_only=True)
+    """Whether the predictor says anything of the task; if not, there are no rows."""
 
     def __len__(self) -> int:
         return len(self.label_N)
@@ -78,36 +82,63 @@ def rows_of(
     click_N = predictions.click_N == 1
     converted_N = predictions.conversion_N == 1
     space_N: Mask = predictions.weight_N > 0
+    logs = _LOGS[task](predictions)
     if task is Task.CTR:
         label_N = click_N
-        log_p_N, log_not_p_N = log_probabilities(predictions.ctr_logit_N)
     elif task is Task.CVR:
         label_N, space_N = converted_N, space_N & click_N
-        log_p_N, log_not_p_N = log_probabilities(predictions.cvr_logit_N)
     else:
         label_N = click_N & converted_N
-        log_p_N, log_not_p_N = _log_ctcvr(predictions)
+    if logs is None:
+        space_N = np.zeros_like(space_N)
+    log_p_N, log_not_p_N = logs or (np.zeros(len(space_N)), np.zeros(len(space_N)))
     return Rows(
         label_N=label_N[space_N].astype(np.float64), weight_N=predictions.weight_N[space_N],
         group_N=group_N[space_N], model_N=model_N[space_N], log_p_N=log_p_N[space_N],
-        log_not_p_N=log_not_p_N[space_N],
+        log_not_p_N=log_not_p_N[space_N], is_predicted=logs is not None,
     )
 
 
-def _log_ctcvr(predictions: Predictions) -> tuple[FloatArray, FloatArray]:
+def _log_ctr(predictions: Predictions) -> Logs | None:
+    logit_N = predictions.ctr_logit_N
+    return None if logit_N is None else log_probabilities(logit_N)
+
+
+def _log_cvr(predictions: Predictions) -> Logs | None:
+    if predictions.cvr_log_p_N is not None:
+        return log_p_and_not_p(predictions.cvr_log_p_N)
+    logit_N = predictions.cvr_logit_N
+    return None if logit_N is None else log_probabilities(logit_N)
+
+
+def _log_ctcvr(predictions: Predictions) -> Logs | None:
+    ctr_N, cvr_N = predictions.ctr_logit_N, predictions.cvr_logit_N
     if predictions.ctcvr_logit_N is not None:
         return log_probabilities(predictions.ctcvr_logit_N)
-    return log_probabilities_of_product(predictions.ctr_logit_N, predictions.cvr_logit_N)
+    if ctr_N is None or cvr_N is None:
+        return None
+    return log_probabilities_of_product(ctr_N, cvr_N)
 
 
-def log_probabilities(logit_N: FloatArray) -> tuple[FloatArray, FloatArray]:
+_LOGS = {Task.CTR: _log_ctr, Task.CVR: _log_cvr, Task.CTCVR: _log_ctcvr}
+
+
+def log_p_and_not_p(log_p_N: FloatArray) -> Logs:
+    """log p as it is, and log (1 - p), which is -inf where p is 1 or, being a quotient, more."""
+    below_N = log_p_N < 0
+    log_not_p_N = np.full(len(log_p_N), -np.inf)
+    log_not_p_N[below_N] = np.log(-np.expm1(log_p_N[below_N]))
+    return log_p_N, log_not_p_N
+
+
+def log_probabilities(logit_N: FloatArray) -> Logs:
     """log p and log (1 - p) of p = sigmoid(logit)."""
     return -np.logaddexp(0.0, -logit_N), -np.logaddexp(0.0, logit_N)
 
 
 def log_probabilities_of_product(
     ctr_logit_N: FloatArray, cvr_logit_N: FloatArray
-) -> tuple[FloatArray, FloatArray]:
+) -> Logs:
     """log p and log (1 - p) of p = sigmoid(a) * sigmoid(b), from the logits a and b.
 
     log p = x = logsigmoid(a) + logsigmoid(b); of log (1 - p) neither closed form is safe

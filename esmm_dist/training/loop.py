@@ -11,7 +11,7 @@ P parameters of the towers; S loss terms.
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,8 @@ from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.world import World
 from esmm_dist.training.finite import Finding, NonFiniteLoss, find_culprits
 
-LossSums = Callable[[Any, Batch], dict[str, Tensor]]
+if TYPE_CHECKING:
+    from esmm_dist.model.method import Stage
 
 
 class Tables(Protocol):
@@ -45,7 +46,7 @@ class Point:
     num_samples: int
     """Rows seen since the beginning, over all ranks."""
     losses: dict[str, float]
-    """Mean per impression, by loss term, and their total under `loss`."""
+    """Mean over the rows' weights, by loss term, and their total under `loss`."""
     samples_per_second: float
     data_wait_share: float
     """Share of this rank's time spent waiting for the reader."""
@@ -59,20 +60,21 @@ class Learner:
         model: nn.Module,
         tables: Tables,
         tower_optimizer: torch.optim.Optimizer,
-        loss_sums: LossSums,
+        stage: "Stage",
         world: World,
         field_names: Sequence[str],
     ) -> None:
         """Takes the parts together.
 
         Args:
-            loss_sums: a method's loss terms, each summed over this rank's rows.
+            model: what learns in this stage; the optimizer may know other parameters beside.
+            stage: its loss terms, each summed over this rank's rows.
             field_names: of the features in order of declaration, to name them in errors.
         """
         self.model = model
         self.tables = tables
         self.tower_optimizer = tower_optimizer
-        self.loss_sums = loss_sums
+        self.stage = stage
         self.world = world
         self.field_names = field_names
         self._parameters = [p for p in model.parameters() if p.requires_grad]
@@ -89,7 +91,9 @@ class Learner:
         """
         route = self.tables.route(batch)
         rows_UD = self.tables.fetch(route)
-        sums = self.loss_sums(self.model(rows_UD, route.places), batch)
+        logits = self.model(rows_UD, route.places)
+        counted = self.stage.reweigh(logits, batch) if self.stage.reweigh else batch
+        sums = self._weighed(self.stage.loss_sums(logits, counted), counted)
         total = torch.stack(list(sums.values())).sum()
         for parameter in self._parameters:
             parameter.grad = None
@@ -97,10 +101,11 @@ class Learner:
 
         assert rows_UD.grad is not None
         # The rows' gradients go to their owners once it is known that every rank's are finite.
-        terms_S2 = torch.stack([
-            *(s.detach() for s in sums.values()), batch.weight_B.sum(), rows_UD.grad.sum()
+        terms_S3 = torch.stack([
+            *(s.detach() for s in sums.values()), rows_UD.grad.sum(), batch.weight_B.sum(),
+            counted.weight_B.sum(),
         ])
-        flat_P = self.world.sum(self._flat_gradients(terms_S2), name="towers")
+        flat_P = self.world.sum(self._flat_gradients(terms_S3), name="towers")
         if not torch.isfinite(flat_P).all():
             finding = find_culprits(
                 self.model, self.field_names, batch, rows_UD, route.places, sums
@@ -108,24 +113,37 @@ class Learner:
             gathered = self.world.gather_objects(finding.model_dump(), name="culprits")
             raise NonFiniteLoss(step, [Finding.model_validate(found) for found in gathered])
 
-        *totals, weight, _ = flat_P[-len(terms_S2):]
-        if weight <= 0:
+        *totals, _, weight_of_rows, weight = flat_P[-len(terms_S3):]
+        if weight_of_rows <= 0:
             raise InputError(
-                f"step {step}: the column weight sums to {weight.item():g} over the global batch: "
-                "no mean can be taken of it; give its rows weights, or raise train.batch_size"
+                f"step {step}: the column weight sums to {weight_of_rows.item():g} over the global "
+                "batch: no mean can be taken of it; give its rows weights, or raise "
+                "train.batch_size"
             )
-        self._set_gradients(flat_P, 1 / weight)
-        self.tower_optimizer.step()
-        self.tables.apply(route, rows_UD.grad, 1 / weight.item())
+        if weight > 0:  # else the stage has kept none of the rows, and there is nothing to learn
+            self._set_gradients(flat_P, 1 / weight)
+            self.tower_optimizer.step()
+            self.tables.apply(route, rows_UD.grad, 1 / weight.item())
         return dict(zip(sums, totals)), weight
 
-    def _flat_gradients(self, terms_S2: Tensor) -> Tensor:
+    def _weighed(self, sums: dict[str, Tensor], batch: Batch) -> dict[str, Tensor]:
+        """The loss terms times the factors that their global means call for, if the stage has any.
+        """
+        if self.stage.weigh_terms is None:
+            return sums
+        own_S1 = torch.stack([*(s.detach() for s in sums.values()), batch.weight_B.sum()])
+        *totals, weight = self.world.sum(own_S1, name="terms").tolist()
+        means = {name: total / weight if weight else 0.0 for name, total in zip(sums, totals)}
+        factors = self.stage.weigh_terms(means)
+        return {name: factors[name] * value for name, value in sums.items()}
+
+    def _flat_gradients(self, terms_S3: Tensor) -> Tensor:
         """All that ranks add up in a step, end to end, so that one allreduce in one order does."""
         gradients = [
             (p.grad if p.grad is not None else torch.zeros_like(p)).reshape(-1)
             for p in self._parameters
         ]
-        return torch.cat([*gradients, terms_S2.to(gradients[0].dtype)])
+        return torch.cat([*gradients, terms_S3.to(gradients[0].dtype)])
 
     def _set_gradients(self, flat_P: Tensor, scale: Tensor) -> None:
         start = 0

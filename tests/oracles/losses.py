@@ -1,4 +1,7 @@
-"""ESMM's losses and their gradients from the formulas as they stand, in 60-digit arithmetic."""
+"""Every loss from its formula as it stands, in 60-digit arithmetic; gradients by differences."""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from mpmath import mp, mpf  # type: ignore[import-untyped]
 
@@ -32,6 +35,134 @@ def ctcvr_gradient(a: float, b: float, label: int) -> tuple[mpf, mpf]:
     return dloss_dp * p * sigmoid(-a), dloss_dp * p * sigmoid(-b)
 
 
-def click_loss(a: float, label: int) -> mpf:
-    """CE(label, p_ctr)."""
-    return -mp.log(sigmoid(a if label else -a))
+def cross_entropy(x: mpf, label: int) -> mpf:
+    """CE(label, sigmoid(x))."""
+    return -mp.log(sigmoid(x if label else -x))
+
+
+def entropy(x: mpf) -> mpf:
+    """-p log p - (1 - p) log(1 - p)."""
+    p = sigmoid(x)
+    return -p * mp.log(p) - (1 - p) * mp.log(1 - p)
+
+
+# ---------------------------------------------------------------------------------------------
+# The methods: the terms of one row
+# ---------------------------------------------------------------------------------------------
+
+Logits = Mapping[str, mpf]
+
+MIN_PROPENSITY = mpf("0.05")
+CVR_WEIGHT, CTCVR_WEIGHT, IMPUTATION_WEIGHT = mpf("0.5"), mpf("0.25"), mpf("2")
+COUNTERFACTUAL_WEIGHT, ORDER_WEIGHT = mpf("0.125"), mpf("0.6")
+
+
+class Row(NamedTuple):
+    """A row's labels, and p_ctr as a constant: where a formula stops the gradient."""
+
+    y: int
+    z: int
+    fixed_p_ctr: mpf
+
+
+def ctr(x: Logits, row: Row) -> mpf:
+    return cross_entropy(x["ctr"], row.y)
+
+
+def cvr(x: Logits, row: Row) -> mpf:
+    return cross_entropy(x["cvr"], row.z)
+
+
+def ctcvr(x: Logits, row: Row) -> mpf:
+    p = sigmoid(x["ctr"]) * sigmoid(x["cvr"])
+    return -mp.log(p if row.y * row.z else 1 - p)
+
+
+def ctcvr_by_itself(x: Logits, row: Row) -> mpf:
+    return cross_entropy(x["ctcvr"], row.y * row.z)
+
+
+def inverse_propensity_weighted(x: Logits, row: Row) -> mpf:
+    return CVR_WEIGHT * row.y * cvr(x, row) / max(row.fixed_p_ctr, MIN_PROPENSITY)
+
+
+def imputed(x: Logits) -> mpf:
+    return mp.log(1 + mp.exp(x["imputation"]))
+
+
+def doubly_robust(x: Logits, row: Row) -> mpf:
+    p = max(row.fixed_p_ctr, MIN_PROPENSITY)
+    return CVR_WEIGHT * (imputed(x) + row.y * (cvr(x, row) - imputed(x)) / p)
+
+
+def imputation(x: Logits, row: Row) -> mpf:
+    p = max(row.fixed_p_ctr, MIN_PROPENSITY)
+    return IMPUTATION_WEIGHT * row.y * (cvr(x, row) - imputed(x)) ** 2 / p
+
+
+def counterfactual(x: Logits, row: Row) -> mpf:
+    p = max(1 - row.fixed_p_ctr, MIN_PROPENSITY)
+    return CVR_WEIGHT * (1 - row.y) * cross_entropy(x["counterfactual"], 1) / p
+
+
+def agreement(x: Logits, row: Row) -> mpf:
+    return COUNTERFACTUAL_WEIGHT * abs(1 - (sigmoid(x["cvr"]) + sigmoid(x["counterfactual"])))
+
+
+def clicked_or_entropy(x: Logits, row: Row) -> mpf:
+    return cvr(x, row) if row.y else entropy(x["cvr"])
+
+
+def weighted_cvr_of_clicked(x: Logits, row: Row) -> mpf:
+    return CVR_WEIGHT * row.y * cvr(x, row)
+
+
+def order(x: Logits, row: Row) -> mpf:
+    return ORDER_WEIGHT * max(sigmoid(x["ctcvr"]) - sigmoid(x["ctr"]), mpf(0))
+
+
+Term = Callable[[Logits, Row], mpf]
+
+ESMM: dict[str, Term] = {"ctr_loss": ctr, "ctcvr_loss": ctcvr}
+CVR_ALONE: dict[str, Term] = {"cvr_loss": cvr}
+MULTI_TASK: dict[str, Term] = {"ctr_loss": ctr, "cvr_loss": weighted_cvr_of_clicked}
+MULTI_DR: dict[str, Term] = {
+    "ctr_loss": ctr, "cvr_loss": doubly_robust, "imputation_loss": imputation,
+}
+
+
+def weighted_ctcvr(x: Logits, row: Row) -> mpf:
+    return CTCVR_WEIGHT * ctcvr(x, row)
+
+
+TERMS_OF_STAGES: dict[str, list[dict[str, Term]]] = {
+    "esmm": [ESMM],
+    "esmm_ns": [ESMM],
+    "base": [CVR_ALONE],
+    "aman": [CVR_ALONE],
+    "oversampling": [CVR_ALONE],
+    "unbias": [{"ctr_loss": ctr}, CVR_ALONE],
+    "division": [{"ctr_loss": ctr}, {"ctcvr_loss": ctcvr_by_itself}],
+    "independent": [{"ctr_loss": ctr}, CVR_ALONE],
+    "ctcvr_direct": [{"ctcvr_loss": ctcvr_by_itself}],
+    "multi_ipw": [{"ctr_loss": ctr, "cvr_loss": inverse_propensity_weighted}],
+    "multi_dr": [MULTI_DR],
+    "escm2_ips": [{
+        "ctr_loss": ctr, "cvr_loss": inverse_propensity_weighted, "ctcvr_loss": weighted_ctcvr,
+    }],
+    "escm2_dr": [MULTI_DR | {"ctcvr_loss": weighted_ctcvr}],
+    "dcmt": [{
+        "ctr_loss": ctr, "cvr_loss": inverse_propensity_weighted,
+        "counterfactual_loss": counterfactual, "agreement_loss": agreement,
+    }],
+    "nise": [{"ctr_loss": ctr, "cvr_loss": clicked_or_entropy}],
+    "shared_bottom": [MULTI_TASK],
+    "mmoe": [MULTI_TASK],
+    "ple": [MULTI_TASK],
+    "aitm": [{"ctr_loss": ctr, "ctcvr_loss": ctcvr_by_itself, "order_loss": order}],
+}
+
+
+def gradient(term: Term, x: Logits, row: Row, head: str) -> mpf:
+    """d term / d logit of a head, by a difference of 60 digits more."""
+    return mp.diff(lambda value: term({**x, head: value}, row), x[head])

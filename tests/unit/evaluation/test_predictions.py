@@ -3,6 +3,7 @@
 import dataclasses
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -18,7 +19,7 @@ from esmm_dist.evaluation.prediction_files import (
     write_part,
 )
 from esmm_dist.evaluation.predictions import Logits, Predictions
-from tests.factories.predictions import random_predictions
+from tests.factories.predictions import known, random_predictions
 
 ORIGIN = Origin(model="esmm", manifest=3, checkpoint="ab12", num_parts=2)
 
@@ -53,16 +54,19 @@ def test_batches_become_rows_without_their_padding() -> None:
     np.testing.assert_array_equal(found.click_N, [1, 0, 1, 0, 0])
     np.testing.assert_array_equal(found.conversion_N, [1, 0, 0, 0, 0])
     np.testing.assert_array_equal(found.weight_N, [1.0, 2.0, 0.0, 0.5, 0.0])
-    np.testing.assert_array_equal(found.ctr_logit_N, [3.5, 4.0, 4.5, 5.0, 0.0])
-    np.testing.assert_array_equal(found.cvr_logit_N, [-1.75, -2.0, -2.25, -2.5, 0.0])
+    np.testing.assert_array_equal(known(found.ctr_logit_N), [3.5, 4.0, 4.5, 5.0, 0.0])
+    np.testing.assert_array_equal(known(found.cvr_logit_N), [-1.75, -2.0, -2.25, -2.5, 0.0])
     assert set(found.day_N.astype(date)) == {day} and found.ctcvr_logit_N is None
 
 
-@pytest.mark.parametrize("by_itself", [False, True])
-def test_parts_come_back_as_they_were_in_order_of_samples(tmp_path: Path, by_itself: bool) -> None:
-    whole = random_predictions()
-    if by_itself:
-        whole = dataclasses.replace(whole, ctcvr_logit_N=whole.cvr_logit_N - 1.5)
+@pytest.mark.parametrize("changes", [
+    {}, {"ctcvr_logit_N": np.arange(400.0)}, {"ctr_logit_N": None},
+    {"cvr_logit_N": None, "cvr_log_p_N": np.arange(-1.0, 3.0, 0.01)},
+], ids=["product", "ctcvr by itself", "no ctr", "a quotient"])
+def test_parts_come_back_as_they_were_in_order_of_samples(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    whole = dataclasses.replace(random_predictions(), **changes)
     odd = np.arange(len(whole)) % 2 == 1
     write_part(tmp_path, 0, whole.take(odd), ORIGIN)
     write_part(tmp_path, 1, whole.take(~odd), ORIGIN)
@@ -83,7 +87,7 @@ def test_other_tools_read_the_parts_by_name(tmp_path: Path) -> None:
     assert path.name == "part-1.parquet" and [p.name for p in tmp_path.iterdir()] == [path.name]
     schema = pq.read_schema(path)
     assert schema.names == ["sample_id", "group_id", "day", "click", "conversion", "weight",
-                            "ctr_logit", "cvr_logit", "ctcvr_logit"]
+                            "ctr_logit", "cvr_logit", "ctcvr_logit", "cvr_log_p"]
     assert str(schema.field("day").type) == "date32[day]"
 
 

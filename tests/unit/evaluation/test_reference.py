@@ -20,6 +20,7 @@ from esmm_dist.contract.features import (
 )
 from esmm_dist.evaluation.reference import Linear, Reference
 from esmm_dist.evaluation.tasks import Task
+from tests.factories.predictions import known
 
 NUM_IDS = 12
 _HASH = HashEncoding(hash_size=NUM_IDS)
@@ -83,9 +84,8 @@ def test_its_three_fits_are_calibrated_on_their_own_spaces(reference: Reference)
     for batch in batches(20, seed=0):
         logits = reference.predict(batch)
         click, conversion = batch.click_B.numpy(), batch.conversion_B.numpy()
-        assert logits.ctcvr_logit_N is not None
         p_ctr, p_cvr, p_ctcvr = (
-            1 / (1 + np.exp(-logit)) for logit in
+            1 / (1 + np.exp(-known(logit))) for logit in
             (logits.ctr_logit_N, logits.cvr_logit_N, logits.ctcvr_logit_N)
         )
         totals[0] += p_ctr.sum(), p_cvr[click == 1].sum(), p_ctcvr.sum()
@@ -98,7 +98,7 @@ def test_it_predicts_a_row_by_the_sum_of_its_columns(reference: Reference) -> No
     linear = reference.linear_of_task[Task.CVR]
     coefficients = linear.coefficient_C.reshape(3, NUM_IDS)
     ids, bag = batch.ids_BF.numpy(), batch.bags[0]
-    for row, found in enumerate(reference.predict(batch).cvr_logit_N):
+    for row, found in enumerate(known(reference.predict(batch).cvr_logit_N)):
         tags = bag.ids_V[bag.offsets_B1[row]:bag.offsets_B1[row + 1]].numpy()
         expected = linear.intercept + coefficients[0, ids[row, 0]] + coefficients[2, ids[row, 1]]
         assert found == pytest.approx(expected + coefficients[1, tags].sum())
@@ -110,7 +110,7 @@ def test_a_weight_is_how_much_a_row_has_of_a_column(reference: Reference) -> Non
     twice = dataclasses.replace(bag, weights_V=torch.full((len(bag.ids_V),), 2.0))
     none = dataclasses.replace(bag, weights_V=torch.zeros(len(bag.ids_V)))
     plain, doubled, without = (
-        reference.predict(dataclasses.replace(batch, bags=(some,))).ctr_logit_N
+        known(reference.predict(dataclasses.replace(batch, bags=(some,))).ctr_logit_N)
         for some in (bag, twice, none)
     )
     assert not np.allclose(plain, without)
@@ -126,7 +126,7 @@ def test_ids_that_training_never_saw_weigh_nothing() -> None:
     unseen = Batch(torch.full((1, 2), 9, dtype=torch.int32),
                    (Bag(torch.tensor([10, 11], dtype=torch.int32), torch.tensor([0, 2])),),
                    *(torch.zeros(1) for _ in range(5)))
-    assert reference.predict(unseen).ctr_logit_N[0] == pytest.approx(
+    assert known(reference.predict(unseen).ctr_logit_N)[0] == pytest.approx(
         reference.linear_of_task[Task.CTR].intercept
     )
 
@@ -150,7 +150,7 @@ def test_padding_is_no_second_class() -> None:
     unclicked = dataclasses.replace(batch, click_B=(batch.weight_B == 0).float(),
                                     conversion_B=torch.zeros(100))
     reference = Reference.fit([unclicked], FEATURES, Encodings())
-    np.testing.assert_allclose(reference.predict(batch).ctr_logit_N, np.log(0.5 / 60.5))
+    np.testing.assert_allclose(known(reference.predict(batch).ctr_logit_N), np.log(0.5 / 60.5))
 
 
 def test_without_both_classes_it_predicts_a_smoothed_rate() -> None:

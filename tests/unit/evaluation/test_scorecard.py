@@ -21,7 +21,7 @@ from esmm_dist.evaluation.scorecard import (
     model_codes,
 )
 from esmm_dist.evaluation.tasks import Task, metric_name
-from tests.factories.predictions import random_predictions
+from tests.factories.predictions import known, random_predictions
 
 NAMES = {metric_name(task, metric) for task in Task for metric in METRICS}
 
@@ -67,8 +67,10 @@ def test_values_are_those_of_the_predictions(
     clicked = model.click_N == 1
     expected = {
         "ctr_auc": roc_auc_score(model.click_N, model.ctr_logit_N, sample_weight=model.weight_N),
-        "cvr_auc_click": roc_auc_score(model.conversion_N[clicked], model.cvr_logit_N[clicked],
-                                       sample_weight=model.weight_N[clicked]),
+        "cvr_auc_click": roc_auc_score(
+            model.conversion_N[clicked], known(model.cvr_logit_N)[clicked],
+            sample_weight=model.weight_N[clicked],
+        ),
     }
     for name, value in expected.items():
         assert card.pooled.model[name].value == pytest.approx(value, rel=1e-12)

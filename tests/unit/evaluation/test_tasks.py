@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from esmm_dist.evaluation.metrics import Sums, auc, equal_weight_edges, explain
 from esmm_dist.evaluation.tasks import (
     Task,
     group_codes,
@@ -13,7 +14,7 @@ from esmm_dist.evaluation.tasks import (
     metric_name,
     rows_of,
 )
-from tests.factories.predictions import random_predictions
+from tests.factories.predictions import known, random_predictions
 from tests.oracles.metrics import log_p_and_not_p
 
 ONE_MODEL = np.zeros(400, np.intp)
@@ -73,12 +74,43 @@ def test_rows_of_weight_zero_are_in_no_space() -> None:
 def test_ctcvr_is_the_product_unless_it_is_predicted_by_itself() -> None:
     product = random_predictions()
     group_N, _ = group_codes(product)
-    by_itself = dataclasses.replace(product, ctcvr_logit_N=product.cvr_logit_N - 3)
-    p_ctr, p_cvr = (1 / (1 + np.exp(-logit)) for logit in (product.ctr_logit_N,
-                                                           product.cvr_logit_N))
+    by_itself = dataclasses.replace(product, ctcvr_logit_N=known(product.cvr_logit_N) - 3.0)
+    p_ctr, p_cvr = (1 / (1 + np.exp(-known(logit_N)))
+                    for logit_N in (product.ctr_logit_N, product.cvr_logit_N))
     np.testing.assert_allclose(rows_of(Task.CTCVR, product, group_N, ONE_MODEL).p_N, p_ctr * p_cvr)
     np.testing.assert_allclose(rows_of(Task.CTCVR, by_itself, group_N, ONE_MODEL).p_N,
-                               1 / (1 + np.exp(3 - product.cvr_logit_N)))
+                               1 / (1 + np.exp(3 - known(product.cvr_logit_N))))
+
+
+def test_what_is_not_predicted_has_no_rows_and_says_so() -> None:
+    whole = random_predictions()
+    group_N, _ = group_codes(whole)
+    for task, missing in ((Task.CTR, {"ctr_logit_N": None}), (Task.CVR, {"cvr_logit_N": None})):
+        part = dataclasses.replace(whole, **missing)  # type: ignore[arg-type]
+        for asked in (task, Task.CTCVR):
+            rows = rows_of(asked, part, group_N, ONE_MODEL)
+            assert len(rows) == 0 and not rows.is_predicted
+            assert explain("auc", rows) == "the method does not predict it"
+        (other,) = {Task.CTR, Task.CVR} - {task}
+        assert rows_of(other, part, group_N, ONE_MODEL).is_predicted
+
+
+def test_a_cvr_that_exceeds_1_ranks_and_is_calibrated_but_has_no_log_loss() -> None:
+    log_p_N = np.log(np.linspace(0.1, 2.0, 400))
+    whole = dataclasses.replace(random_predictions(), cvr_logit_N=None, cvr_log_p_N=log_p_N)
+    group_N, _ = group_codes(whole)
+    rows = rows_of(Task.CVR, whole, group_N, ONE_MODEL)
+    clicked = whole.click_N == 1
+    np.testing.assert_array_equal(rows.log_p_N, log_p_N[clicked])
+    p_N = np.linspace(0.1, 2.0, 400)[clicked]
+    np.testing.assert_allclose(rows.log_not_p_N[p_N < 0.999], np.log(1 - p_N[p_N < 0.999]))
+    assert np.isneginf(rows.log_not_p_N[p_N > 1]).all()
+    metrics = Sums.of(rows, equal_weight_edges(rows)).metrics()
+    predicted = (np.exp(rows.log_p_N) * rows.weight_N).sum()
+    assert metrics["pcoc"] == pytest.approx(predicted / (rows.label_N * rows.weight_N).sum())
+    assert 0 < auc(rows) < 1
+    assert np.isposinf(metrics["logloss"])
+    assert explain("logloss", rows) == "infinite: of some negatives the prediction is 1 or more"
 
 
 def test_names_carry_their_space() -> None:

@@ -9,7 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from esmm_dist.model.losses import click_loss, ctcvr_loss, log_1m_p_ctcvr, log_p_ctcvr
+from esmm_dist.model.losses import (
+    cross_entropy,
+    ctcvr_loss,
+    entropy,
+    excess,
+    inverse_propensity,
+    log_1m_p_ctcvr,
+    log_p_ctcvr,
+)
 from tests.oracles import losses as oracle
 
 # Small steps where the two closed forms meet, and on to where float32 runs out of exponents.
@@ -71,10 +79,39 @@ def test_ctcvr_loss_and_its_gradient_equal_the_oracle(
 
 @CASES
 @pytest.mark.parametrize("label", [0, 1])
-def test_click_loss_equals_the_oracle(label: int, dtype: torch.dtype, logits: list[float]) -> None:
+def test_cross_entropy_equals_the_oracle(
+    label: int, dtype: torch.dtype, logits: list[float]
+) -> None:
     a_B = torch.tensor(logits, dtype=dtype)
-    expected = [oracle.click_loss(a, label) for a in logits]
-    assert_close(click_loss(a_B, torch.full_like(a_B, label)), expected)
+    expected = [oracle.cross_entropy(a, label) for a in logits]
+    assert_close(cross_entropy(a_B, torch.full_like(a_B, label)), expected)
+
+
+@CASES
+def test_entropy_equals_the_oracle(dtype: torch.dtype, logits: list[float]) -> None:
+    logits = [logit for logit in logits if abs(logit) < 90]  # else 60 digits do not tell 1 - p
+    expected = [oracle.entropy(x) for x in logits]
+    assert_close(entropy(torch.tensor(logits, dtype=dtype)), expected)
+
+
+@CASES
+def test_the_excess_of_one_probability_over_another_equals_the_oracle(
+    dtype: torch.dtype, logits: list[float]
+) -> None:
+    x_B, y_B = (logit_B.detach() for logit_B in grid(logits, dtype))
+    expected = [max(oracle.sigmoid(x) - oracle.sigmoid(y), 0)
+                for x, y in zip(x_B.tolist(), y_B.tolist())]
+    assert_close(excess(x_B, y_B), expected)
+
+
+@CASES
+def test_an_inverse_propensity_is_clipped_and_has_no_gradient(
+    dtype: torch.dtype, logits: list[float]
+) -> None:
+    a_B = torch.tensor(logits, dtype=dtype, requires_grad=True)
+    found_B = inverse_propensity(a_B, 0.05)
+    assert not found_B.requires_grad
+    assert_close(found_B, [1 / max(oracle.sigmoid(a), 0.05) for a in logits])
 
 
 def test_an_unclicked_row_pushes_cvr_as_a_clicked_unconverted_one_does() -> None:

@@ -8,6 +8,15 @@ from torch import nn
 from esmm_dist.model.towers import Towers
 
 
+def towers_of(
+    num_towers: int, num_inputs: int, hidden_units: tuple[int, ...], seed: int,
+    dtype: torch.dtype = torch.float32,
+) -> Towers:
+    return Towers(
+        num_towers, num_inputs, hidden_units, torch.Generator().manual_seed(seed), dtype
+    )
+
+
 def separately(towers: Towers, tower: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     for weight_TIO, bias_T1O in zip(towers.weights_TIO, towers.biases_T1O):
@@ -20,7 +29,7 @@ def separately(towers: Towers, tower: int) -> nn.Sequential:
 
 
 def test_towers_equal_plain_sequential_networks_with_gradients() -> None:
-    towers = Towers(3, 6, (5, 4), seed=3, dtype=torch.float64)
+    towers = towers_of(3, 6, (5, 4), seed=3, dtype=torch.float64)
     for bias in towers.biases_T1O:
         nn.init.normal_(bias)
     inputs_BI = torch.randn(7, 6, dtype=torch.float64, requires_grad=True)
@@ -35,29 +44,29 @@ def test_towers_equal_plain_sequential_networks_with_gradients() -> None:
 
 def test_the_seed_alone_decides_the_beginning() -> None:
     torch.manual_seed(1)
-    first = Towers(2, 6, (5,), seed=3).state_dict()
+    first = towers_of(2, 6, (5,), seed=3).state_dict()
     torch.manual_seed(2)
-    again, other = Towers(2, 6, (5,), seed=3).state_dict(), Towers(2, 6, (5,), seed=4).state_dict()
+    again, other = (towers_of(2, 6, (5,), seed).state_dict() for seed in (3, 4))
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["weights_TIO.0"], other["weights_TIO.0"])
 
 
 def test_both_precisions_begin_at_the_same_point_and_towers_differ() -> None:
-    single, double = Towers(2, 6, (5,), seed=3), Towers(2, 6, (5,), seed=3, dtype=torch.float64)
+    single, double = (towers_of(2, 6, (5,), 3, dtype) for dtype in (torch.float32, torch.float64))
     for a, b in zip(single.parameters(), double.parameters()):
         assert torch.equal(a, b.float())
     assert not torch.equal(single.weights_TIO[0][0], single.weights_TIO[0][1])
 
 
 def test_he_initialisation_keeps_the_scale_through_the_layers() -> None:
-    towers = Towers(1, 400, (400,), seed=1, dtype=torch.float64)
+    towers = towers_of(1, 400, (400,), seed=1, dtype=torch.float64)
     std = towers.weights_TIO[0].std().item()
     assert math.isclose(std, math.sqrt(2 / 400), rel_tol=0.02)
     assert not any(bias.any() for bias in towers.biases_T1O)
 
 
 def test_no_hidden_layer_is_a_logistic_regression_and_no_row_is_no_logit() -> None:
-    towers = Towers(2, 3, (), seed=1)
+    towers = towers_of(2, 3, (), seed=1)
     inputs_BI = torch.randn(4, 3)
     torch.testing.assert_close(towers(inputs_BI), (inputs_BI @ towers.weights_TIO[0]).squeeze(-1))
     assert towers(torch.zeros(0, 3)).shape == (2, 0)

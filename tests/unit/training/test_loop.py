@@ -1,7 +1,8 @@
 """One learner, one world: what a step and a curve's point mean."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ from esmm_dist.contract.sections import Model, Optimizer
 from esmm_dist.distributed.embedding import ShardedEmbedding
 from esmm_dist.distributed.row_optimizers import row_optimizer
 from esmm_dist.distributed.world import SoloWorld
-from esmm_dist.model.method import METHODS
+from esmm_dist.model.method import method_of
 from esmm_dist.model.network import Network
 from esmm_dist.training.finite import NonFiniteLoss
 from esmm_dist.training.loop import Learner, Point, train
@@ -42,12 +43,15 @@ BATCH_SIZE = 16
 def learner(towers: Optimizer = Optimizer(), tables: Optimizer = Optimizer()) -> Learner:
     """A small float64 learner, always the same."""
     world = SoloWorld()
-    network = Network(FEATURES, Model(embedding_dim=4, hidden_units=(8,)), 3, torch.float64)
+    model = Model(embedding_dim=4, hidden_units=(8,))
+    method = method_of(model, seed=3)
+    (spec,) = method.networks.values()
+    network = Network(FEATURES, model, spec, 3, torch.float64)
     embedding = ShardedEmbedding(
         FEATURES, SIZES, 4, world, row_optimizer(tables), seed=3, dtype=torch.float64
     )
     return Learner(
-        network, embedding, make_tower_optimizer(network, towers), METHODS["esmm"], world,
+        network, embedding, make_tower_optimizer(network, towers), method.stages[0], world,
         [feature.name for feature in FEATURES],
     )
 
@@ -142,6 +146,62 @@ def test_twice_the_weight_is_twice_the_row() -> None:
         torch.testing.assert_close(other, one, rtol=1e-9, atol=1e-12)
 
 
+def with_stage(**changes: Any) -> Learner:
+    """The learner, with a stage that is ESMM's but for what is given."""
+    changed = learner()
+    changed.stage = replace(changed.stage, **changes)
+    return changed
+
+
+def test_rows_that_a_stage_gives_no_weight_are_as_if_they_were_not_there() -> None:
+    def keep_clicked(logits: Any, rows: Batch) -> Batch:
+        return replace(rows, weight_B=rows.weight_B * rows.click_B)
+
+    picky, plain = with_stage(reweigh=keep_clicked), learner()
+    sums, weight = picky.step(batch(1), 0)
+    clicked = replace(batch(1), weight_B=batch(1).click_B)
+    plain_sums, plain_weight = plain.step(clicked, 0)
+    assert weight == plain_weight == batch(1).click_B.sum()
+    torch.testing.assert_close(sums, plain_sums, rtol=1e-12, atol=0)
+    for one, other in zip(picky.model.parameters(), plain.model.parameters()):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-15)
+
+
+def test_a_step_of_which_a_stage_keeps_no_row_changes_nothing() -> None:
+    def keep_none(logits: Any, rows: Batch) -> Batch:
+        return replace(rows, weight_B=torch.zeros_like(rows.weight_B))
+
+    victim = with_stage(reweigh=keep_none)
+    before = [p.clone() for p in victim.model.parameters()]
+    _, weight = victim.step(batch(1), 0)
+    assert weight == 0
+    torch.testing.assert_close(list(victim.model.parameters()), before, rtol=0, atol=0)
+
+
+class TwoRanks(SoloWorld):
+    """Two ranks, of which the other one's rows sum to three times this one's."""
+
+    def sum(self, tensor: torch.Tensor, name: str) -> torch.Tensor:
+        return tensor * 4 if name == "terms" else tensor
+
+
+def test_factors_of_terms_follow_from_means_over_all_ranks_and_have_no_gradient() -> None:
+    met: list[dict[str, float]] = []
+
+    def weigh(means: Mapping[str, float]) -> dict[str, float]:
+        met.append(dict(means))
+        return {"ctr_loss": 1.0, "ctcvr_loss": 0.25}
+
+    weighed, plain = with_stage(weigh_terms=weigh), learner()
+    weighed.world = TwoRanks()
+    sums, weight = weighed.step(batch(1), 0)
+    plain_sums, _ = plain.step(batch(1), 0)
+    assert met == [{name: pytest.approx((value / weight).item())
+                    for name, value in plain_sums.items()}]
+    torch.testing.assert_close(sums["ctr_loss"], plain_sums["ctr_loss"])
+    torch.testing.assert_close(sums["ctcvr_loss"], plain_sums["ctcvr_loss"] / 4)
+
+
 @pytest.mark.parametrize("name", ["adam", "adagrad", "sgd"])
 def test_a_tower_optimizer_goes_on_where_it_was_saved(name: str) -> None:
     rule = Optimizer.model_validate({"name": name})
@@ -190,7 +250,7 @@ def first_row_of(victim: Learner, rows: Batch, field: str) -> torch.Tensor:
 @pytest.mark.parametrize(
     ("where", "named"),
     [("user", "field user"), ("item", "field item"), ("weight", "column weight"),
-     ("towers", "weights towers")],
+     ("towers", "weights body")],
 )
 def test_a_loss_that_is_not_finite_names_where_it_came_from(where: str, named: str) -> None:
     victim = learner()
@@ -209,7 +269,7 @@ def test_a_gradient_of_rows_that_is_not_finite_stops_though_loss_and_weights_are
     with torch.no_grad():
         first = next(victim.model.parameters())
         first.copy_(first.sign() * 1e308)
-    with pytest.raises(NonFiniteLoss, match="gradient of field user.*1.0e.308 in weights towers"):
+    with pytest.raises(NonFiniteLoss, match="gradient of field user.*1.0e.308 in weights body"):
         victim.step(batch(1), 12)
 
 

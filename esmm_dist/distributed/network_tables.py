@@ -1,0 +1,80 @@
+"""The tables of several networks that share no embedding: each has its own rows for every id.
+
+The networks look up the same ids, so that one route serves them all. It knows no loss.
+
+Shape legend: U distinct rows of a batch; D their width; X = D times the networks asked for, network
+by network.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from esmm_dist.contract.batch import Batch
+from esmm_dist.contract.row_space import RowSpace
+from esmm_dist.distributed.embedding import Route, ShardedEmbedding
+
+
+class NetworkTables:
+    """All tables of a method: what a checkpoint holds."""
+
+    def __init__(self, tables_of_network: Mapping[str, ShardedEmbedding]) -> None:
+        """Takes tables of one row space."""
+        self._tables = dict(tables_of_network)
+        first = next(iter(self._tables.values()))
+        self.buckets = first.buckets
+
+    def part(self, trained: Sequence[str], read: Sequence[str]) -> "TablesInUse":
+        """Those that a stage needs, in this order."""
+        return TablesInUse(
+            [self._tables[name] for name in trained], [self._tables[name] for name in read]
+        )
+
+    def state(self) -> dict[str, Tensor]:
+        """As ShardedEmbedding.state, by `<network>/<name>`."""
+        return {
+            f"{network}/{name}": tensor
+            for network, tables in self._tables.items() for name, tensor in tables.state().items()
+        }
+
+    def load_buckets(
+        self, first_bucket: int, tensors: Mapping[str, Tensor], space: RowSpace
+    ) -> None:
+        """As ShardedEmbedding.load_buckets, of tensors named as `state` does.
+
+        Raises:
+            InputError: a network's shard lacks a tensor or a table, or has more rows of one.
+        """
+        for network, tables in self._tables.items():
+            prefix = f"{network}/"
+            own = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()
+                   if name.startswith(prefix)}
+            tables.load_buckets(first_bucket, own, space)
+
+
+class TablesInUse:
+    """The tables of one stage: the rows of several networks side by side."""
+
+    def __init__(
+        self, trained: Sequence[ShardedEmbedding], read: Sequence[ShardedEmbedding]
+    ) -> None:
+        self._trained = tuple(trained)
+        self._all = (*trained, *read)
+
+    def route(self, batch: Batch) -> Route:
+        """Finds the distinct rows of a batch, of all networks alike."""
+        return self._all[0].route(batch)
+
+    def fetch(self, route: Route) -> Tensor:
+        """The rows, (U, X), a leaf that takes a gradient."""
+        if len(self._all) == 1:
+            return self._all[0].fetch(route)
+        rows_UX = torch.cat([tables.fetch(route).detach() for tables in self._all], dim=1)
+        return rows_UX.requires_grad_(torch.is_grad_enabled())
+
+    def apply(self, route: Route, grad_UX: Tensor, scale: float) -> None:
+        """As ShardedEmbedding.apply, for every network that is trained."""
+        width = grad_UX.shape[1] // len(self._all)
+        for tables, grad_UD in zip(self._trained, grad_UX.split(width, dim=1)):
+            tables.apply(route, grad_UD.contiguous(), scale)
