@@ -18,6 +18,7 @@ MAX_TABLE_ROWS = 2**31 - 1
 
 RESERVED_COLUMNS = frozenset({
     "sample_id", "group_id", "click", "conversion", "weight", "day", "conversion_value",
+    "click_delay_s", "conversion_delay_s", "observed_s", "mature", "fake_negative",
 })
 
 

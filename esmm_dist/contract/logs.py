@@ -24,6 +24,9 @@ class LogSource(Section):
     """The column that holds the event's day (yyyy-MM-dd in day_timezone), read to skip files."""
     columns: dict[str, str] = {}
     """Our name of a column: the log's name of it. Columns not named keep their names."""
+    ingest_time: str | None = None
+    """The column that says when a row became known, by which samples.as_of goes. None: a row counts
+    as known from its event_time on."""
 
 
 class ConversionSource(LogSource):

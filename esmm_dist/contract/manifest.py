@@ -50,6 +50,9 @@ class Day(_Document):
     built_at: datetime
     as_of: datetime | None
     """Nothing later than this was visible to the build; None: all that lay in the logs."""
+    known_by: dict[str, str] = {}
+    """By log the column that told when a row became known: its ingest time, or else event_time.
+    Empty where as_of is None."""
     files: tuple[SampleFile, ...]
     """In the order that the shuffle gave them."""
     num_rows: int

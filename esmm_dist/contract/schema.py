@@ -5,6 +5,11 @@ Parquet, one row group a file, no nulls anywhere:
 * `group_id` int64: XXH64 of the group key (the user), for GAUC and the bootstrap;
 * `click`, `conversion` int8: 0 or 1, conversion <= click;
 * `weight` float32: what a row counts, 1 unless rows were sampled;
+* `click_delay_s` int32: seconds from the impression to the first click that counts;
+* `conversion_delay_s` int32: seconds to the first conversion that counts, from the click that it
+  is credited to; both are cut to whole seconds, and -1 where there is none;
+* `observed_s` int32: seconds for which the logs had watched the impression, up to both windows;
+* `mature` int8: 1 if both windows had passed, so that the labels are final;
 * `conversion_value` float32, the last column, where the log declares one: what the row's credited
   conversions are worth together, 0 for those whose value is unknown; never a feature;
 * a single-valued feature, int32: its id, local to its table;
@@ -23,9 +28,17 @@ CLICK = "click"
 CONVERSION = "conversion"
 WEIGHT = "weight"
 CONVERSION_VALUE = "conversion_value"
+CLICK_DELAY_S = "click_delay_s"
+CONVERSION_DELAY_S = "conversion_delay_s"
+OBSERVED_S = "observed_s"
+MATURE = "mature"
+NO_DELAY_S = -1
 
 KEY_COLUMNS = {SAMPLE_ID: "int64", GROUP_ID: "int64"}
 LABEL_COLUMNS = {CLICK: "int8", CONVERSION: "int8", WEIGHT: "float32"}
+DELAY_COLUMNS = {
+    CLICK_DELAY_S: "int32", CONVERSION_DELAY_S: "int32", OBSERVED_S: "int32", MATURE: "int8",
+}
 DECLARED_COLUMNS = {CONVERSION_VALUE: "float32"}
 
 
@@ -42,7 +55,7 @@ def column_types(features: Sequence[Feature], declared: Sequence[str] = ()) -> d
         declared: names of `DECLARED_COLUMNS`, which samples have only where the config says so.
     """
     declared_types = {name: DECLARED_COLUMNS[name] for name in declared}
-    return KEY_COLUMNS | LABEL_COLUMNS | feature_types(features) | declared_types
+    return KEY_COLUMNS | LABEL_COLUMNS | DELAY_COLUMNS | feature_types(features) | declared_types
 
 
 def feature_types(features: Sequence[Feature]) -> dict[str, str]:

@@ -6,7 +6,7 @@ Values only: what a section means is the business of the room that reads it.
 from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AwareDatetime, Field, model_validator
 
 from esmm_dist.contract.features import Feature, Section, check_features
 from esmm_dist.contract.logs import Logs
@@ -60,6 +60,9 @@ class Samples(Section):
     """A click counts if it falls in [impression, impression + window]."""
     conversion_window_hours: Hours = 24.0
     """A conversion counts if it falls in [click, click + window]."""
+    as_of: AwareDatetime | None = None
+    """Rows of the logs that became known later are not seen, as in 2026-03-04T00:00:00Z; labels
+    whose windows were still open then are immature. None: the logs are complete as they lie."""
     shuffle_seed: int = 0
     """Seed of the order of rows inside a day."""
     rows_per_file: Annotated[int, Field(ge=1, le=2**20)] = 65_536

@@ -5,7 +5,7 @@ The order of these steps is all that is decided here; a build that fails publish
 
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import date
 
 from pyspark.sql import DataFrame, SparkSession
 
@@ -18,10 +18,11 @@ from esmm_dist.contract.sections import Config
 from esmm_dist.samples import wire
 from esmm_dist.samples.counters import check_identities, counters_of
 from esmm_dist.samples.crediting import CreditRules
-from esmm_dist.samples.days import Calendar
+from esmm_dist.samples.days import Calendar, instant_of, micros_of_instant
 from esmm_dist.samples.encoding import encode, tables_to_join
 from esmm_dist.samples.filing import own_clicks, own_conversions, own_impressions
 from esmm_dist.samples.fitting import Sighting, fitted, is_learned, sightings
+from esmm_dist.samples.horizon import known_by, refuse_the_future, text_of_horizon
 from esmm_dist.samples.io import (
     DRAFTS,
     LogFrames,
@@ -82,6 +83,7 @@ class Builder:
     def __init__(self, spark: SparkSession, config: Config, refit: bool) -> None:
         self._config = config
         self._refit = refit
+        refuse_the_future(config, now())
         self.store = Store(spark, config.samples.path)
         self._base, _ = self.store.latest()
         if self._base is not None and not refit:
@@ -101,7 +103,7 @@ class Builder:
             AssertionError: rows do not add up; the day is not published.
         """
         config = self._config
-        with phase(f"counting the logs of {text_of(days)}"):
+        with phase(f"counting the logs of {text_of(days)}{text_of_horizon(config)}"):
             self._rows_in = self._count(days)
         reference = self._encodings(days)
         encodings = self.store.encodings(reference)
@@ -189,10 +191,12 @@ class Builder:
             for table in tables_to_join(config.features, encodings)
         }
         rows = rows_of_days(self._frames, config, days, encodings, large)
+        as_of = config.samples.as_of
         writer = SampleFileWriter(
             config.features,
             CreditRules.of(config),
             config.samples.shuffle_seed,
+            None if as_of is None else micros_of_instant(as_of),
         )
         contents = layout.in_files(rows, config.samples.shuffle_seed).mapInArrow(
             writer, CONTENT_SCHEMA
@@ -227,13 +231,14 @@ class Builder:
                 f"logs.impressions ({config.logs.impressions.path}): no row of {day} can be used: "
                 f"{', '.join(f'{name} {n:,}' for name, n in reasons.items() if n)}: correct the log"
             )
-        first, last = (_instant(counters.pop(name)) for name in (FIRST_TIME, LAST_TIME))
+        first, last = (instant_of(counters.pop(name)) for name in (FIRST_TIME, LAST_TIME))
         check_identities(day, counters)
         return Day(
             day=day,
             build_id=build_id,
             built_at=now(),
-            as_of=None,
+            as_of=config.samples.as_of,
+            known_by=known_by(config),
             files=tuple(file.file for file in found if file.file.num_rows),
             num_rows=counters["impressions_out"],
             num_clicks=counters["samples_clicked"],
@@ -247,8 +252,3 @@ class Builder:
 def new_build_id() -> str:
     """A name that no other build has, and that sorts by time."""
     return f"{now():%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
-
-
-def _instant(micros: int) -> datetime:
-    seconds, rest = divmod(micros, 1_000_000)
-    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest)

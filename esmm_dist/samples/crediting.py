@@ -12,11 +12,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from esmm_dist.contract.schema import NO_DELAY_S
 from esmm_dist.contract.sections import Config
 from esmm_dist.samples.days import micros
 from esmm_dist.samples.marks import Mark
 from esmm_dist.samples.schedule import click_window, conversion_window, max_skew
 from esmm_dist.samples.wire import Array, Wire
+
+MICROS_PER_SECOND = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,8 @@ class Credited(NamedTuple):
 
     by_click: Events
     """Credited to a click that counts."""
+    click_time_E: Array
+    """Of each of these the time of its click."""
     implying: Events
     """Of impressions without such a click: each stands for one."""
 
@@ -174,7 +179,10 @@ def credited_conversions(
     implies_E = _may_imply_a_click(unclicked, impressions, rules)
     counters["conversions_implying_click"] = int(np.count_nonzero(implies_E))
     counters["conversions_without_click"] = int(np.count_nonzero(~implies_E))
-    return Credited(clicked.where(is_covered_E), unclicked.where(implies_E))
+    return Credited(
+        clicked.where(is_covered_E), clicks.time_E[latest_E[is_covered_E]],
+        unclicked.where(implies_E),
+    )
 
 
 def _may_imply_a_click(
@@ -208,7 +216,7 @@ def total_value(credited: Credited, num_impressions: int) -> tuple[Array, int]:
     impressions have one of unknown value."""
     total_K = np.zeros(num_impressions)
     is_unknown_K = np.zeros(num_impressions, bool)
-    for events in credited:
+    for events in (credited.by_click, credited.implying):
         assert events.value_E is not None
         is_unknown_E = np.isnan(events.value_E)
         is_unknown_K[events.impression_E[is_unknown_E]] = True
@@ -216,6 +224,16 @@ def total_value(credited: Credited, num_impressions: int) -> tuple[Array, int]:
         known_E = np.where(is_unknown_E, 0.0, events.value_E)
         total_K += np.bincount(events.impression_E, known_E, num_impressions)
     return total_K.astype(np.float32), int(np.count_nonzero(is_unknown_K))
+
+
+def first_delay_s(events: Events, cause_time_E: Array, num_impressions: int) -> Array:
+    """Whole seconds from its cause to the first event of each impression, (K,) int32; 0 for an
+    event that a clock put before its cause."""
+    delay_K = np.full(num_impressions, NO_DELAY_S, np.int32)
+    delay_s_E = np.maximum(events.time_E - cause_time_E, 0) // MICROS_PER_SECOND
+    # Events lie by rising time: written from the last to the first, the first one stays.
+    delay_K[events.impression_E[::-1]] = delay_s_E[::-1]
+    return delay_K
 
 
 def any_of(impression_E: Array, num_impressions: int) -> Array:

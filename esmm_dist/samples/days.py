@@ -6,6 +6,8 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 ONE_DAY = timedelta(days=1)
+MICROSECOND = timedelta(microseconds=1)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,17 @@ class Calendar:
 
 def micros(length: timedelta) -> int:
     """A length in microseconds."""
-    return length // timedelta(microseconds=1)
+    return length // MICROSECOND
+
+
+def micros_of_instant(instant: datetime) -> int:
+    """Microseconds since 1970 of an instant that knows its zone."""
+    return micros(instant - EPOCH)
+
+
+def instant_of(micros: int) -> datetime:
+    """The instant, in UTC, so many microseconds after 1970 began."""
+    return EPOCH + micros * MICROSECOND
 
 
 def span(first: date, last: date) -> tuple[date, ...]:

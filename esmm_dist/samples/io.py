@@ -37,6 +37,7 @@ from esmm_dist.samples.logs import (
     read_clicks,
     read_conversions,
     read_impressions,
+    visible,
 )
 from esmm_dist.samples.sample_file import CONTENT, MAGIC, TALLY
 
@@ -64,7 +65,7 @@ class LogFrames(NamedTuple):
 
 
 def open_logs(spark: SparkSession, config: Config) -> LogFrames:
-    """The logs, not yet read beyond their schemas.
+    """The logs as they lay at samples.as_of, not yet read beyond their schemas.
 
     Raises:
         InputError: a log is missing or unreadable, or a column is missing or of a wrong type.
@@ -72,19 +73,21 @@ def open_logs(spark: SparkSession, config: Config) -> LogFrames:
     logs = config.logs
     frames = LogFrames(
         read_impressions(
-            _load(spark, logs.impressions, "logs.impressions"),
+            _load(spark, config, "impressions"),
             logs.impressions, config.features, config.samples.group_key,
         ),
-        read_clicks(_load(spark, logs.clicks, "logs.clicks"), logs.clicks),
-        read_conversions(_load(spark, logs.conversions, "logs.conversions"), logs.conversions),
+        read_clicks(_load(spark, config, "clicks"), logs.clicks),
+        read_conversions(_load(spark, config, "conversions"), logs.conversions),
     )
     check_key_types({f"logs.{name}": frame for name, frame in frames._asdict().items()})
     return frames
 
 
-def _load(spark: SparkSession, source: LogSource, key: str) -> DataFrame:
-    with naming_the_file(f"{key} ({source.path})"):
-        return spark.read.format(source.format).options(**source.options).load(source.path)
+def _load(spark: SparkSession, config: Config, log: str) -> DataFrame:
+    source: LogSource = getattr(config.logs, log)
+    with naming_the_file(f"logs.{log} ({source.path})"):
+        frame = spark.read.format(source.format).options(**source.options).load(source.path)
+    return visible(frame, source, f"logs.{log}", config.samples.as_of)
 
 
 def count_rows(
@@ -124,8 +127,17 @@ def _refuse_empty_files(
         return
     folders = tuple(f"/{source.partition}={day}/" for day in days)
     paths_read = {plain_path(file) for file in read}
-    for file in sorted(plain_path(file) for file in frame.inputFiles()):
-        if file not in paths_read and any(folder in file for folder in folders):
+    suspects = [
+        file for file in frame.inputFiles()
+        if plain_path(file) not in paths_read and any(folder in file for folder in folders)
+    ]
+    if not suspects:
+        return
+    # A file whose rows became known later than samples.as_of is no empty one.
+    rows = frame.sparkSession.read.parquet(*suspects).select(F.input_file_name().alias("file"))
+    with_rows = {plain_path(row.file) for row in rows.distinct().collect()}
+    for file in sorted(map(plain_path, suspects)):
+        if file not in with_rows:
             raise InputError(
                 f"logs.{log}: the file {file} holds no rows: "
                 "write it again, or remove it"

@@ -19,6 +19,7 @@ from esmm_dist.samples.crediting import (
     distinct_clicks,
     distinct_conversions,
     equals_the_one_before,
+    first_delay_s,
     total_value,
     valid_clicks,
 )
@@ -35,6 +36,9 @@ class Labelled:
     conversion_K: Array
     value_K: Array | None
     """What its conversions are worth, (K,) float32; None where no value is declared."""
+    click_delay_s_K: Array
+    conversion_delay_s_K: Array
+    """Of a conversion that implies its click both delays are unknown, and written as none."""
     counters: Counter[str]
     """What became of every row of the file."""
 
@@ -69,7 +73,13 @@ def label(wire: Wire, rules: CreditRules, seed: int) -> Labelled:
     counters["samples_clicked"] = int(click_K.sum())
     counters["samples_converted"] = int(conversion_K.sum())
     counters["samples_click_implied"] = int(implied_K.sum())
-    return Labelled(row_K, click_K, conversion_K, value_K, counters)
+    shown_E = impressions.time_K[clicks.impression_E]
+    return Labelled(
+        row_K, click_K, conversion_K, value_K,
+        first_delay_s(clicks, shown_E, len(row_K)),
+        first_delay_s(credited.by_click, credited.click_time_E, len(row_K)),
+        counters,
+    )
 
 
 def mixed(number_N: Array, seed: int) -> Array:

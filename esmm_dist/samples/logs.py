@@ -5,6 +5,7 @@ It looks at a log's schema alone, never at its rows.
 
 import difflib
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -79,6 +80,45 @@ def typed_column(
             f"{found.simpleString()}, {wanted} is wanted: convert it in the log"
         )
     return column
+
+
+def visible(
+    frame: DataFrame, source: LogSource, key: str, as_of: datetime | None
+) -> DataFrame:
+    """A log as it lay at an instant: the rows that had become known by then.
+
+    A row is known from its ingest time on; where the log has none, or the row's is null, from its
+    event time on. A row without either was there as far as anybody can tell.
+
+    Args:
+        as_of: None: all rows.
+
+    Raises:
+        InputError: the declared column of ingest times is missing, or holds no timestamps.
+    """
+    times = [] if source.ingest_time is None else [_ingest_time(frame, source, key)]
+    if as_of is None:
+        return frame
+    times.append(typed_column(frame, source, EVENT_TIME, key, TIME_TYPES, TIME))
+    known = F.coalesce(*[time.cast("timestamp") for time in times])
+    return frame.where(known.isNull() | (known <= F.lit(as_of)))
+
+
+def _ingest_time(frame: DataFrame, source: LogSource, key: str) -> Column:
+    name = str(source.ingest_time)
+    if name not in frame.columns:
+        close = difflib.get_close_matches(name, frame.columns, n=1, cutoff=0.5)
+        hint = f"; the nearest is {close[0]!r}" if close else ""
+        raise InputError(
+            f"{key} ({source.path}): there is no column {name!r}{hint}: correct {key}.ingest_time"
+        )
+    found = frame.schema[name].dataType
+    if not isinstance(found, TIME_TYPES):
+        raise InputError(
+            f"{key} ({source.path}): the column {name!r} of {key}.ingest_time is "
+            f"{found.simpleString()}, {TIME} is wanted: convert it in the log"
+        )
+    return frame[f"`{name}`"]
 
 
 def check_key_types(frames: Mapping[str, DataFrame]) -> None:

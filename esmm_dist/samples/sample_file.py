@@ -16,16 +16,21 @@ import pyarrow.parquet as pq
 from esmm_dist.contract.features import Feature, weights_column
 from esmm_dist.contract.schema import (
     CLICK,
+    CLICK_DELAY_S,
     CONVERSION,
+    CONVERSION_DELAY_S,
     CONVERSION_VALUE,
     DECLARED_COLUMNS,
     GROUP_ID,
+    MATURE,
+    OBSERVED_S,
     SAMPLE_ID,
     WEIGHT,
     column_types,
 )
 from esmm_dist.samples.crediting import CreditRules
 from esmm_dist.samples.labels import Labelled, label
+from esmm_dist.samples.ripeness import Observed
 from esmm_dist.samples.wire import (
     Array,
     Wire,
@@ -36,6 +41,7 @@ from esmm_dist.samples.wire import (
 )
 
 TALLY = "esmm_dist.tally"
+IMMATURE = "samples_immature"
 FIRST_TIME = "first_event_time"
 LAST_TIME = "last_event_time"
 
@@ -56,6 +62,8 @@ class SampleFileWriter:
     features: Sequence[Feature]
     rules: CreditRules
     shuffle_seed: int
+    as_of: int | None
+    """The last instant that is visible, in microseconds since 1970; None: the logs are complete."""
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """One row with the bytes of a file, without the magic that ends it; none for no rows."""
@@ -68,8 +76,9 @@ class SampleFileWriter:
     def written(self, wire: Wire) -> pa.Buffer:
         """The Parquet file of some rows: one row group, no nulls, the tally in its footer."""
         labelled = label(wire, self.rules, self.shuffle_seed)
-        table = self._table(wire, labelled)
-        tally = json.dumps(self._tally(wire, labelled))
+        observed = Observed.at(self.as_of, wire.time_N[labelled.row_K], self.rules)
+        table = self._table(wire, labelled, observed)
+        tally = json.dumps(self._tally(wire, labelled, observed))
         sink = pa.BufferOutputStream()
         # Ids are as good as random and are read whole: dictionaries and statistics cost, not help.
         pq.write_table(
@@ -78,7 +87,7 @@ class SampleFileWriter:
         )
         return sink.getvalue()
 
-    def _table(self, wire: Wire, labelled: Labelled) -> pa.Table:
+    def _table(self, wire: Wire, labelled: Labelled, observed: Observed) -> pa.Table:
         row_K = labelled.row_K
         columns: dict[str, Array | pa.Array] = {
             SAMPLE_ID: wire.sample_id_N[row_K],
@@ -86,6 +95,10 @@ class SampleFileWriter:
             CLICK: labelled.click_K,
             CONVERSION: labelled.conversion_K,
             WEIGHT: np.ones(len(row_K), np.float32),
+            CLICK_DELAY_S: labelled.click_delay_s_K,
+            CONVERSION_DELAY_S: labelled.conversion_delay_s_K,
+            OBSERVED_S: observed.seconds_K,
+            MATURE: observed.mature_K,
         }
         for place, feature in enumerate(scalar_features(self.features)):
             columns[feature.name] = wire.ids(place, row_K)
@@ -101,9 +114,10 @@ class SampleFileWriter:
         )
         return pa.table([columns[name] for name in types], schema=schema)
 
-    def _tally(self, wire: Wire, labelled: Labelled) -> dict[str, int]:
+    def _tally(self, wire: Wire, labelled: Labelled, observed: Observed) -> dict[str, int]:
         flags_K, time_K = wire.flags_N[labelled.row_K], wire.time_N[labelled.row_K]
         counters = dict(labelled.counters)
+        counters[IMMATURE] = int(np.count_nonzero(observed.mature_K == 0))
         for bit, counter in enumerate(counters_of_flags(self.features)):
             counters[counter] = int(np.count_nonzero(flags_K & 1 << bit))
         if len(time_K):

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 SPARK_HASH_SEED = 42
 
-Labels = dict[int, tuple[int, int, int, float]]
+TIMES = ("click_delay_s", "conversion_delay_s", "observed_s", "mature")
+
+Labels = dict[int, tuple[int, int, int, float, tuple[int, ...]]]
 
 
 def sample_id(impression_id: str) -> int:
@@ -29,7 +31,8 @@ def built(
     spark: "SparkSession", logs: Logs, folder: Path, is_partitioned: bool, rules: Rules,
     days: tuple[date, ...], seed: int = 0,
 ) -> dict[date, tuple[Day, Labels]]:
-    """The published days, and of each sample click, conversion, the feature's id and the value."""
+    """The published days, and of each sample click, conversion, the feature's id, the value, and
+    TIMES."""
     from esmm_dist.samples.build import Builder
 
     write_logs(logs, folder, is_partitioned, num_files=2, seed=seed)
@@ -45,5 +48,6 @@ def _labels(samples: Path, day: Day) -> Labels:
         for row in pq.ParquetFile(samples / file.path).read().to_pylist():
             assert row["sample_id"] not in found
             worth = row.get("conversion_value", 0.0)
-            found[row["sample_id"]] = (row["click"], row["conversion"], row["value"], worth)
+            times = tuple(row[name] for name in TIMES)
+            found[row["sample_id"]] = (row["click"], row["conversion"], row["value"], worth, times)
     return found

@@ -58,6 +58,10 @@ class ExpectedRow:
     conversion: int
     weight: float
     group_id: int
+    click_delay_s: int
+    conversion_delay_s: int
+    observed_s: int
+    mature: int
 
 
 def expected_row(sample_id: int, features: Sequence[Feature] = FEATURES) -> ExpectedRow:
@@ -81,6 +85,10 @@ def expected_row(sample_id: int, features: Sequence[Feature] = FEATURES) -> Expe
         conversion=int(sample_id % 6 == 0),
         weight=1.0 + sample_id % 5 / 4,
         group_id=-(sample_id % 11),
+        click_delay_s=sample_id % 7 if sample_id % 3 == 0 else -1,
+        conversion_delay_s=sample_id % 13 if sample_id % 6 == 0 else -1,
+        observed_s=sample_id % 17,
+        mature=int(sample_id % 4 > 0),
     )
 
 
@@ -99,6 +107,10 @@ def sample_table(sample_ids: range, features: Sequence[Feature] = FEATURES) -> p
         "click": [row.click for row in rows],
         "conversion": [row.conversion for row in rows],
         "weight": [row.weight for row in rows],
+        "click_delay_s": [row.click_delay_s for row in rows],
+        "conversion_delay_s": [row.conversion_delay_s for row in rows],
+        "observed_s": [row.observed_s for row in rows],
+        "mature": [row.mature for row in rows],
     }
     num_bags = num_singles = 0
     for feature in features:

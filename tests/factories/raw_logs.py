@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from esmm_dist.contract.sections import Config
-from tests.oracles.join import Row, Rules, day_of, start_of
+from tests.oracles.join import Row, Rules, day_of, is_visible, start_of
 
 INSTANT = timedelta(microseconds=1)
 TYPES = ("order", "order", "lead", "share", None)
@@ -29,6 +29,7 @@ VALUES = pa.schema(
         ("value", pa.float64()),
         ("user_id", pa.string()),
         ("revenue", pa.float64()),
+        ("ingest_time", pa.timestamp("us", tz="UTC")),
     ]
 )
 
@@ -65,6 +66,7 @@ def _table(rows: Sequence[Row]) -> pa.Table:
         "value": [row.content[0] for row in rows],
         "user_id": [row.content[1] for row in rows],
         "revenue": [row.value for row in rows],
+        "ingest_time": [row.ingest_time for row in rows],
     }
     return pa.table(columns, schema=VALUES)
 
@@ -76,7 +78,10 @@ def config_of(
     days = {"first": first, "last": last}
     partition = {"partition": "dt"} if is_partitioned else {}
     logs = {
-        name: {"path": str(folder / name), **partition}
+        name: {
+            "path": str(folder / name), **partition,
+            **({"ingest_time": "ingest_time"} if name in rules.ingested else {}),
+        }
         for name in ("impressions", "clicks", "conversions")
     }
     hours = timedelta(hours=1)
@@ -99,6 +104,7 @@ def config_of(
                 "click_window_hours": rules.click_window / hours,
                 "conversion_window_hours": rules.conversion_window / hours,
                 "rows_per_file": 200,
+                "as_of": rules.as_of,
             },
             "features": [
                 {"name": "value", "group": "item", "kind": "numeric",
@@ -108,6 +114,11 @@ def config_of(
             "evaluate": {"days": {"first": test_day, "last": test_day}},
         }
     )
+
+
+def visible_rows(logs: Logs, as_of: datetime) -> Logs:
+    """The logs as they lay at an instant."""
+    return Logs(*[[row for row in rows if is_visible(row, as_of)] for rows in logs])
 
 
 def dirty_logs(
@@ -121,6 +132,22 @@ def dirty_logs(
         for rows, more in zip(logs, of_one):
             rows.extend(_filed(rng, row, rules.zone, is_partitioned) for row in more)
     return logs
+
+
+def ingested(logs: Logs, seed: int, names: Sequence[str]) -> Logs:
+    """The same rows; those of the logs named became known soon, or late, or one does not know."""
+    rng = random.Random(seed)
+
+    def at(row: Row) -> datetime | None:
+        assert row.filed_day is not None
+        time = row.event_time or start_of(row.filed_day, ZoneInfo("UTC"))
+        delay = rng.choice([timedelta(), -INSTANT, INSTANT, timedelta(hours=30)])
+        return None if rng.random() < 0.2 else time + delay * rng.choice([1, 1, rng.random()])
+
+    return Logs(*[
+        [replace(row, ingest_time=at(row)) for row in rows] if name in names else rows
+        for name, rows in logs._asdict().items()
+    ])
 
 
 def _of_one_impression(

@@ -12,7 +12,7 @@ ZONE = ZoneInfo("Asia/Shanghai")
 FIRST, NEXT = date(2026, 3, 1), date(2026, 3, 2)
 RULES = Rules(ZONE, timedelta(hours=24), timedelta(hours=48), ("order",))
 NOON = start_of(FIRST, ZONE) + timedelta(hours=12)
-HOUR = timedelta(hours=1)
+HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
 
 
 class Timeline(NamedTuple):
@@ -28,6 +28,8 @@ class Timeline(NamedTuple):
     """Of the feature."""
     worth: float = 0.0
     """What its conversions are worth."""
+    delays: tuple[int, int] | None = None
+    """Seconds to the click, and from the click to the conversion; None: as they may be."""
 
 
 class Story(NamedTuple):
@@ -61,11 +63,17 @@ def of(clicks: tuple[Row, ...] = (), orders: tuple[Row, ...] = (), *shown: Row) 
 CLICKED = (click(HOUR),)
 LATER_ORDER = "clicks_credited conversions_from_other_days"
 PLAIN = (
-    Timeline("nothing happens", of(), (0, 0), ""),
+    Timeline("nothing happens", of(), (0, 0), "", delays=(-1, -1)),
     Timeline("a click and an order count", of(CLICKED, (order(2 * HOUR),)), (1, 1),
-             "clicks_credited conversions_credited"),
+             "clicks_credited conversions_credited", delays=(3_600, 3_600)),
     Timeline("a click in the instant of its impression counts", of((click(0 * HOUR),)), (1, 0),
-             "clicks_credited"),
+             "clicks_credited", delays=(0, -1)),
+    Timeline("delays are cut to whole seconds",
+             of((click(2 * SECOND - INSTANT),), (order(5 * SECOND),)), (1, 1),
+             "clicks_credited conversions_credited", delays=(1, 3)),
+    Timeline("delays are those of the first click, and of the first order from its own click",
+             of((click(HOUR), click(3 * HOUR)), (order(4 * HOUR), order(6 * HOUR))), (1, 1),
+             "clicks_credited=2 conversions_credited=2", delays=(3_600, 3_600)),
     Timeline("a click at the window's end counts", of((click(24 * HOUR),)), (1, 0),
              "clicks_credited clicks_from_other_days"),
     Timeline("an instant later it does not", of((click(24 * HOUR + INSTANT),)), (0, 0),
@@ -152,7 +160,7 @@ GENEROUS = (
              of(CLICKED, (order(2 * HOUR), order(3 * HOUR, value=1.5))), (1, 1),
              "clicks_credited conversions_credited=2 samples_unknown_value", worth=1.5),
     Timeline("an order without a click implies one", of((), BOUGHT), (1, 1),
-             "conversions_implying_click samples_click_implied", worth=9.5),
+             "conversions_implying_click samples_click_implied", worth=9.5, delays=(-1, -1)),
     Timeline("as late as a click in its window could have led to it",
              of((), (order(72 * HOUR), order(72 * HOUR + INSTANT))), (1, 1),
              "conversions_implying_click conversions_without_click conversions_from_other_days=2 "

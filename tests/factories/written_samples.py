@@ -161,6 +161,10 @@ def _random_rows(config: Config, num_rows: int, rng: np.random.Generator) -> pa.
         "click": click.astype(np.int8),
         "conversion": conversion.astype(np.int8),
         "weight": np.ones(num_rows, np.float32),
+        "click_delay_s": np.where(click, 60, -1).astype(np.int32),
+        "conversion_delay_s": np.where(conversion, 3_600, -1).astype(np.int32),
+        "observed_s": np.full(num_rows, 48 * 3_600, np.int32),
+        "mature": np.ones(num_rows, np.int8),
     }
     types = column_types(config.features)
     schema = pa.schema([pa.field(n, _arrow(t), nullable=False) for n, t in types.items()])

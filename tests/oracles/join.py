@@ -10,6 +10,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+SECOND = timedelta(seconds=1)
+
 
 @dataclass(frozen=True)
 class Row:
@@ -25,6 +27,8 @@ class Row:
     """Of an impression: the values of a feature and of the group key."""
     value: float | None = None
     """Of a conversion: what it is worth."""
+    ingest_time: datetime | None = None
+    """When it became known; None: at event_time."""
 
 
 class Rules(NamedTuple):
@@ -37,6 +41,10 @@ class Rules(NamedTuple):
     max_skew: timedelta = timedelta()
     implies_click: bool = False
     has_value: bool = False
+    as_of: datetime | None = None
+    """The last instant that may be seen; None: all of them."""
+    ingested: tuple[str, ...] = ()
+    """The logs that tell by `ingest_time` when a row became known."""
 
 
 class Sample(NamedTuple):
@@ -47,8 +55,12 @@ class Sample(NamedTuple):
     """What it may say: conflicting rows of one instant leave a choice, which must be stable."""
     click: int
     conversion: int
-    value: float = 0.0
+    value: float
     """What its conversions are worth; 0 where the rules know no values."""
+    click_delay_s: int
+    conversion_delay_s: int
+    observed_s: int
+    mature: int
 
 
 class Joined(NamedTuple):
@@ -68,12 +80,22 @@ def start_of(day: date, zone: ZoneInfo) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
 
 
+def is_visible(row: Row, as_of: datetime | None) -> bool:
+    """Whether a row had become known by an instant; nobody can tell of a row without times."""
+    known = row.ingest_time or row.event_time
+    return as_of is None or known is None or known <= as_of
+
+
 def join(
     day: date, impressions: Sequence[Row], clicks: Sequence[Row], conversions: Sequence[Row],
     rules: Rules,
 ) -> Joined:
     """Builds one day; whatever other days hold is looked at row by row and passed over."""
     counters: Counter[str] = Counter()
+    impressions, clicks, conversions = (
+        [row for row in rows if is_visible(row, rules.as_of)]
+        for rows in (impressions, clicks, conversions)
+    )
     of_id = _impressions_that_may_count(day, impressions, rules, counters)
     live_clicks = _events_seen(day, clicks, "clicks", rules.click_window, rules, counters)
     live_conversions = _events_seen(
@@ -162,11 +184,34 @@ def _sample(
     counters["samples_click_implied"] += click and not click_times
     contents = frozenset(row.content for row in rows if row.event_time == earliest)
     counters["samples_null_group"] += all(user is None for _, user in contents)
-    if not rules.has_value:
-        return Sample(earliest, contents, click, conversion)
-    counters["samples_unknown_value"] += any(row.value is None for row in credited)
-    value = sum(row.value or 0.0 for row in credited)
-    return Sample(earliest, contents, click, conversion, value)
+    value = 0.0
+    if rules.has_value:
+        counters["samples_unknown_value"] += any(row.value is None for row in credited)
+        value = sum(row.value or 0.0 for row in credited)
+    both_windows = rules.click_window + rules.conversion_window
+    watched = both_windows if rules.as_of is None else rules.as_of - earliest
+    mature = int(watched >= both_windows)
+    counters["samples_immature"] += not mature
+    return Sample(
+        earliest, contents, click, conversion, value,
+        *_delays_s(earliest, click_times, credited, rules),
+        observed_s=min(max(watched, 0 * SECOND), both_windows) // SECOND,
+        mature=mature,
+    )
+
+
+def _delays_s(
+    impression_time: datetime, click_times: list[datetime], credited: list[Row], rules: Rules
+) -> tuple[int, int]:
+    """To the first click, and from its own click to the first conversion."""
+    if not click_times:
+        return -1, -1
+    click_delay = max(min(click_times) - impression_time, 0 * SECOND)
+    times = [row.event_time for row in credited if row.event_time is not None]
+    if not times:
+        return click_delay // SECOND, -1
+    cause = max(time for time in click_times if time <= min(times) + rules.max_skew)
+    return click_delay // SECOND, max(min(times) - cause, 0 * SECOND) // SECOND
 
 
 def _valid_clicks(

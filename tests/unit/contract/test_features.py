@@ -153,10 +153,11 @@ def test_columns_stand_in_the_order_of_the_declaration() -> None:
     assert isinstance(tags, MultiValuedFeature)
     assert column_types([*BASE, tags]) == {
         "sample_id": "int64", "group_id": "int64", "click": "int8", "conversion": "int8",
-        "weight": "float32", "user": "int32", "age": "int32", "tags": "binary",
+        "weight": "float32", "click_delay_s": "int32", "conversion_delay_s": "int32",
+        "observed_s": "int32", "mature": "int8", "user": "int32", "age": "int32", "tags": "binary",
     }
-    assert list(column_types([tags, *BASE]))[5:] == ["tags", "user", "age"]
+    assert list(column_types([tags, *BASE]))[9:] == ["tags", "user", "age"]
     weighted = declare("tags", kind="multi_valued", weights="counts")
-    assert list(column_types([weighted, *BASE]).items())[5:7] == [
+    assert list(column_types([weighted, *BASE]).items())[9:11] == [
         ("tags", "binary"), ("tags_weights", "binary")
     ]

@@ -21,12 +21,14 @@ from tests.oracles.join import Row, Rules, join, start_of
 DAY = date(2026, 3, 1)
 ZONE = ZoneInfo("UTC")
 START = start_of(DAY, ZONE)
-# Windows of a few instants, so that chance meets every edge of them.
-RULES = Rules(ZONE, 3 * MICROSECOND, 4 * MICROSECOND, ("order", "lead"))
-PLAIN = CreditRules(click_window=3, conversion_window=4)
+# Windows of a few ticks, so that chance meets every edge of them; two ticks are a second.
+TICK = timedelta(milliseconds=500)
+TICK_MICROS = TICK // MICROSECOND
+RULES = Rules(ZONE, 3 * TICK, 4 * TICK, ("order", "lead"))
+PLAIN = CreditRules(click_window=3 * TICK_MICROS, conversion_window=4 * TICK_MICROS)
 
 identities = st.sampled_from(["a", "b", "c"])
-instants = st.integers(0, 14).map(lambda n: START + n * MICROSECOND)
+instants = st.integers(0, 14).map(lambda n: START + n * TICK)
 filed_days = st.sampled_from([DAY, DAY, DAY + timedelta(days=1)])
 impressions = st.builds(
     Row, identities, instants, st.just(DAY),
@@ -53,25 +55,29 @@ def test_a_file_is_labelled_and_counted_as_the_oracle_does(
     chance.shuffle(order)
     wire = wire_of(logs, DAY, order, has_value)
     rules = replace(
-        PLAIN, max_skew=max_skew, implies_click=implies_click, has_value=has_value
+        PLAIN, max_skew=max_skew * TICK_MICROS, implies_click=implies_click, has_value=has_value
     )
     found = label(wire, rules, seed=1)
     wanted = join(DAY, *logs, RULES._replace(
-        max_skew=max_skew * MICROSECOND, implies_click=implies_click, has_value=has_value
+        max_skew=max_skew * TICK, implies_click=implies_click, has_value=has_value
     ))
     by_id = {sample_id(name): sample for name, sample in wanted.samples.items()}
     rows = zip(
         wire.sample_id_N[found.row_K].tolist(), found.click_K.tolist(), found.conversion_K.tolist(),
         wire.ids(0, found.row_K).tolist(),
         [0.0] * len(found.row_K) if found.value_K is None else found.value_K.tolist(),
+        found.click_delay_s_K.tolist(), found.conversion_delay_s_K.tolist(),
     )
     labels = {}
-    for identity, click, conversion, value_id, worth in rows:
+    for identity, click, conversion, value_id, worth, *delays in rows:
         assert identity not in labels and conversion <= click
-        labels[identity] = (click, conversion, worth)
+        labels[identity] = (click, conversion, worth, *delays)
         assert value_id - 1 in {value for value, _ in by_id[identity].contents}
-    assert labels == {name: (s.click, s.conversion, s.value) for name, s in by_id.items()}
-    told = ("_in", "samples_null_group")
+    assert labels == {
+        name: (s.click, s.conversion, s.value, s.click_delay_s, s.conversion_delay_s)
+        for name, s in by_id.items()
+    }
+    told = ("_in", "samples_null_group", "samples_immature")
     fates = Counter({n: count for n, count in wanted.counters.items() if not n.endswith(told)})
     assert found.counters == fates
 

@@ -1,0 +1,42 @@
+"""The instant as of which the logs are looked at; no Spark.
+
+What lies later is not seen: `logs.visible` hides it row by row.
+"""
+
+from datetime import datetime
+
+from esmm_dist.contract.errors import InputError
+from esmm_dist.contract.sections import Config
+
+EVENT_TIME = "event_time"
+LOGS = ("impressions", "clicks", "conversions")
+
+
+def refuse_the_future(config: Config, now: datetime) -> None:
+    """Nobody has seen what will be logged until then, and labels would pass for mature.
+
+    Raises:
+        InputError: samples.as_of lies after now; names both.
+    """
+    as_of = config.samples.as_of
+    if as_of is not None and as_of > now:
+        raise InputError(
+            f"samples.as_of = {as_of.isoformat()}: it lies in the future (it is "
+            f"{now.isoformat()}): give an instant that has passed"
+        )
+
+
+def known_by(config: Config) -> dict[str, str]:
+    """By log the column that tells when a row became known; empty if nothing depends on it."""
+    if config.samples.as_of is None:
+        return {}
+    return {log: getattr(config.logs, log).ingest_time or EVENT_TIME for log in LOGS}
+
+
+def text_of_horizon(config: Config) -> str:
+    """How a build says what it may see, to be added to what it does; empty if that is all."""
+    as_of, columns = config.samples.as_of, known_by(config)
+    if as_of is None:
+        return ""
+    told = ", ".join(f"{log} by {column}" for log, column in columns.items())
+    return f" as of {as_of.isoformat()} ({told})"

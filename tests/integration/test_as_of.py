@@ -1,0 +1,102 @@
+"""A build as of an instant gives what a build made at that instant gave, byte for byte."""
+
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from esmm_dist.contract.errors import InputError
+from esmm_dist.contract.features import BucketEncoding
+from esmm_dist.contract.manifest import Day, Manifest
+from esmm_dist.contract.sections import Config
+from tests.factories.raw_logs import Logs, config_of, dirty_logs, ingested, visible_rows, write_logs
+from tests.oracles.join import Row, Rules, join, start_of
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+pytestmark = pytest.mark.spark
+
+HOURS = timedelta(hours=1)
+ZONE = ZoneInfo("Asia/Shanghai")
+FIRST, SECOND = date(2026, 3, 1), date(2026, 3, 2)
+# Inside the second day: its labels and some of the first day's are still to ripen.
+AS_OF = start_of(SECOND, ZONE) + 10 * HOURS
+RULES = Rules(
+    ZONE, 6 * HOURS, 6 * HOURS, ("order",), as_of=AS_OF, ingested=("clicks", "conversions")
+)
+
+
+def config_in(folder: Path, rules: Rules) -> Config:
+    """A config that learns quantiles, which then have to be learned from visible rows alone."""
+    config = config_of(folder, True, rules, FIRST, SECOND)
+    # So many that each value has a bucket of its own.
+    learned = BucketEncoding(num_quantiles=1024)
+    feature = config.features[0].model_copy(update={"encode": learned})
+    return config.model_copy(update={"features": (feature,)})
+
+
+def build(spark: "SparkSession", folder: Path, logs: Logs) -> Manifest:
+    from esmm_dist.samples.build import Builder
+
+    write_logs(logs, folder, is_partitioned=True, num_files=2, seed=1)
+    return Builder(spark, config_in(folder, RULES), refit=False).build([FIRST, SECOND])
+
+
+def contents(folder: Path, day: Day) -> list[bytes]:
+    return [(folder / "samples" / file.path).read_bytes() for file in day.files]
+
+
+def skewed(logs: Logs) -> Logs:
+    """Values grow through the day, so that quantiles tell when it was cut off."""
+    def grown(row: Row) -> Row:
+        hour = row.event_time.astimezone(ZONE).hour if row.event_time else 0
+        return replace(row, content=(row.content[0] + 4.0 * hour, row.content[1]))
+
+    return logs._replace(impressions=[grown(row) for row in logs.impressions])
+
+
+def test_a_build_as_of_an_instant_equals_one_of_the_logs_as_they_lay_then(
+    spark: "SparkSession", tmp_path: Path
+) -> None:
+    dirty = dirty_logs(7, 800, [FIRST, SECOND], RULES, is_partitioned=True)
+    logs = skewed(ingested(dirty, 7, RULES.ingested))
+    lay_then = visible_rows(logs, AS_OF)
+    assert all(len(then) < len(now) for then, now in zip(lay_then, logs))
+    found = build(spark, tmp_path / "now", logs)
+    wanted = build(spark, tmp_path / "then", lay_then)
+    assert found.encodings.content_hash == wanted.encodings.content_hash
+    for now, then in zip(found.days, wanted.days):
+        assert contents(tmp_path / "now", now) == contents(tmp_path / "then", then)
+        assert (now.counters, now.as_of) == (then.counters, AS_OF)
+        assert now.known_by == {
+            "impressions": "event_time", "clicks": "ingest_time", "conversions": "ingest_time"
+        }
+        assert now.counters["samples_immature"] > 0
+        assert Counter(now.counters) == join(now.day, *logs, RULES).counters
+
+
+@pytest.mark.parametrize(
+    "rules, column, told",
+    [
+        (RULES._replace(as_of=datetime(2999, 1, 1, tzinfo=UTC)), "ingest_time", "in the future"),
+        (RULES, "ingest_tim", "no column 'ingest_tim'; the nearest is 'ingest_time'"),
+        (RULES._replace(as_of=None), "type", "'type' of logs.clicks.ingest_time is string"),
+    ],
+)
+def test_what_cannot_be_gone_by_is_refused(
+    spark: "SparkSession", tmp_path: Path, rules: Rules, column: str, told: str
+) -> None:
+    from esmm_dist.samples.build import Builder
+
+    logs = dirty_logs(7, 10, [FIRST, SECOND], RULES, is_partitioned=True)
+    write_logs(logs, tmp_path, is_partitioned=True, num_files=1, seed=1)
+    config = config_of(tmp_path, True, rules, FIRST, SECOND)
+    clicks = config.logs.clicks.model_copy(update={"ingest_time": column})
+    logs_section = config.logs.model_copy(update={"clicks": clicks})
+    with pytest.raises(InputError, match=told):
+        Builder(spark, config.model_copy(update={"logs": logs_section}), refit=False)
