@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, Field, model_validator
 from esmm_dist.contract.features import Feature, Section, check_features
 from esmm_dist.contract.logs import Logs
 from esmm_dist.contract.method_options import MethodName, MethodOptions
+from esmm_dist.contract.simulation import Simulation
 
 Positive = Annotated[int, Field(gt=0)]
 
@@ -140,6 +141,8 @@ class Config(Section):
     model: Model = Model()
     train: Train
     evaluate: Evaluate
+    simulate: Simulation | None = None
+    """The world that esmm_dist.simulate draws the logs from, where they are drawn."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "Config":

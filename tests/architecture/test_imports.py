@@ -28,6 +28,7 @@ ALL = SPARK | HOROVOD | FILES | TENSORS | ANALYSIS | TERMINAL | {"numpy"}
 ABSENT_FOR = {
     "contract": ALL,
     "samples": ALL - SPARK - {"numpy", "pyarrow"},
+    "simulation": ALL - {"numpy", "pyarrow"},
     "reader": SPARK | HOROVOD,
     "model": SPARK | HOROVOD | FILES,
     "distributed": SPARK | FILES,
