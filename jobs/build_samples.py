@@ -1,6 +1,7 @@
 """Joins the three logs into samples, day by day, and publishes them in a manifest.
 
     spark-submit jobs/build_samples.py [--config FILE] [--set KEY=VALUE] [--days FIRST:LAST]
+                                       [--refit | --ripening]
 
 Runs on any Spark cluster; docs/samples.md says what becomes of every row.
 """
@@ -9,6 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from esmm_dist.contract.command_line import config_from, config_parser, run_command
+from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.folds import days_of
 from esmm_dist.samples.build import Builder
 from esmm_dist.samples.schedule import parse_days
@@ -24,12 +26,24 @@ def build_samples(argv: Sequence[str]) -> None:
     parser.add_argument("--refit", action="store_true",
                         help="learn vocabularies and quantiles anew; the samples then hold the "
                              "days asked for and no others")
+    parser.add_argument("--ripening", action="store_true",
+                        help="of these days, build those that are not built yet, and those that "
+                             "were built before their labels were final")
     arguments = parser.parse_args(argv)
+    if arguments.refit and arguments.ripening:
+        raise InputError("--refit --ripening: the one removes the days that the other looks at: "
+                         "give one of both")
     config = config_from(arguments)
     days = days_of(parse_days(arguments.days) if arguments.days else config.samples.days)
     spark = open_session(f"{config.name}: build samples")
     try:
-        manifest = Builder(spark, config, arguments.refit).build(days)
+        builder = Builder(spark, config, arguments.refit)
+        if arguments.ripening:
+            days = builder.due(days)
+        if not days:
+            print(f"{config.samples.path}: nothing to build")
+            return
+        manifest = builder.build(days)
     finally:
         spark.stop()
     print(summary([day for day in manifest.days if day.day in days]))

@@ -64,6 +64,9 @@ class Samples(Section):
     as_of: AwareDatetime | None = None
     """Rows of the logs that became known later are not seen, as in 2026-03-04T00:00:00Z; labels
     whose windows were still open then are immature. None: the logs are complete as they lie."""
+    lateness_hours: Annotated[float, Field(ge=0, le=24 * MAX_DAYS)] = 0.0
+    """How long after they happened rows may become known: labels are mature so long after both
+    windows, and not before."""
     shuffle_seed: int = 0
     """Seed of the order of rows inside a day."""
     rows_per_file: Annotated[int, Field(ge=1, le=2**20)] = 65_536

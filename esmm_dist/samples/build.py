@@ -3,6 +3,7 @@
 The order of these steps is all that is decided here; a build that fails publishes nothing.
 """
 
+import sys
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
@@ -18,7 +19,7 @@ from esmm_dist.contract.sections import Config
 from esmm_dist.samples import wire
 from esmm_dist.samples.counters import check_identities, counters_of
 from esmm_dist.samples.crediting import CreditRules
-from esmm_dist.samples.days import Calendar, instant_of, micros_of_instant
+from esmm_dist.samples.days import Calendar, instant_of, micros, micros_of_instant
 from esmm_dist.samples.encoding import encode, tables_to_join
 from esmm_dist.samples.filing import own_clicks, own_conversions, own_impressions
 from esmm_dist.samples.fitting import Sighting, fitted, is_learned, sightings
@@ -34,6 +35,7 @@ from esmm_dist.samples.io import (
 )
 from esmm_dist.samples.layout import Layout, num_files
 from esmm_dist.samples.publication import publish, refuse_other_settings
+from esmm_dist.samples.ripening import lateness, text_of_verdicts, verdicts
 from esmm_dist.samples.sample_file import (
     CONTENT_SCHEMA,
     FIRST_TIME,
@@ -90,6 +92,14 @@ class Builder:
             refuse_other_settings(self._base, config)
         self._frames = open_logs(spark, config)
         self._rows_in: dict[str, dict[date, int]] = {}
+
+    def due(self, days: Sequence[date]) -> tuple[date, ...]:
+        """Those of the days that are not built yet, or whose labels have ripened since they were;
+        says of each what it found."""
+        built = {} if self._base is None else {day.day: day for day in self._base.days}
+        found = verdicts(days, built, self._config)
+        print(text_of_verdicts(found), file=sys.stderr)
+        return tuple(verdict.day for verdict in found if verdict.is_due)
 
     def build(self, days: Sequence[date]) -> Manifest:
         """Builds and publishes the days, as many at a time as make a job worth its preparation.
@@ -197,6 +207,7 @@ class Builder:
             CreditRules.of(config),
             config.samples.shuffle_seed,
             None if as_of is None else micros_of_instant(as_of),
+            micros(lateness(config)),
         )
         contents = layout.in_files(rows, config.samples.shuffle_seed).mapInArrow(
             writer, CONTENT_SCHEMA

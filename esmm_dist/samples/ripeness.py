@@ -22,19 +22,19 @@ class Observed(NamedTuple):
     """1 where both windows had passed, int8."""
 
     @classmethod
-    def at(cls, as_of: int | None, time_K: Array, rules: CreditRules) -> "Observed":
+    def at(
+        cls, as_of: int | None, lateness: int, time_K: Array, rules: CreditRules
+    ) -> "Observed":
         """A conversion may lie at the very end of both windows, and is visible at that instant:
         an impression is mature from then on.
 
         Args:
             as_of: the last instant that was visible, in microseconds since 1970; None: the logs
                 are complete.
+            lateness: microseconds for which a row may lie unseen after it happened.
             time_K: of the impressions, likewise.
         """
         both = rules.click_window + rules.conversion_window
-        if as_of is None:
-            watched_K = np.full(len(time_K), both, np.int64)
-        else:
-            watched_K = np.clip(as_of - time_K, 0, both)
-        return cls((watched_K // MICROS_PER_SECOND).astype(np.int32),
-                   (watched_K >= both).astype(np.int8))
+        age_K = np.full(len(time_K), both + lateness) if as_of is None else as_of - time_K
+        return cls((np.clip(age_K, 0, both) // MICROS_PER_SECOND).astype(np.int32),
+                   (age_K >= both + lateness).astype(np.int8))

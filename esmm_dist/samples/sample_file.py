@@ -64,6 +64,8 @@ class SampleFileWriter:
     shuffle_seed: int
     as_of: int | None
     """The last instant that is visible, in microseconds since 1970; None: the logs are complete."""
+    lateness: int = 0
+    """Microseconds for which a row may lie unseen after it happened."""
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """One row with the bytes of a file, without the magic that ends it; none for no rows."""
@@ -76,7 +78,9 @@ class SampleFileWriter:
     def written(self, wire: Wire) -> pa.Buffer:
         """The Parquet file of some rows: one row group, no nulls, the tally in its footer."""
         labelled = label(wire, self.rules, self.shuffle_seed)
-        observed = Observed.at(self.as_of, wire.time_N[labelled.row_K], self.rules)
+        observed = Observed.at(
+            self.as_of, self.lateness, wire.time_N[labelled.row_K], self.rules
+        )
         table = self._table(wire, labelled, observed)
         tally = json.dumps(self._tally(wire, labelled, observed))
         sink = pa.BufferOutputStream()

@@ -9,9 +9,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from esmm_dist.contract.command_line import run_command
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.features import BucketEncoding
-from esmm_dist.contract.manifest import Day, Manifest
+from esmm_dist.contract.manifest import Day, Manifest, read_manifest
 from esmm_dist.contract.sections import Config
 from tests.factories.raw_logs import Logs, config_of, dirty_logs, ingested, visible_rows, write_logs
 from tests.oracles.join import Row, Rules, join, start_of
@@ -100,3 +101,46 @@ def test_what_cannot_be_gone_by_is_refused(
     logs_section = config.logs.model_copy(update={"clicks": clicks})
     with pytest.raises(InputError, match=told):
         Builder(spark, config.model_copy(update={"logs": logs_section}), refit=False)
+
+
+def test_ripening_builds_what_is_new_or_was_immature_and_takes_up_what_came_late(
+    spark: "SparkSession", tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    import jobs.build_samples as job
+
+    monkeypatch.setattr(job, "open_session", lambda name: spark)
+    monkeypatch.setattr(spark, "stop", lambda: None)
+    noon = start_of(SECOND, ZONE) + 12 * HOURS
+    end = start_of(SECOND, ZONE) + 24 * HOURS
+    write_logs(
+        Logs(
+            [Row("a", noon - 24 * HOURS, FIRST), Row("b", noon, SECOND)],
+            [Row("b", noon + HOURS, SECOND, ingest_time=end + HOURS)],
+            [Row("b", noon + HOURS, SECOND, "order", ingest_time=end + HOURS)],
+        ),
+        tmp_path, is_partitioned=True, num_files=1, seed=1,
+    )
+
+    def told(as_of: datetime, days: str) -> str:
+        config = config_of(tmp_path, True, RULES._replace(as_of=as_of), FIRST, SECOND)
+        path = tmp_path / "config.yaml"  # JSON is YAML
+        path.write_text(config.model_dump_json(exclude_none=True))
+        capsys.readouterr()
+        assert run_command(job.build_samples, ["--config", str(path), "--days", days,
+                                               "--ripening"]) == 0
+        out, err = capsys.readouterr()
+        return out + err
+
+    both = f"{FIRST}:{SECOND}"
+    assert "not built yet: to be built" in told(end, both)
+    before = read_manifest(tmp_path / "samples")
+    assert [day.num_conversions for day in before.days] == [0, 0]
+    text = told(end + 12 * HOURS, both)
+    assert f"{FIRST}: final" in text and f"{SECOND}: immature" in text
+    after = read_manifest(tmp_path / "samples")
+    assert after.days[0] == before.days[0]
+    assert after.days[1].num_conversions == 1
+    assert after.days[1].counters["samples_immature"] == 0
+    assert "nothing to build" in told(end + 99 * HOURS, both)
+    assert read_manifest(tmp_path / "samples") == after

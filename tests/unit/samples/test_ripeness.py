@@ -114,9 +114,20 @@ def test_an_impression_is_mature_once_both_windows_have_passed(
 ) -> None:
     shown = micros(START)
     as_of = None if after_impression is None else shown + after_impression
-    found = Observed.at(as_of, np.array([shown]), CreditRules(3_000_000, 4_000_000))
+    rules = CreditRules(3_000_000, 4_000_000)
+    found = Observed.at(as_of, 0, np.array([shown]), rules)
     assert (found.seconds_K.tolist(), found.mature_K.tolist()) == ([seconds], [mature])
     assert found.seconds_K.dtype.name == "int32" and found.mature_K.dtype.name == "int8"
+
+
+@pytest.mark.parametrize("after_impression, mature", [(8_999_999, 0), (9_000_000, 1), (None, 1)])
+def test_where_rows_may_come_late_an_impression_is_mature_later(
+    after_impression: int | None, mature: int
+) -> None:
+    shown = micros(START)
+    as_of = None if after_impression is None else shown + after_impression
+    found = Observed.at(as_of, 2_000_000, np.array([shown]), CreditRules(3_000_000, 4_000_000))
+    assert (found.seconds_K.tolist(), found.mature_K.tolist()) == ([7], [mature])
 
 
 # The worked timelines of docs/samples.md: hours after an impression at noon.

@@ -1,0 +1,65 @@
+"""Which days are due: not built yet, or built while their labels could still change; no Spark."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from itertools import groupby
+
+from esmm_dist.contract.manifest import Day
+from esmm_dist.contract.sections import Config
+from esmm_dist.samples.days import Calendar
+from esmm_dist.samples.schedule import click_window, conversion_window, text_of
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a day is due, and why."""
+
+    day: date
+    is_due: bool
+    reason: str
+
+
+def final_from(day: date, config: Config) -> datetime:
+    """The instant as of which the labels of all impressions of a day are mature."""
+    end = Calendar.of(config.logs.day_timezone).end(day)
+    return end + click_window(config) + conversion_window(config) + lateness(config)
+
+
+def lateness(config: Config) -> timedelta:
+    """How long after they happened rows may become known."""
+    return timedelta(hours=config.samples.lateness_hours)
+
+
+def verdicts(days: Iterable[date], built: Mapping[date, Day], config: Config) -> list[Verdict]:
+    """What is to be done with each of the days, in order, as of samples.as_of.
+
+    Args:
+        built: the days that there are.
+    """
+    return [Verdict(day, *_judged(day, built.get(day), config)) for day in sorted(set(days))]
+
+
+def _judged(day: date, there: Day | None, config: Config) -> tuple[bool, str]:
+    as_of = config.samples.as_of
+    if as_of is not None and as_of < Calendar.of(config.logs.day_timezone).end(day):
+        return False, f"not over as of {as_of.isoformat()}"
+    if there is None:
+        return True, "not built yet"
+    if there.as_of is None:
+        return False, "final, built from complete logs"
+    told = f"built as of {there.as_of.isoformat()}"
+    if there.as_of >= final_from(day, config):
+        return False, f"final, {told}"
+    if as_of is not None and as_of <= there.as_of:
+        return False, f"immature, but {told} already"
+    return True, f"immature, {told}"
+
+
+def text_of_verdicts(found: Sequence[Verdict]) -> str:
+    """A line for days next to each other of which the same is to be said."""
+    lines = []
+    for (is_due, reason), same in groupby(found, lambda one: (one.is_due, one.reason)):
+        days = text_of([one.day for one in same])
+        lines.append(f"{days}: {reason}: {'to be built' if is_due else 'left as it is'}")
+    return "\n".join(lines)

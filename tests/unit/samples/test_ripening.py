@@ -1,0 +1,82 @@
+"""Which days a daily job builds: those that are new, and those whose labels still ripened."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from esmm_dist.contract.config import load_config
+from esmm_dist.contract.manifest import Day
+from esmm_dist.samples.ripening import final_from, text_of_verdicts, verdicts
+
+DAYS = [date(2022, 5, day) for day in range(1, 5)]
+HOUR = timedelta(hours=1)
+# The end of 1 May in Shanghai; the example's windows last 48 hours together.
+END_OF_FIRST = datetime(2022, 5, 1, 16, tzinfo=UTC)
+
+
+def built(day: date, as_of: datetime | None) -> Day:
+    return Day(
+        day=day, build_id="b", built_at=END_OF_FIRST, as_of=as_of, files=(), num_rows=0,
+        num_clicks=0, num_conversions=0, first_event_time=END_OF_FIRST,
+        last_event_time=END_OF_FIRST, counters={},
+    )
+
+
+def judge(as_of: datetime | None, *there: Day) -> dict[int, tuple[bool, str]]:
+    text = "null" if as_of is None else as_of.isoformat()
+    config = load_config(overrides=[f"samples.as_of={text}"])
+    found = verdicts(DAYS, {day.day: day for day in there}, config)
+    return {verdict.day.day: (verdict.is_due, verdict.reason) for verdict in found}
+
+
+def test_a_days_labels_are_final_when_the_windows_of_its_last_instant_have_passed() -> None:
+    assert final_from(DAYS[0], load_config()) == END_OF_FIRST + 48 * HOUR
+    late = load_config(overrides=["samples.lateness_hours=1.5"])
+    assert final_from(DAYS[0], late) == END_OF_FIRST + 49.5 * HOUR
+
+
+def test_days_that_are_not_over_are_not_due_and_others_are_until_they_are_built() -> None:
+    as_of = END_OF_FIRST + 24 * HOUR
+    found = judge(as_of)
+    assert [due for due, _ in found.values()] == [True, True, False, False]
+    assert found[1][1] == "not built yet" and found[3][1].startswith("not over as of 2022-05-02T16")
+    assert not judge(as_of - timedelta(microseconds=1))[2][0]
+
+
+@pytest.mark.parametrize(
+    "built_after, as_of_after, is_due, reason",
+    [
+        (0, 24, True, "immature, built as of"),
+        (47, 47.5, True, "immature, built as of"),
+        (47, 100, True, "immature, built as of"),
+        (48, 100, False, "final, built as of"),
+        (30, 30, False, "immature, but built as of"),
+        (30, 24, False, "immature, but built as of"),
+        (30, None, True, "immature, built as of"),
+        (None, 100, False, "final, built from complete logs"),
+    ],
+)
+def test_a_day_is_due_again_as_long_as_more_can_be_known_of_it(
+    built_after: float | None, as_of_after: float | None, is_due: bool, reason: str
+) -> None:
+    """Hours after the end of the day."""
+    then, now = (
+        None if hours is None else END_OF_FIRST + hours * HOUR
+        for hours in (built_after, as_of_after)
+    )
+    found = judge(now, built(DAYS[0], then))
+    assert found[1][0] == is_due and found[1][1].startswith(reason)
+
+
+def test_neighbours_of_the_same_verdict_are_told_together() -> None:
+    config = load_config(overrides=["samples.as_of=2022-05-03T16:00:00Z"])
+    there = {DAYS[0]: built(DAYS[0], None), DAYS[1]: built(DAYS[1], END_OF_FIRST)}
+    assert text_of_verdicts(verdicts(DAYS, there, config)) == (
+        "2022-05-01: final, built from complete logs: left as it is\n"
+        "2022-05-02: immature, built as of 2022-05-01T16:00:00+00:00: to be built\n"
+        "2022-05-03: not built yet: to be built\n"
+        "2022-05-04: not over as of 2022-05-03T16:00:00+00:00: left as it is"
+    )
+    assert text_of_verdicts(verdicts(DAYS, {}, load_config())) == (
+        "2022-05-01 to 2022-05-04 (4 days): not built yet: to be built"
+    )
