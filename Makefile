@@ -64,7 +64,7 @@ imports: setup ## who may import whom: the contracts in setup.cfg
 
 .PHONY: bench
 bench: setup ## list the benchmarks, one script a claim
-	@python -c 'import ast, sys; [print(f"  python {p}  {(ast.get_docstring(ast.parse(open(p).read())) or str()).partition(chr(10))[0]}") for p in sys.argv[1:]]' \
+	@python -c 'import ast, sys; [print(f"  python -m {p[:-3].replace(chr(47), chr(46))}  {(ast.get_docstring(ast.parse(open(p).read())) or str()).partition(chr(10))[0]}") for p in sys.argv[1:]]' \
 	    $(sort $(wildcard benchmarks/*.py))
 
 .PHONY: lock

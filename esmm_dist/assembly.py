@@ -19,6 +19,7 @@ from esmm_dist.contract.sections import Config
 from esmm_dist.contract.seeds import seed_of_part
 from esmm_dist.contract.world import World
 from esmm_dist.distributed.embedding import ShardedEmbedding
+from esmm_dist.distributed.memory import keep_freed_memory
 from esmm_dist.distributed.network_tables import NetworkTables
 from esmm_dist.distributed.row_optimizers import row_optimizer
 from esmm_dist.model.method import Method, Prediction, method_of
@@ -49,6 +50,7 @@ def pick_device(world: World) -> torch.device:
         # Ranks that each start a thread a core spin against one another: docs/LOG.md.
         cores = len(os.sched_getaffinity(0))
         torch.set_num_threads(max(1, cores // world.num_local_ranks))
+    keep_freed_memory()
     return torch.device("cpu")
 
 

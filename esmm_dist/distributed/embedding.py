@@ -30,6 +30,7 @@ from esmm_dist.contract.world import World
 from esmm_dist.distributed.distinct import Distinct, distinct, sums_of_duplicates
 from esmm_dist.distributed.entries import EntryFinder
 from esmm_dist.distributed.initial_rows import fill_initial_rows
+from esmm_dist.distributed.memory import zeros
 from esmm_dist.distributed.row_optimizers import RowOptimizer
 
 # A null, or a value out of the vocabulary, is a row like another: what is missing is told to the
@@ -90,7 +91,7 @@ class ShardedEmbedding:
             for rank in range(world.num_ranks)
         ]
         self._first_slots_N = torch.tensor(first_slots, device=device)
-        self._rows_SD = torch.empty(len(slots), dim, dtype=dtype, device=device)
+        self._rows_SD = zeros((len(slots), dim), dtype, device)
         rows_KSD = self._by_bucket(self._rows_SD)
         fill_initial_rows(rows_KSD, self.buckets, self.space, seed, initial_std)
         self._state = optimizer.new_state(self._rows_SD) if optimizer else {}

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from esmm_dist.contract.sections import Optimizer
+from esmm_dist.distributed.memory import zeros
 
 
 class RowOptimizer(Protocol):
@@ -63,18 +64,18 @@ class RowAdagrad:
     scale."""
 
     def new_state(self, rows_SD: Tensor) -> dict[str, Tensor]:
-        return {"adagrad_sum": rows_SD.new_full((len(rows_SD),), self.initial_sum)}
+        sum_S = zeros(rows_SD.shape[:1], rows_SD.dtype, rows_SD.device)
+        return {"adagrad_sum": sum_S.fill_(self.initial_sum) if self.initial_sum else sum_S}
 
     def step(
         self, rows_SD: Tensor, state: dict[str, Tensor], slots_U: Tensor, grad_UD: Tensor
     ) -> None:
         grad_UD = _with_decay(grad_UD, rows_SD, slots_U, self.weight_decay)
         sum_S = state["adagrad_sum"]
-        sum_U = sum_S.index_select(0, slots_U) + torch.linalg.vecdot(grad_UD, grad_UD).div_(
-            grad_UD.shape[1]
-        )
-        sum_S.index_copy_(0, slots_U, sum_U)
-        rate_U = -self.learning_rate / sum_U.sqrt_().add_(self.eps)
+        square_U = torch.einsum("ud,ud->u", grad_UD, grad_UD)
+        # Adding first leaves the sums in the processor's cache for the reading.
+        sum_S.index_add_(0, slots_U, square_U.div_(grad_UD.shape[1]))
+        rate_U = -self.learning_rate / sum_S.index_select(0, slots_U).sqrt_().add_(self.eps)
         rows_SD.index_add_(0, slots_U, grad_UD * rate_U.unsqueeze(1))
 
 
@@ -98,10 +99,11 @@ class RowAdam:
     eps: float = 1e-8
 
     def new_state(self, rows_SD: Tensor) -> dict[str, Tensor]:
+        shape, dtype, device = rows_SD.shape, rows_SD.dtype, rows_SD.device
         return {
-            "adam_mean": torch.zeros_like(rows_SD),
-            "adam_square": torch.zeros_like(rows_SD),
-            "adam_count": rows_SD.new_zeros(len(rows_SD), dtype=torch.int32),
+            "adam_mean": zeros(shape, dtype, device),
+            "adam_square": zeros(shape, dtype, device),
+            "adam_count": zeros(shape[:1], torch.int32, device),
         }
 
     def step(

@@ -106,14 +106,15 @@ class Learner:
             counted.weight_B.sum(),
         ])
         flat_P = self.world.sum(self._flat_gradients(terms_S3), name="towers")
-        if not torch.isfinite(flat_P).all():
+        # A sum of finite numbers is finite unless they are huge: only then each has to be seen.
+        if not (flat_P.sum().isfinite() or flat_P.isfinite().all()):
             finding = find_culprits(
                 self.model, self.field_names, batch, rows_UD, route.places, sums
             )
             gathered = self.world.gather_objects(finding.model_dump(), name="culprits")
             raise NonFiniteLoss(step, [Finding.model_validate(found) for found in gathered])
 
-        *totals, _, weight_of_rows, weight = flat_P[-len(terms_S3):]
+        *totals, _, weight_of_rows, weight = flat_P[-len(terms_S3):].clone()
         if weight_of_rows <= 0:
             raise InputError(
                 f"step {step}: the column weight sums to {weight_of_rows.item():g} over the global "
@@ -146,10 +147,11 @@ class Learner:
         return torch.cat([*gradients, terms_S3.to(gradients[0].dtype)])
 
     def _set_gradients(self, flat_P: Tensor, scale: Tensor) -> None:
+        flat_P *= scale
         start = 0
         for parameter in self._parameters:
             end = start + parameter.numel()
-            parameter.grad = (flat_P[start:end] * scale).view_as(parameter)
+            parameter.grad = flat_P[start:end].view_as(parameter)
             start = end
 
 

@@ -15,6 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 OURS = {"esmm_dist", "tests", "benchmarks"}
 # Built by requirements/build_horovod.sh and therefore neither asked for nor pinned
 BUILT = {"horovod"}
+# Installed by benchmarks/train.py into an environment of its own
+PEERS = {"deepctr_torch", "torch_rechub", "fbgemm_gpu"}
 
 
 def requirements_in(text: str) -> list[Requirement]:
@@ -53,7 +55,7 @@ def imports_of_the_tree() -> dict[str, Path]:
         name: path
         for path in files
         for name in imported_packages(path.read_text())
-        if name not in sys.stdlib_module_names | OURS | BUILT | beside
+        if name not in sys.stdlib_module_names | OURS | BUILT | PEERS | beside
     }
 
 
