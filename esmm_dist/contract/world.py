@@ -5,14 +5,40 @@ Shape legend: N rows; the letters of other dimensions stand beside each method.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
+Result = TypeVar("Result", covariant=True)
+
+
+class Pending(Protocol[Result]):
+    """A result that is on its way."""
+
+    def wait(self) -> Result:
+        """Returns it once it is there; to be called once."""
+
+
+@dataclass
+class Traffic:
+    """What this rank's collectives have cost since it began."""
+
+    waited_seconds: float = 0.0
+    """Spent by the trainer waiting for them; what they cost beside its work is not seen here."""
+    sent_bytes: int = 0
+    """To other ranks: of exchanges as they are, of sums as a ring sends them, 2 (N - 1) / N times
+    their size."""
+
+
 class World(Protocol):
-    """A group of equal processes, ranks 0 to num_ranks - 1; every call is made by all of them."""
+    """A group of equal processes, ranks 0 to num_ranks - 1; every call is made by all of them.
+
+    Several collectives may be on their way at once, begun in any order: they are told apart by
+    their names.
+    """
 
     rank: int
     num_ranks: int
@@ -21,13 +47,15 @@ class World(Protocol):
     num_local_ranks: int
     """Ranks on this machine, which share its cores."""
 
+    traffic: Traffic
+
     def sum(self, tensor: "Tensor", name: str) -> "Tensor":
         """The element-wise sum over ranks, the same on every rank."""
 
-    def exchange(
+    def begin_exchange(
         self, tensor_NX: "Tensor", num_rows_to_rank: Sequence[int], name: str
-    ) -> tuple["Tensor", list[int]]:
-        """Sends consecutive rows to each rank in turn.
+    ) -> Pending[tuple["Tensor", list[int]]]:
+        """Begins to send consecutive rows to each rank in turn; no two of a name at a time.
 
         Returns:
             The rows received, ordered by the rank that sent them, and how many came from each.

@@ -5,10 +5,11 @@ It knows no loss and writes no file. A step costs what the batch holds, whatever
     route = embedding.route(batch)            ids -> distinct rows -> their owners
     rows_UD = embedding.fetch(route)          owners -> rows, a leaf that takes a gradient
     ... model(rows_UD, route.places), backward ...
-    embedding.apply(route, rows_UD.grad, scale)   gradients -> owners, who update the rows seen
+    sent = embedding.send(route, rows_UD.grad)        gradients -> owners
+    embedding.apply(route, sent.wait(), scale)        owners update the rows seen
 
-`route` reads no row, so the next batch's may be made before this batch's `apply`. A rank whose
-batch is empty, or touches no row of another rank, takes part all the same.
+Routes and rows may be begun and waited for later, too. A rank whose batch is empty, or touches no
+row of another rank, takes part all the same.
 
 Shape legend: B rows of this rank's batch; U distinct rows it needs; D their width; S slots of this
 rank; R rows asked of this rank, by the rank that asks, then ascending; O distinct ones among them;
@@ -24,36 +25,17 @@ from torch import Tensor
 from esmm_dist.contract.batch import Batch
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.features import Feature
-from esmm_dist.contract.places import Places
 from esmm_dist.contract.row_space import RowSpace, buckets_of_rank
-from esmm_dist.contract.world import World
-from esmm_dist.distributed.distinct import Distinct, distinct, sums_of_duplicates
-from esmm_dist.distributed.entries import EntryFinder
+from esmm_dist.contract.world import Pending, World
+from esmm_dist.distributed.distinct import sums_of_duplicates
 from esmm_dist.distributed.initial_rows import fill_initial_rows
 from esmm_dist.distributed.memory import zeros
+from esmm_dist.distributed.routing import Route, Router
 from esmm_dist.distributed.row_optimizers import RowOptimizer
 
 # A null, or a value out of the vocabulary, is a row like another: what is missing is told to the
 # model too. Nothing is padded, so no row has to be kept at zero.
 INITIAL_STD = 0.01
-
-
-@dataclass(frozen=True)
-class Route:
-    """What one batch needs of the tables and what the others need of this rank."""
-
-    places: Places
-    """For the model: the rows of each field vector."""
-    slots_U: Tensor
-    """int64, ascending in the whole space, hence by owner."""
-    num_rows_to_rank: list[int]
-    """How many of them each rank owns."""
-    requested_R: Tensor
-    """int64, slots of this rank."""
-    num_rows_from_rank: list[int]
-    """How many of them each rank asked for."""
-    owned: Distinct
-    """`requested_R` without its duplicates."""
 
 
 class ShardedEmbedding:
@@ -80,82 +62,58 @@ class ShardedEmbedding:
         """
         self.space = RowSpace(num_rows_of_table)
         self.buckets = buckets_of_rank(world.rank, world.num_ranks)
-        self._world = world
+        self._num_ranks = world.num_ranks
         self._optimizer = optimizer
         device = torch.device(device)
-        self._finder = EntryFinder(features, self.space, device)
-        slots = self.space.slots_of_buckets(self.buckets)
-        self._first_slot = slots.start
-        first_slots = [
-            self.space.slots_of_buckets(buckets_of_rank(rank, world.num_ranks)).start
-            for rank in range(world.num_ranks)
-        ]
-        self._first_slots_N = torch.tensor(first_slots, device=device)
-        self._rows_SD = zeros((len(slots), dim), dtype, device)
+        self.router = Router(features, self.space, world, device)
+        num_slots = len(self.space.slots_of_buckets(self.buckets))
+        self._rows_SD = zeros((num_slots, dim), dtype, device)
         rows_KSD = self._by_bucket(self._rows_SD)
         fill_initial_rows(rows_KSD, self.buckets, self.space, seed, initial_std)
         self._state = optimizer.new_state(self._rows_SD) if optimizer else {}
 
-    def route(self, batch: Batch) -> Route:
-        """Finds the distinct rows of a batch and tells their owners.
+    def begin_route(self, batch: Batch) -> Pending[Route]:
+        """Finds the distinct rows of a batch and sends their owners word.
 
         Raises:
             InputError: an id lies outside its table.
         """
-        entries = self._finder.find(batch)
-        needed = distinct(entries.slots_E)
-        places = Places(
-            num_fields=self._finder.num_fields,
-            row_of_entry_E=needed.place_N,
-            entry_offsets_P1=entries.offsets_P1,
-            pool_of_entry_E=entries.pool_of_entry_E[needed.order_N],
-            row_offsets_U1=needed.offsets_U1,
-            weight_E=entries.weight_E,
-            weight_by_row_E=None if entries.weight_E is None else entries.weight_E[needed.order_N],
-        )
-        slots_U = needed.values_U
-        if self._world.num_ranks == 1:
-            num_rows = [len(slots_U)]
-            return Route(places, slots_U, num_rows, slots_U, num_rows, needed)
-        first_rows = torch.searchsorted(slots_U, self._first_slots_N).tolist()
-        num_rows_to_rank = [
-            after - first for first, after in zip(first_rows, [*first_rows[1:], len(slots_U)])
-        ]
-        requested_R, num_rows_from_rank = self._world.exchange(
-            slots_U, num_rows_to_rank, "embedding.ids"
-        )
-        requested_R -= self._first_slot
-        return Route(
-            places, slots_U, num_rows_to_rank, requested_R, num_rows_from_rank,
-            distinct(requested_R),
-        )
+        return self.router.begin(batch)
+
+    def route(self, batch: Batch) -> Route:
+        """The same, waited for."""
+        return self.begin_route(batch).wait()
+
+    def asked_rows(self, route: Route) -> Tensor:
+        """The rows that the ranks have asked this one for, as they are now, (R, D)."""
+        return self._rows_SD.index_select(0, route.requested_R)
+
+    def begin_fetch(self, route: Route) -> Pending[Tensor]:
+        """Begins to fetch the rows of a route as they are now, (U, D), a leaf that takes a
+        gradient."""
+        return Leaf(self.router.to_askers(self.asked_rows(route), route))
 
     def fetch(self, route: Route) -> Tensor:
-        """The rows of a route as they are now, (U, D), a leaf that takes a gradient."""
-        rows_UD = self._rows_SD.index_select(0, route.requested_R)
-        if self._world.num_ranks > 1:
-            rows_UD, _ = self._world.exchange(
-                rows_UD, route.num_rows_from_rank, "embedding.rows"
-            )
-        return rows_UD.requires_grad_(torch.is_grad_enabled())
+        """The same, waited for."""
+        return self.begin_fetch(route).wait()
 
-    def apply(self, route: Route, grad_UD: Tensor, scale: float) -> None:
+    def send(self, route: Route, grad_UD: Tensor) -> Pending[Tensor]:
+        """Begins to send the gradient of this rank's rows to their owners."""
+        return self.router.to_owners(grad_UD, route)
+
+    def apply(self, route: Route, grad_RD: Tensor, scale: float) -> None:
         """Updates every row that some rank has seen, once, by `scale` times the sum of gradients.
 
         Duplicates are summed in the order of ranks, so that a run can be repeated bit by bit.
 
         Args:
-            grad_UD: the gradient of this rank's rows; it is used up.
+            grad_RD: what `send` brought; it is used up.
             scale: 1 / the global weight, where the loss was summed.
         """
         assert self._optimizer is not None
-        slots_O = route.slots_U
-        grad_OD = grad_UD
-        if self._world.num_ranks > 1:
-            grad_RD, _ = self._world.exchange(
-                grad_UD, route.num_rows_to_rank, "embedding.gradients"
-            )
-            slots_O = route.owned.values_U
+        slots_O = route.owned.values_U
+        grad_OD = grad_RD
+        if self._num_ranks > 1:
             grad_OD = sums_of_duplicates(grad_RD, route.owned)
         self._optimizer.step(self._rows_SD, self._state, slots_O, grad_OD.mul_(scale))
 
@@ -217,3 +175,14 @@ class ShardedEmbedding:
 
     def _by_bucket(self, tensor_SX: Tensor) -> Tensor:
         return tensor_SX.unflatten(0, (len(self.buckets), self.space.slots_per_bucket))
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """Rows on their way, which will take a gradient where gradients are taken."""
+
+    arriving: Pending[Tensor]
+
+    def wait(self) -> Tensor:
+        """The rows."""
+        return self.arriving.wait().requires_grad_(torch.is_grad_enabled())

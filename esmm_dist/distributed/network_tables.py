@@ -13,7 +13,9 @@ from torch import Tensor
 
 from esmm_dist.contract.batch import Batch
 from esmm_dist.contract.row_space import RowSpace
-from esmm_dist.distributed.embedding import Route, ShardedEmbedding
+from esmm_dist.contract.world import Pending
+from esmm_dist.distributed.embedding import Leaf, ShardedEmbedding
+from esmm_dist.distributed.routing import Route
 
 
 class NetworkTables:
@@ -61,20 +63,34 @@ class TablesInUse:
     ) -> None:
         self._trained = tuple(trained)
         self._all = (*trained, *read)
+        self._router = self._all[0].router
+
+    def begin_route(self, batch: Batch) -> Pending[Route]:
+        """Begins to find the distinct rows of a batch, of all networks alike."""
+        return self._all[0].begin_route(batch)
 
     def route(self, batch: Batch) -> Route:
-        """Finds the distinct rows of a batch, of all networks alike."""
-        return self._all[0].route(batch)
+        """The same, waited for."""
+        return self.begin_route(batch).wait()
+
+    def begin_fetch(self, route: Route) -> Pending[Tensor]:
+        """Begins to fetch the rows, (U, X), a leaf that takes a gradient."""
+        if len(self._all) == 1:
+            return self._all[0].begin_fetch(route)
+        rows_RX = torch.cat([tables.asked_rows(route) for tables in self._all], dim=1)
+        return Leaf(self._router.to_askers(rows_RX, route))
 
     def fetch(self, route: Route) -> Tensor:
-        """The rows, (U, X), a leaf that takes a gradient."""
-        if len(self._all) == 1:
-            return self._all[0].fetch(route)
-        rows_UX = torch.cat([tables.fetch(route).detach() for tables in self._all], dim=1)
-        return rows_UX.requires_grad_(torch.is_grad_enabled())
+        """The same, waited for."""
+        return self.begin_fetch(route).wait()
 
-    def apply(self, route: Route, grad_UX: Tensor, scale: float) -> None:
+    def send(self, route: Route, grad_UX: Tensor) -> Pending[Tensor]:
+        """Begins to send the gradients of those that are trained to the rows' owners."""
+        width = grad_UX.shape[1] // len(self._all) * len(self._trained)
+        return self._router.to_owners(grad_UX[:, :width], route)
+
+    def apply(self, route: Route, grad_RX: Tensor, scale: float) -> None:
         """As ShardedEmbedding.apply, for every network that is trained."""
-        width = grad_UX.shape[1] // len(self._all)
-        for tables, grad_UD in zip(self._trained, grad_UX.split(width, dim=1)):
-            tables.apply(route, grad_UD.contiguous(), scale)
+        width = grad_RX.shape[1] // len(self._trained)
+        for tables, grad_RD in zip(self._trained, grad_RX.split(width, dim=1), strict=True):
+            tables.apply(route, grad_RD.contiguous(), scale)

@@ -14,6 +14,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -21,7 +22,7 @@ from torch import Tensor
 
 from esmm_dist.contract.command_line import EXIT_BAD_INPUT
 from esmm_dist.contract.errors import InputError
-from esmm_dist.contract.world import World
+from esmm_dist.contract.world import Pending, Traffic, World
 
 # Only defaults: what the user exports, or horovodrun sets by its flags, stands.
 HOROVOD_DEFAULTS = {
@@ -87,14 +88,17 @@ class SoloWorld:
     local_rank = 0
     num_local_ranks = 1
 
+    def __init__(self) -> None:
+        self.traffic = Traffic()
+
     def sum(self, tensor: Tensor, name: str) -> Tensor:
         return tensor
 
-    def exchange(
+    def begin_exchange(
         self, tensor_NX: Tensor, num_rows_to_rank: Sequence[int], name: str
-    ) -> tuple[Tensor, list[int]]:
+    ) -> Pending[tuple[Tensor, list[int]]]:
         assert list(num_rows_to_rank) == [len(tensor_NX)], name
-        return tensor_NX, list(num_rows_to_rank)
+        return _Here((tensor_NX, list(num_rows_to_rank)))
 
     def broadcast(self, tensor: Tensor, name: str) -> Tensor:
         return tensor
@@ -116,37 +120,42 @@ class HorovodWorld:
         self.num_ranks: int = hvd.size()
         self.local_rank: int = hvd.local_rank()
         self.num_local_ranks: int = hvd.local_size()
+        self.traffic = Traffic()
 
     def sum(self, tensor: Tensor, name: str) -> Tensor:
         hvd = self._hvd
-        return self._together(
+        self.traffic.sent_bytes += 2 * tensor.nbytes * (self.num_ranks - 1) // self.num_ranks
+        return self._begin(
             name, lambda: hvd.allreduce_async(tensor.detach().contiguous(), op=hvd.Sum, name=name)
-        )
+        ).wait()
 
-    def exchange(
+    def begin_exchange(
         self, tensor_NX: Tensor, num_rows_to_rank: Sequence[int], name: str
-    ) -> tuple[Tensor, list[int]]:
+    ) -> Pending[tuple[Tensor, list[int]]]:
         assert sum(num_rows_to_rank) == len(tensor_NX), name
         splits = torch.tensor(num_rows_to_rank, dtype=torch.int32)
-        received_NX, num_rows_from_rank = self._together(
+        if len(tensor_NX):
+            to_others = len(tensor_NX) - num_rows_to_rank[self.rank]
+            self.traffic.sent_bytes += to_others * (tensor_NX.nbytes // len(tensor_NX))
+        return self._begin(
             name,
             lambda: self._hvd.alltoall_async(
                 tensor_NX.detach().contiguous(), splits=splits, name=name
             ),
+            lambda result: (result[0], result[1].tolist()),
         )
-        return received_NX, num_rows_from_rank.tolist()
 
     def broadcast(self, tensor: Tensor, name: str) -> Tensor:
-        return self._together(
+        return self._begin(
             name, lambda: self._hvd.broadcast_async(tensor.detach().contiguous(), 0, name=name)
-        )
+        ).wait()
 
     def gather_objects(self, value: object, name: str) -> list[object]:
         own = torch.frombuffer(bytearray(_to_json(value)), dtype=torch.uint8)
         size = torch.tensor([len(own)])
         hvd = self._hvd
-        sizes = self._together(name, lambda: hvd.allgather_async(size, name=f"{name}.sizes"))
-        gathered = self._together(name, lambda: hvd.allgather_async(own, name=name))
+        sizes = self._begin(name, lambda: hvd.allgather_async(size, name=f"{name}.sizes")).wait()
+        gathered = self._begin(name, lambda: hvd.allgather_async(own, name=name)).wait()
         return [_from_json(part.numpy().tobytes()) for part in gathered.split(sizes.tolist())]
 
     def barrier(self, name: str) -> None:
@@ -187,12 +196,27 @@ class HorovodWorld:
         except self._hvd.HorovodInternalError:
             return None
 
-    def _together(self, name: str, begin: Callable[[], int]) -> Any:
-        """Begins a collective and waits for its result."""
-        try:
-            handle = begin()
+    def _begin(
+        self, name: str, begin: Callable[[], int],
+        read: Callable[[Any], Any] = lambda result: result,
+    ) -> "_OnItsWay":
+        with self._loss_told(name):
+            return _OnItsWay(self, name, begin(), read)
+
+    def result_of(self, handle: int, name: str) -> Any:
+        """Waits for a collective's result."""
+        begun = time.perf_counter()
+        with self._loss_told(name):
             self._wait(handle)
-            return self._hvd.synchronize(handle)
+            result = self._hvd.synchronize(handle)
+        self.traffic.waited_seconds += time.perf_counter() - begun
+        return result
+
+    @contextmanager
+    def _loss_told(self, name: str) -> Iterator[None]:
+        """What Horovod says of a lost rank, in one line that names the collective."""
+        try:
+            yield
         except self._hvd.HorovodInternalError as error:
             text = str(error)
             if text.startswith("Horovod has been shut down"):
@@ -213,6 +237,29 @@ class HorovodWorld:
             time.sleep(pause)
             pause = min(PAUSE_GROWTH * pause, LONGEST_PAUSE_SECONDS)
         return True
+
+
+@dataclass(frozen=True)
+class _Here:
+    """A result that needed no waiting."""
+
+    result: Any
+
+    def wait(self) -> Any:
+        return self.result
+
+
+@dataclass(frozen=True)
+class _OnItsWay:
+    """A collective that Horovod works on in the background."""
+
+    world: HorovodWorld
+    name: str
+    handle: int
+    read: Callable[[Any], Any]
+
+    def wait(self) -> Any:
+        return self.read(self.world.result_of(self.handle, self.name))
 
 
 def _to_json(value: object) -> bytes:

@@ -50,6 +50,8 @@ class Journal:
             "step": point.step, "num_samples": point.num_samples, **point.losses,
             "samples_per_second": point.samples_per_second,
             "data_wait_share": point.data_wait_share,
+            "communication_wait_share": point.communication_wait_share,
+            "sent_bytes_per_step": point.sent_bytes_per_step,
         }
         self._curve.write(write_point(record))
         self._curve.flush()

@@ -10,7 +10,7 @@ P parameters of the towers; S loss terms.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from esmm_dist.contract.batch import Batch
 from esmm_dist.contract.errors import InputError
-from esmm_dist.contract.world import World
+from esmm_dist.contract.world import Pending, World
+from esmm_dist.training.feed import Feed
 from esmm_dist.training.finite import Finding, NonFiniteLoss, find_culprits
 
 if TYPE_CHECKING:
@@ -28,14 +29,19 @@ if TYPE_CHECKING:
 class Tables(Protocol):
     """The embedding tables as the loop sees them; rows may live on other ranks."""
 
-    def route(self, batch: Batch) -> Any:
-        """Finds the distinct rows of a batch and their owners; has `places` for the model."""
+    def begin_route(self, batch: Batch) -> Pending[Any]:
+        """Begins to find the distinct rows of a batch and their owners; has `places` for the model,
+        depends on no row."""
 
-    def fetch(self, route: Any) -> Tensor:
+    def begin_fetch(self, route: Any) -> Pending[Tensor]:
         """The rows, (U, D), a leaf that collects gradients."""
 
-    def apply(self, route: Any, gradient_UD: Tensor, scale: float) -> None:
-        """Sends gradients to the owners, who move each row once by scale * its gradient's sum."""
+    def send(self, route: Any, gradient_UD: Tensor) -> Pending[Tensor]:
+        """Begins to send gradients to the owners."""
+
+    def apply(self, route: Any, gradient_RD: Tensor, scale: float) -> None:
+        """Takes what `send` brought: moves each row that some rank has seen once, by scale * its
+        gradient's sum."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,10 @@ class Point:
     samples_per_second: float
     data_wait_share: float
     """Share of this rank's time spent waiting for the reader."""
+    communication_wait_share: float
+    """Share of this rank's time spent waiting for other ranks, and for what they sent."""
+    sent_bytes_per_step: int
+    """What this rank sends the others, checkpoints included."""
 
 
 class Learner:
@@ -79,8 +89,15 @@ class Learner:
         self.field_names = field_names
         self._parameters = [p for p in model.parameters() if p.requires_grad]
 
-    def step(self, batch: Batch, step: int) -> tuple[dict[str, Tensor], Tensor]:
+    def step(
+        self, batch: Batch, step: int, ahead: Pending[Any] | None = None,
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> tuple[dict[str, Tensor], Tensor]:
         """Takes one step on one global batch, of which `batch` is this rank's share.
+
+        Args:
+            ahead: the batch's route, where it was begun before.
+            meanwhile: called while the rows are on their way.
 
         Returns:
             The loss terms' sums and the sum of weights, over all ranks.
@@ -89,8 +106,10 @@ class Learner:
             NonFiniteLoss: on every rank alike, before anything has changed.
             InputError: as well, when no row of the global batch has a weight.
         """
-        route = self.tables.route(batch)
-        rows_UD = self.tables.fetch(route)
+        route = (ahead or self.tables.begin_route(batch)).wait()
+        fetching = self.tables.begin_fetch(route)
+        meanwhile()
+        rows_UD = fetching.wait()
         logits = self.model(rows_UD, route.places)
         counted = self.stage.reweigh(logits, batch) if self.stage.reweigh else batch
         sums = self._weighed(self.stage.loss_sums(logits, counted), counted)
@@ -100,7 +119,8 @@ class Learner:
         total.backward()
 
         assert rows_UD.grad is not None
-        # The rows' gradients go to their owners once it is known that every rank's are finite.
+        # They travel beside the towers' sum; owners use them once all are known to be finite.
+        sent = self.tables.send(route, rows_UD.grad)
         terms_S3 = torch.stack([
             *(s.detach() for s in sums.values()), rows_UD.grad.sum(), batch.weight_B.sum(),
             counted.weight_B.sum(),
@@ -121,10 +141,11 @@ class Learner:
                 "batch: no mean can be taken of it; give its rows weights, or raise "
                 "train.batch_size"
             )
+        gradient_RD = sent.wait()
         if weight > 0:  # else the stage has kept none of the rows, and there is nothing to learn
             self._set_gradients(flat_P, 1 / weight)
             self.tower_optimizer.step()
-            self.tables.apply(route, rows_UD.grad, 1 / weight.item())
+            self.tables.apply(route, gradient_RD, 1 / weight.item())
         return dict(zip(sums, totals)), weight
 
     def _weighed(self, sums: dict[str, Tensor], batch: Batch) -> dict[str, Tensor]:
@@ -176,35 +197,52 @@ def train(
         on_point: called on every rank with each point of the curves.
         on_checkpoint: called on every rank with the number of steps done.
     """
-    sums: dict[str, Tensor] = {}
-    weight: Tensor | float = 0.0
-    last_step, begun, waited = first_step, time.perf_counter(), 0.0
+    feed = Feed(batches, num_steps - first_step, learner.tables.begin_route)
+    meter = _Meter(feed, learner.world, batch_size, first_step)
     for step in range(first_step, num_steps):
-        asked = time.perf_counter()
-        batch = next(batches)
-        waited += time.perf_counter() - asked
-
-        step_sums, step_weight = learner.step(batch, step)
-        sums = {name: sums.get(name, 0.0) + value for name, value in step_sums.items()}
-        weight = weight + step_weight
-
+        batch, ahead = feed.take()
+        meter.count(*learner.step(batch, step, ahead, meanwhile=feed.look_ahead))
         done = step + 1
         if done % steps_per_point == 0 or done == num_steps:
-            seconds = time.perf_counter() - begun
-            point = Point(
-                step=done,
-                num_samples=done * batch_size,
-                losses=_means(sums, weight),
-                samples_per_second=(done - last_step) * batch_size / seconds,
-                data_wait_share=waited / seconds,
-            )
+            point = meter.point(done)
             for callback in on_point:
                 callback(point)
-            sums, weight = {}, 0.0
-            last_step, begun, waited = done, time.perf_counter(), 0.0
+            meter = _Meter(feed, learner.world, batch_size, done)
         at_interval = steps_per_checkpoint is not None and done % steps_per_checkpoint == 0
         if at_interval or done == num_steps:
             on_checkpoint(done)
+
+
+class _Meter:
+    """What happens from one point of the curves to the next."""
+
+    def __init__(self, feed: Feed, world: World, batch_size: int, first_step: int) -> None:
+        self._feed, self._world = feed, world
+        self._batch_size, self._first_step = batch_size, first_step
+        self._begun, self._waited_seconds = time.perf_counter(), feed.waited_seconds
+        self._traffic = replace(world.traffic)
+        self._sums: dict[str, Tensor] = {}
+        self._weight: Tensor | float = 0.0
+
+    def count(self, sums: dict[str, Tensor], weight: Tensor) -> None:
+        """Adds a step's loss sums and weight."""
+        self._sums = {name: self._sums.get(name, 0.0) + value for name, value in sums.items()}
+        self._weight = self._weight + weight
+
+    def point(self, step: int) -> Point:
+        """The point at the end of a step."""
+        seconds = time.perf_counter() - self._begun
+        num_steps = step - self._first_step
+        traffic, before = self._world.traffic, self._traffic
+        return Point(
+            step=step,
+            num_samples=step * self._batch_size,
+            losses=_means(self._sums, self._weight),
+            samples_per_second=num_steps * self._batch_size / seconds,
+            data_wait_share=(self._feed.waited_seconds - self._waited_seconds) / seconds,
+            communication_wait_share=(traffic.waited_seconds - before.waited_seconds) / seconds,
+            sent_bytes_per_step=(traffic.sent_bytes - before.sent_bytes) // num_steps,
+        )
 
 
 def _means(sums: dict[str, Tensor], weight: Tensor | float) -> dict[str, float]:

@@ -41,7 +41,7 @@ def train(world: World, optimizer: Optimizer, folder: Path) -> None:
         loss.backward()
         losses.append(world.sum(loss, "loss").item())
         assert rows_UD.grad is not None
-        tables.apply(route, rows_UD.grad, SCALE)
+        tables.apply(route, tables.send(route, rows_UD.grad).wait(), SCALE)
     shard = {name: tensor.contiguous() for name, tensor in tables.state().items()}
     name = f"{optimizer.name}-{world.rank}"
     save_file(shard, folder / f"{name}.safetensors")

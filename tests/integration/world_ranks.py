@@ -48,7 +48,7 @@ def exchange(
         for n in range(count)
     ]
     sent: Tensor = torch.tensor(rows, dtype=torch.int64).view(-1, 3)
-    received, num_rows_from_rank = world.exchange(sent, num_rows_to_rank, name)
+    received, num_rows_from_rank = world.begin_exchange(sent, num_rows_to_rank, name).wait()
     return received.tolist(), num_rows_from_rank
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.row_space import RowSpace, bucket_of
+from esmm_dist.contract.world import Traffic
 from esmm_dist.distributed.embedding import ShardedEmbedding
 from esmm_dist.distributed.row_optimizers import RowAdagrad, RowAdam, RowOptimizer, RowSgd
 from esmm_dist.distributed.world import SoloWorld
@@ -29,6 +30,7 @@ class Seat(SoloWorld):
 
     rank: int = 0
     num_ranks: int = 1
+    traffic: Traffic = dataclasses.field(default_factory=Traffic)
 
 
 def make(
@@ -50,7 +52,7 @@ def train(tables: ShardedEmbedding, num_steps: int) -> None:
         rows_UD = tables.fetch(route)
         field_vectors(rows_UD, route.places).square().sum().backward()
         assert rows_UD.grad is not None
-        tables.apply(route, rows_UD.grad, 0.5)
+        tables.apply(route, tables.send(route, rows_UD.grad).wait(), 0.5)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +70,7 @@ def test_one_process_trains_as_plain_tables_do(rule: str, optimizer: RowOptimize
         torch.testing.assert_close(vectors_BFD, plain_BFD, rtol=1e-12, atol=1e-15)
         vectors_BFD.sin().sum().backward()
         assert rows_UD.grad is not None
-        tables.apply(route, rows_UD.grad, 0.5)
+        tables.apply(route, tables.send(route, rows_UD.grad).wait(), 0.5)
         if batch.num_rows:
             plain_BFD.sin().sum().backward()
         plain.step([batch], 0.5)
@@ -85,7 +87,7 @@ def test_a_route_may_be_made_before_the_batch_ahead_of_it_is_applied() -> None:
         rows_UD = ahead.fetch(route)
         field_vectors(rows_UD, route.places).square().sum().backward()
         assert rows_UD.grad is not None
-        ahead.apply(route, rows_UD.grad, 0.5)
+        ahead.apply(route, ahead.send(route, rows_UD.grad).wait(), 0.5)
     assert torch.equal(in_turn.state()["rows"], ahead.state()["rows"])
 
 

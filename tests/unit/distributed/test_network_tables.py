@@ -46,7 +46,8 @@ def test_a_network_that_is_read_or_left_out_keeps_its_rows_and_its_optimizer() -
         before = copied(both.state())
         part = both.part(["cvr"], read)
         width = DIM * (1 + len(read))
-        part.apply(route, torch.ones(len(route.slots_U), width), 1.0)
+        sent = part.send(route, torch.ones(len(route.slots_U), width))
+        part.apply(route, sent.wait(), 1.0)
         for name, tensor in both.state().items():
             assert torch.equal(tensor, before[name]) == name.startswith("ctr/"), name
 

@@ -22,7 +22,7 @@ def test_collectives_of_one_give_back_what_they_got() -> None:
     tensor = torch.arange(6.0).view(3, 2)
     assert torch.equal(world.sum(tensor, "a"), tensor)
     assert torch.equal(world.broadcast(tensor, "a"), tensor)
-    received, num_rows_from_rank = world.exchange(tensor, [3], "a")
+    received, num_rows_from_rank = world.begin_exchange(tensor, [3], "a").wait()
     assert torch.equal(received, tensor) and num_rows_from_rank == [3]
     world.barrier("a")
 
