@@ -95,6 +95,7 @@ def identity_of(config: Config, encodings: Encodings) -> Identity:
     return Identity(
         fingerprint=fingerprint(config.features),
         encodings=encodings.content_hash,
+        ancestry=encodings.ancestry,
         model=hashlib.sha256(json.dumps(model, sort_keys=True).encode()).hexdigest(),
     )
 

@@ -1,7 +1,7 @@
 """Joins the three logs into samples, day by day, and publishes them in a manifest.
 
     spark-submit jobs/build_samples.py [--config FILE] [--set KEY=VALUE] [--days FIRST:LAST]
-                                       [--refit | --ripening]
+                                       [--refit | --append] [--ripening]
 
 Runs on any Spark cluster; docs/samples.md says what becomes of every row.
 """
@@ -23,9 +23,13 @@ def build_samples(argv: Sequence[str]) -> None:
     parser = config_parser(__doc__)
     parser.add_argument("--days", metavar="FIRST:LAST",
                         help="the days to build, or one day (default: samples.days)")
-    parser.add_argument("--refit", action="store_true",
-                        help="learn vocabularies and quantiles anew; the samples then hold the "
-                             "days asked for and no others")
+    encodings = parser.add_mutually_exclusive_group()
+    encodings.add_argument("--refit", action="store_true",
+                           help="learn vocabularies and quantiles anew; the samples then hold the "
+                                "days asked for and no others")
+    encodings.add_argument("--append", action="store_true",
+                           help="give ids of their own to keys that have become frequent in "
+                                "samples.fit_days; ids given before keep their meaning")
     parser.add_argument("--ripening", action="store_true",
                         help="of these days, build those that are not built yet, and those that "
                              "were built before their labels were final")
@@ -37,7 +41,7 @@ def build_samples(argv: Sequence[str]) -> None:
     days = days_of(parse_days(arguments.days) if arguments.days else config.samples.days)
     spark = open_session(f"{config.name}: build samples")
     try:
-        builder = Builder(spark, config, arguments.refit)
+        builder = Builder(spark, config, arguments.refit, arguments.append)
         if arguments.ripening:
             days = builder.due(days)
         if not days:

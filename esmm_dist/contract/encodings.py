@@ -54,6 +54,20 @@ class Encodings(BaseModel):
         """Its ancestors' hashes and, last, its own."""
         return (*self.ancestry, self.content_hash)
 
+    def appended(self, learned: "Encodings") -> "Encodings":
+        """These and, after their keys, those that `learned` has beside them, in its order.
+
+        No id changes its meaning, and boundaries stay. These themselves if there is no such key.
+        """
+        grown = {}
+        for table, keys in self.vocabularies.items():
+            known = set(keys)
+            new = (key for key in learned.vocabularies.get(table, ()) if key not in known)
+            grown[table] = (*keys, *new)
+        if grown == self.vocabularies:
+            return self
+        return Encodings(vocabularies=grown, boundaries=self.boundaries, ancestry=self.lineage)
+
     @classmethod
     def parse(cls, text: str, source: str) -> Self:
         """Reads what `model_dump_json` wrote.

@@ -71,6 +71,10 @@ class EncodingsReference(_Document):
     content_hash: str
     ancestry: tuple[str, ...] = ()
 
+    def descends_from(self, other: "EncodingsReference") -> bool:
+        """Whether every id that the other gives means the same here."""
+        return other.content_hash in (*self.ancestry, self.content_hash)
+
 
 class Manifest(_Document):
     """All days of a samples directory, as one build left them."""
@@ -205,7 +209,8 @@ def read_encodings(samples_path: str | Path, manifest: Manifest) -> Encodings:
             f"{path}: its content is {encodings.content_hash[:12]}, the manifest means "
             f"{manifest.encodings.content_hash[:12]}: rebuild the samples"
         )
-    return encodings
+    # The file was written by whoever first had this content; the manifest knows its own past.
+    return encodings.model_copy(update={"ancestry": manifest.encodings.ancestry})
 
 
 def check_fingerprint(manifest: Manifest, expected: str, source: str) -> None:

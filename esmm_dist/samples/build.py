@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from esmm_dist.contract.encodings import Encodings, num_rows_of_table
 from esmm_dist.contract.errors import InputError
+from esmm_dist.contract.features import Feature
 from esmm_dist.contract.folds import days_of
 from esmm_dist.contract.manifest import Day, EncodingsReference, Manifest
 from esmm_dist.contract.schema import sample_columns
@@ -34,6 +35,7 @@ from esmm_dist.samples.io import (
     open_logs,
 )
 from esmm_dist.samples.layout import Layout, num_files
+from esmm_dist.samples.learning import encodings_to_use
 from esmm_dist.samples.publication import publish, refuse_other_settings
 from esmm_dist.samples.ripening import lateness, text_of_verdicts, verdicts
 from esmm_dist.samples.sample_file import (
@@ -82,9 +84,21 @@ def rows_of_days(
 class Builder:
     """One run of the job: the logs, the samples directory and what was found there."""
 
-    def __init__(self, spark: SparkSession, config: Config, refit: bool) -> None:
+    def __init__(
+        self, spark: SparkSession, config: Config, refit: bool, append: bool = False
+    ) -> None:
+        """Opens the logs and the directory.
+
+        Args:
+            refit: begin the directory anew, its encodings too.
+            append: give ids to keys that have become frequent in samples.fit_days.
+
+        Raises:
+            InputError: a log or the directory cannot be read, or its days follow other rules.
+        """
         self._config = config
         self._refit = refit
+        self._append = append
         refuse_the_future(config, now())
         self.store = Store(spark, config.samples.path)
         self._base, _ = self.store.latest()
@@ -115,7 +129,10 @@ class Builder:
         config = self._config
         with phase(f"counting the logs of {text_of(days)}{text_of_horizon(config)}"):
             self._rows_in = self._count(days)
-        reference = self._encodings(days)
+        known = None if self._base is None or self._refit else self._base.encodings
+        reference = encodings_to_use(
+            self.store, known, self._append, config.features, self._learned
+        )
         encodings = self.store.encodings(reference)
         num_rows_of_table(config.features, encodings)
         built: list[Day] = []
@@ -160,32 +177,24 @@ class Builder:
                 )
         return rows_in
 
-    def _must_fit(self) -> bool:
-        return self._base is None or self._refit
-
     def _days_of_impressions(self, days: Sequence[date]) -> tuple[date, ...]:
         """The days to build, and those to fit on where that has to be done."""
-        learns = any(is_learned(feature) for feature in self._config.features)
-        fit_days = days_of(self._config.samples.fit_days) if self._must_fit() and learns else ()
+        learns = self._base is None or self._refit or self._append
+        learns &= any(is_learned(feature) for feature in self._config.features)
+        fit_days = days_of(self._config.samples.fit_days) if learns else ()
         return tuple(sorted({*days, *fit_days}))
 
-    def _encodings(self, days: Sequence[date]) -> EncodingsReference:
-        """Those that the directory's days already use; learned from the fit days if it has none."""
-        if not self._must_fit():
-            assert self._base is not None
-            return self._base.encodings
-        config = self._config
-        if not any(is_learned(feature) for feature in config.features):
-            return self.store.save(Encodings())
-        fit_days = days_of(config.samples.fit_days)
+    def _learned(self, features: Sequence[Feature]) -> Encodings:
+        """What the fit days teach about some features."""
+        if not any(is_learned(feature) for feature in features):
+            return Encodings()
+        fit_days = days_of(self._config.samples.fit_days)
         with phase(f"learning vocabularies and quantiles from {text_of(fit_days)}"):
-            calendar = Calendar.of(config.logs.day_timezone)
+            calendar = Calendar.of(self._config.logs.day_timezone)
             impressions = own_impressions(self._frames.impressions, fit_days, calendar)
             num_rows = sum(self._rows_in["impressions"][day] for day in fit_days)
-            seen = sightings(impressions, config.features, num_rows)
-            return self.store.save(
-                fitted((Sighting(*row) for row in seen.toLocalIterator()), config.features)
-            )
+            seen = sightings(impressions, features, num_rows)
+            return fitted((Sighting(*row) for row in seen.toLocalIterator()), features)
 
     def _build_days(
         self, days: Sequence[date], reference: EncodingsReference, encodings: Encodings

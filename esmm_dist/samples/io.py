@@ -166,7 +166,7 @@ class Store:
         encodings = Encodings.parse(self.files.read(reference.path), source)
         if encodings.content_hash != reference.content_hash:
             raise InputError(f"{source}: does not hold what its name says: restore it, or --refit")
-        return encodings
+        return encodings.model_copy(update={"ancestry": reference.ancestry})
 
     def save(self, encodings: Encodings) -> EncodingsReference:
         """Writes encodings under their content hash."""

@@ -46,11 +46,13 @@ def publish(
         latest, number = store.latest()
         kept: tuple[Day, ...] = ()
         if latest is not None and not starts_anew:
-            if (latest.fingerprint, latest.encodings) != (fingerprint(config.features), reference):
+            joined = _later_of(latest.encodings, reference)
+            if latest.fingerprint != fingerprint(config.features) or joined is None:
                 raise InputError(
                     f"{store.path}: another build has published other features or encodings "
                     "meanwhile: run this one again"
                 )
+            reference = joined
             kept = latest.days
         days = {day.day: day for day in (*kept, *built)}
         manifest = Manifest(
@@ -68,3 +70,10 @@ def publish(
         )
         if store.publish(manifest):
             return manifest
+
+
+def _later_of(one: EncodingsReference, other: EncodingsReference) -> EncodingsReference | None:
+    """The one that appended to the other, by which the ids of both can be read; None if neither."""
+    if one.descends_from(other):
+        return one
+    return other if other.descends_from(one) else None

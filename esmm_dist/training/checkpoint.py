@@ -39,14 +39,18 @@ class Identity(BaseModel):
     """Content hash of vocabularies and boundaries."""
     model: str
     """Digest of the config's model section and precision."""
+    ancestry: tuple[str, ...] = ()
+    """Content hashes of the encodings that these appended to: their ids mean the same."""
 
     def check(self, expected: "Identity", source: Path) -> None:
-        """Refuses a checkpoint that is something else.
+        """Refuses a checkpoint that is something else; encodings may have been appended to since.
 
         Raises:
             InputError: names the part that differs.
         """
-        for part in type(self).model_fields:
+        if self.encodings in expected.ancestry:
+            expected = expected.model_copy(update={"encodings": self.encodings})
+        for part in ("fingerprint", "encodings", "model"):
             found, wanted = getattr(self, part), getattr(expected, part)
             if found != wanted:
                 raise InputError(

@@ -18,9 +18,10 @@ from esmm_dist.contract.encoder import (
     weights_of_values,
 )
 from esmm_dist.contract.encodings import Encodings
+from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.features import CrossFeature, MultiValuedFeature
-from esmm_dist.contract.manifest import read_manifest
-from esmm_dist.contract.sections import Config
+from esmm_dist.contract.manifest import read_encodings, read_manifest
+from esmm_dist.contract.sections import Config, DayRange
 from esmm_dist.samples.build import Builder
 from tests.factories.built_samples import sample_id
 from tests.factories.encoding_vectors import packed
@@ -105,3 +106,79 @@ def test_lists_are_packed_with_their_weights_and_values_are_crossed(
     assert either in ([0.5, -2.0, 3.0], [1.0, -2.0, 3.0])
     assert (counters["impressions_conflicting"], counters["impressions_repeated"]) == (1, 0)
     assert (counters["samples_tags_cut"], counters["samples_tags_unweighted"]) == (1, 2)
+
+
+# ---------------------------------------------------------------------------------------------
+# Vocabularies that grow
+# ---------------------------------------------------------------------------------------------
+
+NEXT_DAY = DAY + timedelta(days=1)
+NAMES = {DAY: ["a", "a", "b"], NEXT_DAY: ["c", "c", "b", "b", "d", "a"]}
+
+
+@pytest.fixture(scope="module")
+def growing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Logs of two days, of which the second brings a key that is frequent and one that is not."""
+    folder = tmp_path_factory.mktemp("growing")
+    write_log(folder, [
+        {"impression_id": f"{day} {n}", "event_time": NOON + (day - DAY), "user_id": name}
+        for day, names in NAMES.items() for n, name in enumerate(names)
+    ])
+    return folder
+
+
+def growing_config(folder: Path, fit_day: date) -> Config:
+    config = config_of(folder, [
+        {"name": "user_id", "group": "user", "kind": "categorical", "encode": {"min_count": 2}},
+        {"name": "hour", "group": "context", "kind": "numeric", "encode": {"num_quantiles": 2}},
+    ])
+    fit_days = DayRange(first=fit_day, last=fit_day)
+    samples = config.samples.model_copy(update={"fit_days": fit_days})
+    return config.model_copy(update={"samples": samples})
+
+
+def ids_of(config: Config, day: date) -> list[int]:
+    """The ids of a published day's users, in the order of the log."""
+    (found,) = read_manifest(config.samples.path).select([day], "samples")
+    rows = {row["sample_id"]: row["user_id"] for file in found.files for row in
+            pq.ParquetFile(f"{config.samples.path}/{file.path}").read().to_pylist()}
+    return [rows[sample_id(f"{day} {n}")] for n in range(len(NAMES[day]))]
+
+
+def test_a_later_build_appends_and_no_id_changes_its_meaning(
+    spark: SparkSession, growing: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, later = growing_config(growing, DAY), growing_config(growing, NEXT_DAY)
+    before = Builder(spark, first, refit=False).build([DAY])
+    begun = Builder(spark, first, refit=False)  # will publish after the one that appends
+    rival = Builder(spark, later, refit=False, append=True)
+    after = Builder(spark, later, refit=False, append=True).build([NEXT_DAY])
+    assert "vocabulary user_id: 1 keys and 2 new" in capsys.readouterr().err
+
+    encodings = read_encodings(later.samples.path, after)
+    assert encodings.vocabularies["user_id"] == ("a", "b", "c")
+    assert encodings.ancestry == after.encodings.ancestry == (before.encodings.content_hash,)
+    assert [day.day for day in after.days] == [DAY, NEXT_DAY]
+    assert after.days[0] == before.days[0]
+    assert ids_of(later, DAY) == [2, 2, 1]
+    assert ids_of(later, NEXT_DAY) == [4, 4, 3, 3, 1, 2]
+
+    joined = begun.build([DAY])
+    assert joined.encodings == after.encodings and ids_of(later, DAY) == [2, 2, 1]
+    again = rival.build([NEXT_DAY])  # learned the same: the same content, hence the same encodings
+    assert again.encodings == after.encodings
+
+
+def test_encodings_that_part_from_one_another_are_refused(
+    spark: SparkSession, growing: Path, tmp_path: Path
+) -> None:
+    first = growing_config(growing, DAY)
+    samples = first.samples.model_copy(update={"path": str(tmp_path / "samples")})
+    first = first.model_copy(update={"samples": samples})
+    Builder(spark, first, refit=False).build([DAY])
+    begun = Builder(spark, first, refit=False)
+    later = growing_config(growing, NEXT_DAY).samples.fit_days
+    anew = first.model_copy(update={"samples": samples.model_copy(update={"fit_days": later})})
+    Builder(spark, anew, refit=True).build([DAY])
+    with pytest.raises(InputError, match="has published other features or encodings meanwhile"):
+        begun.build([DAY])

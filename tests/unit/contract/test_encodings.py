@@ -1,6 +1,8 @@
 """Learned encodings: their identity, their sizes, and what is no encodings document."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from esmm_dist.contract.encodings import Encodings, num_rows_of_table
 from esmm_dist.contract.errors import InputError
@@ -32,6 +34,23 @@ def test_an_identity_depends_on_content_and_order_of_keys_alone() -> None:
 )
 def test_an_identity_changes_with_what_an_id_means(changed: dict[str, object]) -> None:
     assert LEARNED.model_copy(update=changed).content_hash != LEARNED.content_hash
+
+
+KEYS = st.lists(st.sampled_from("abcdefgh"), unique=True)
+
+
+@given(KEYS, KEYS)
+def test_appending_changes_no_id_and_adds_each_new_key_once(old: list[str], new: list[str]) -> None:
+    before = Encodings(vocabularies={"city": tuple(old)}, boundaries={"price": (1.0,)},
+                       ancestry=("older",))
+    learned = Encodings(vocabularies={"city": tuple(new)}, boundaries={"price": (2.0, 3.0)})
+    after = before.appended(learned)
+    assert after.vocabularies["city"] == (*old, *[key for key in new if key not in old])
+    assert after.boundaries == before.boundaries
+    if set(new) <= set(old):
+        assert after is before
+    else:
+        assert after.ancestry == ("older", before.content_hash)
 
 
 def test_a_document_is_read_back_to_the_same() -> None:

@@ -109,6 +109,15 @@ def test_another_identity_is_refused_by_its_part(part: str) -> None:
         IDENTITY.check(other, Path("here"))
 
 
+def test_encodings_that_appended_to_a_checkpoints_are_accepted_and_no_older_ones() -> None:
+    grown = IDENTITY.model_copy(update={"encodings": "d" * 64, "ancestry": ("a" * 64, "e" * 64)})
+    IDENTITY.check(grown, Path("here"))
+    with pytest.raises(InputError, match="here: its encodings is"):
+        grown.check(IDENTITY, Path("here"))
+    with pytest.raises(InputError, match="here: its model is"):
+        IDENTITY.check(grown.model_copy(update={"model": "0" * 64}), Path("here"))
+
+
 class UnsharedRanks(SoloWorld):
     """Two ranks, seen by the first, of which the other writes to a folder of its own."""
 
