@@ -12,6 +12,7 @@ import subprocess
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ from esmm_dist.evaluation.prediction_files import (
 from esmm_dist.evaluation.predictions import Logits, Predict, Predictions
 from esmm_dist.evaluation.reference import REFERENCE, Reference
 from esmm_dist.evaluation.report import CurvePoint, Evidence, render_report
+from esmm_dist.evaluation.ripeness import warnings_of
 from esmm_dist.evaluation.scorecard import FoldRecord, RunRecord, make_scorecard
 from esmm_dist.evaluation.terminal import print_table
 from esmm_dist.model.method import Prediction
@@ -110,8 +112,9 @@ def _names(run: TrainedRun) -> list[str]:
     return [trained.fold.name for trained in run.folds]
 
 
-def _reader(run: TrainedRun) -> SampleReader:
-    return SampleReader(run.config.samples.path, run.manifest, run.config.features, with_keys=True)
+def _reader(run: TrainedRun, with_delays: bool = False) -> SampleReader:
+    return SampleReader(run.config.samples.path, run.manifest, run.config.features, with_keys=True,
+                        with_delays=with_delays)
 
 
 def _read(
@@ -120,6 +123,15 @@ def _read(
     batch_size = run.config.evaluate.batch_size
     with reader.evaluation_batches(days, batch_size, num_ranks, rank) as batches:
         yield from batches
+
+
+def _read_to_learn(days: Sequence[date], run: TrainedRun) -> Iterator[Batch]:
+    """What the model learned from: immature rows weigh nothing where training left them out."""
+    excludes = run.config.train.immature == "exclude"
+    for batch in _read(days, run, _reader(run, with_delays=excludes)):
+        if batch.delays is not None:
+            batch = replace(batch, weight_B=batch.weight_B * batch.delays.mature_B)
+        yield batch
 
 
 def _on_arrays(predict: Callable[[Batch], Prediction]) -> Predict:
@@ -152,6 +164,8 @@ def measure_run(run: TrainedRun) -> None:
     Raises:
         InputError: a sample was predicted twice or not at all.
     """
+    for warning in warnings_of(run.test_days()):
+        print(f"warning: {warning}", file=sys.stderr)
     predict_references(run)
     model = _pool(run, "predictions")
     reference = _pool(run, "reference")
@@ -173,7 +187,7 @@ def predict_references(run: TrainedRun) -> None:
     origin = Origin(REFERENCE, run.manifest.number, None, num_parts=1)
     with _progress(method_name(REFERENCE), len(run.folds), rank=0, unit=" folds") as bar:
         for trained in run.folds:
-            reference = Reference.fit(_read(trained.fold.train_days, run, reader),
+            reference = Reference.fit(_read_to_learn(trained.fold.train_days, run),
                                       run.config.features, run.encodings)
             predictions = Predictions.concatenate([
                 Predictions.collect(day, _read([day], run, reader), reference.predict)
@@ -210,6 +224,7 @@ def _record(run: TrainedRun) -> RunRecord:
                           t.index.manifest)
             for t in run.folds
         ),
+        warnings=warnings_of(run.test_days()),
     )
 
 

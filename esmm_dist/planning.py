@@ -3,9 +3,12 @@
 Called by all ranks in step; they share the counting, and none opens a file for training yet.
 """
 
+from dataclasses import replace
+
 from esmm_dist.contract.folds import Fold
 from esmm_dist.contract.manifest import Manifest
 from esmm_dist.contract.multiplicity import Multiplicity
+from esmm_dist.contract.schema import MATURE
 from esmm_dist.contract.sections import Config
 from esmm_dist.contract.world import World
 from esmm_dist.reader.plan import TrainPlan
@@ -19,7 +22,8 @@ def plan_epochs(
     """Who reads what in each epoch of a fold.
 
     Args:
-        multiplicity: how often a row takes part.
+        multiplicity: how often a row takes part, as far as the method has a say; immature rows
+            take none where train.immature excludes them.
         num_lanes: of the run that is resumed, else of the config.
 
     Raises:
@@ -27,6 +31,8 @@ def plan_epochs(
     """
     reader = SampleReader(config.samples.path, manifest, config.features, with_keys=False)
     files = reader.files(fold.train_days)
+    if config.train.immature == "exclude" and num_immature(config, fold, manifest):
+        multiplicity = replace(multiplicity, required=(*multiplicity.required, MATURE))
     plans = []
     rows_of_file: list[int] | None = None
     for epoch in range(config.train.num_epochs):
@@ -42,6 +48,24 @@ def plan_epochs(
             multiplicity=multiplicity, rows_of_file=rows_of_file,
         ))
     return tuple(plans)
+
+
+def num_immature(config: Config, fold: Fold, manifest: Manifest) -> int:
+    """Samples of the training days whose labels were not final."""
+    days = manifest.select(fold.train_days, config.samples.path)
+    return sum(day.num_immature for day in days)
+
+
+def immature_notice(config: Config, fold: Fold, manifest: Manifest) -> str | None:
+    """What the user should know about the labels that a fold learns from, if anything."""
+    num_rows = num_immature(config, fold, manifest)
+    if not num_rows:
+        return None
+    fate = (
+        "left out (train.immature)" if config.train.immature == "exclude"
+        else "taken as they are: labels of 0 may still become 1 (train.immature)"
+    )
+    return f"fold {fold.name}: {num_rows:,} samples of its training days are immature, {fate}"
 
 
 def _in_turn(parts: list[object], num_items: int) -> list[int]:

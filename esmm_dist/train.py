@@ -34,7 +34,7 @@ from esmm_dist.contract.settings import check_settings
 from esmm_dist.contract.world import World
 from esmm_dist.distributed.world import connect
 from esmm_dist.model.method import Stage, method_of
-from esmm_dist.planning import plan_epochs
+from esmm_dist.planning import immature_notice, plan_epochs
 from esmm_dist.reader.plan import TrainPlan
 from esmm_dist.reader.samples import SampleReader
 from esmm_dist.training.checkpoint import Index, write_checkpoint
@@ -94,6 +94,8 @@ def train_run(config: Config, world: World, *, resume: bool) -> None:
     if world.rank == 0:
         notices = {plan.notice for of_fold in plans.values() for of_stage in of_fold
                    for plan in of_stage if plan.notice}
+        told = (immature_notice(config, fold, manifest) for fold in folds)
+        notices |= {notice for notice in told if notice}
         if resume and not interrupted.checkpoints:
             notices.add(f"no checkpoint under {run_path / CHECKPOINTS}: beginning anew")
         for notice in sorted(notices):

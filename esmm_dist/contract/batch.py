@@ -33,6 +33,25 @@ class Bag:
 
 
 @dataclass(frozen=True)
+class Delays:
+    """How long the events of each row took, and for how long they were waited for."""
+
+    click_delay_s_B: "Tensor"
+    """int32: from the impression to its click; -1 where there is none, or its time is unknown."""
+    conversion_delay_s_B: "Tensor"
+    """int32: from the click to its conversion; -1 likewise."""
+    observed_s_B: "Tensor"
+    """int32: from the impression to the instant as of which it was built, up to both windows."""
+    mature_B: "Tensor"
+    """float: 1 where the labels are final, else 0."""
+
+    def to(self, place: "device") -> "Delays":
+        """The same on a device."""
+        names = [f.name for f in fields(self)]
+        return Delays(*[getattr(self, name).to(place, non_blocking=True) for name in names])
+
+
+@dataclass(frozen=True)
 class Batch:
     """Tensors of one step on one rank."""
 
@@ -51,16 +70,18 @@ class Batch:
     """int64; 0 where the reader was not asked for keys."""
     group_id_B: "Tensor"
     """int64; 0 where the reader was not asked for keys."""
+    delays: Delays | None = field(default=None, kw_only=True)
+    """None where the reader was not asked for them; zeros in padding."""
     num_padded: int = field(default=0, kw_only=True)
     """Rows at the end that stand for none."""
 
     def to(self, place: "device") -> "Batch":
         """The same batch on a device; a tensor that lies there already is not copied."""
         moved = {f.name: getattr(self, f.name) for f in fields(self)}
-        num_padded = moved.pop("num_padded")
+        num_padded, delays = moved.pop("num_padded"), moved.pop("delays")
         bags = tuple(bag.to(place) for bag in moved.pop("bags"))
         return Batch(
-            bags=bags, num_padded=num_padded,
+            bags=bags, num_padded=num_padded, delays=delays and delays.to(place),
             **{name: t.to(place, non_blocking=True) for name, t in moved.items()},
         )
 

@@ -63,6 +63,11 @@ class Day(_Document):
     counters: dict[str, int]
     """What the build met: rows in, rows dropped by reason, events by fate."""
 
+    @property
+    def num_immature(self) -> int:
+        """Samples whose labels were not final."""
+        return self.counters.get("samples_immature", 0)
+
 
 class EncodingsReference(_Document):
     """Where the learned encodings lie, and which they are."""

@@ -111,6 +111,9 @@ class Train(Section):
     precision: Literal["float32", "float64"] = "float32"
     towers: Optimizer = Optimizer()
     tables: Optimizer = Optimizer()
+    immature: Literal["include", "exclude"] = "include"
+    """Rows whose labels were not final when they were built: take them as they are, a label of 0
+    that may still become 1; or leave them out, which costs the latest days."""
     steps_per_checkpoint: Positive | None = 1000
     """Steps between checkpoints; none: at the end only."""
     num_checkpoints_kept: Positive = 2

@@ -7,6 +7,7 @@ template.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from itertools import groupby
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
@@ -32,6 +33,7 @@ from esmm_dist.evaluation.figures import (
     verdict,
 )
 from esmm_dist.evaluation.metrics import METRICS
+from esmm_dist.evaluation.ripeness import horizon
 from esmm_dist.evaluation.scorecard import Estimate, Scorecard
 from esmm_dist.evaluation.tasks import Task, metric_name
 
@@ -82,6 +84,7 @@ def render_report(evidence: Evidence) -> str:
         run=evidence.scorecard.run, config=evidence.config, card=evidence.scorecard,
         tasks=[_task_view(task, evidence.scorecard) for task in Task],
         difference_chart=Markup(_differences(evidence.scorecard)),
+        horizons=_horizons(evidence.days),
         funnel=_funnel(evidence), counters=_counters(evidence.days), days=evidence.days,
         curves=_curve_charts(evidence.curves), folds=_fold_rows(evidence),
     )
@@ -161,6 +164,16 @@ def _fold_rows(evidence: Evidence) -> list[dict[str, Any]]:
         rows.append({"fold": fold, "loss": last.losses.get("loss") if last else None,
                      "speed": last.samples_per_second if last else None})
     return rows
+
+
+def _horizons(days: Sequence[Day]) -> list[str]:
+    """As of when days were built; nothing if all are from complete logs."""
+    if all(day.as_of is None for day in days):
+        return []
+    return [
+        f"{same[0].day} to {same[-1].day}: {text}" if len(same) > 1 else f"{same[0].day}: {text}"
+        for text, group in groupby(days, horizon) for same in [list(group)]
+    ]
 
 
 def _funnel(evidence: Evidence) -> list[dict[str, Any]]:

@@ -127,6 +127,8 @@ class RunRecord(_Document):
     evaluated_at: datetime
     num_bootstraps: int
     folds: tuple[FoldRecord, ...]
+    warnings: tuple[str, ...] = ()
+    """What is to be known before the figures are believed."""
 
 
 class Scorecard(_Document):

@@ -17,7 +17,8 @@ def print_table(card: Scorecard) -> None:
     """Prints the pooled figures of the model and the reference."""
     table = Table(title=f"{card.run.name}: {card.pooled.num_impressions:,} impressions, "
                         f"{card.pooled.num_conversions:,} conversions",
-                  caption=card.run.note or None, title_justify="left", caption_justify="left")
+                  caption="\n".join([card.run.note, *card.run.warnings]).strip() or None,
+                  title_justify="left", caption_justify="left")
     for heading in ("metric", method_name(card.run.method), method_name(card.run.reference),
                     "difference (95 % interval)"):
         table.add_column(heading, justify="left" if heading == "metric" else "right", no_wrap=True)

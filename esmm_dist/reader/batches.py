@@ -13,8 +13,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from esmm_dist.contract.batch import Bag, Batch
-from esmm_dist.contract.schema import CLICK, CONVERSION, GROUP_ID, SAMPLE_ID, WEIGHT
+from esmm_dist.contract.batch import Bag, Batch, Delays
+from esmm_dist.contract.schema import (
+    CLICK,
+    CLICK_DELAY_S,
+    CONVERSION,
+    CONVERSION_DELAY_S,
+    DELAY_COLUMNS,
+    GROUP_ID,
+    MATURE,
+    OBSERVED_S,
+    SAMPLE_ID,
+    WEIGHT,
+)
 from esmm_dist.reader.blocks import Block, Layout, RaggedRows
 from esmm_dist.reader.plan import Plan
 from esmm_dist.reader.prefetch import Prefetched
@@ -25,6 +36,10 @@ TYPE_OF_SCALAR = {
     WEIGHT: torch.float32,
     SAMPLE_ID: torch.int64,
     GROUP_ID: torch.int64,
+    CLICK_DELAY_S: torch.int32,
+    CONVERSION_DELAY_S: torch.int32,
+    OBSERVED_S: torch.int32,
+    MATURE: torch.float32,
 }
 
 
@@ -137,7 +152,8 @@ class _Tensors:
         # What no batch holds is one and the same tensor in all of them.
         self._absent = {
             name: torch.zeros(num_rows, dtype=type_, pin_memory=pin_memory)
-            for name, type_ in TYPE_OF_SCALAR.items() if name not in layout.scalars
+            for name, type_ in TYPE_OF_SCALAR.items()
+            if name not in layout.scalars and name not in DELAY_COLUMNS
         }
 
     def batch(self, parts: Sequence[Part]) -> Batch:
@@ -157,7 +173,18 @@ class _Tensors:
             weight_B=self._scalar(WEIGHT, parts),
             sample_id_B=self._scalar(SAMPLE_ID, parts),
             group_id_B=self._scalar(GROUP_ID, parts),
+            delays=self._delays(parts),
             num_padded=self._num_rows - sum(end - first for _, first, end in parts),
+        )
+
+    def _delays(self, parts: Sequence[Part]) -> Delays | None:
+        if MATURE not in self._layout.scalars:
+            return None
+        return Delays(
+            click_delay_s_B=self._scalar(CLICK_DELAY_S, parts),
+            conversion_delay_s_B=self._scalar(CONVERSION_DELAY_S, parts),
+            observed_s_B=self._scalar(OBSERVED_S, parts),
+            mature_B=self._scalar(MATURE, parts),
         )
 
     def _scalar(self, name: str, parts: Sequence[Part]) -> Tensor:

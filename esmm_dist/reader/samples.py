@@ -18,7 +18,13 @@ from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.features import Feature, fingerprint
 from esmm_dist.contract.manifest import Manifest, SampleFile, check_fingerprint
 from esmm_dist.contract.multiplicity import Multiplicity
-from esmm_dist.contract.schema import KEY_COLUMNS, LABEL_COLUMNS, column_types, feature_types
+from esmm_dist.contract.schema import (
+    DELAY_COLUMNS,
+    KEY_COLUMNS,
+    LABEL_COLUMNS,
+    column_types,
+    feature_types,
+)
 from esmm_dist.reader.batches import BatchStream
 from esmm_dist.reader.blocks import Block, Layout, Memory, columns_of
 from esmm_dist.reader.counts import count_rows
@@ -41,6 +47,7 @@ class SampleReader:
         features: Sequence[Feature],
         with_keys: bool,
         pin_memory: bool = False,
+        with_delays: bool = False,
     ) -> None:
         """Opens nothing yet.
 
@@ -48,6 +55,7 @@ class SampleReader:
             samples_path: the samples' directory.
             with_keys: whether batches carry sample and group ids; else these are zeros.
             pin_memory: whether batches lie in page-locked memory, for a GPU.
+            with_delays: whether batches carry how long events took, and were waited for.
 
         Raises:
             InputError: the samples were built for other features.
@@ -55,7 +63,10 @@ class SampleReader:
         self._samples_path = Path(samples_path)
         self._manifest = manifest
         check_fingerprint(manifest, fingerprint(features), str(samples_path))
-        scalars = LABEL_COLUMNS | (KEY_COLUMNS if with_keys else {})
+        scalars = (
+            LABEL_COLUMNS | (KEY_COLUMNS if with_keys else {})
+            | (DELAY_COLUMNS if with_delays else {})
+        )
         self._stored_types = column_types(features)
         self._types = scalars | feature_types(features)
         self._check_columns(self._types)

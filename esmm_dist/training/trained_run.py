@@ -25,6 +25,8 @@ from esmm_dist.training.course import digest_of_course
 
 # What decides how a run was trained; the other sections may change between training and evaluation.
 TRAINED_SECTIONS = ("samples", "features", "model", "train")
+# The manifest of a run keeps as of when its days were built; a later look changes nothing of it.
+NOT_OF_THE_TRAINING = ("samples.as_of", "samples.lateness_hours")
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,11 @@ class TrainedRun:
     def days(self) -> tuple[Day, ...]:
         """The built days that are trained or tested on, in order."""
         days = {day for t in self.folds for day in t.fold.train_days + t.fold.test_days}
+        return self.manifest.select(days, self.config.samples.path)
+
+    def test_days(self) -> tuple[Day, ...]:
+        """The built days that are tested on, in order."""
+        days = {day for t in self.folds for day in t.fold.test_days}
         return self.manifest.select(days, self.config.samples.path)
 
     def num_rows(self, days: Sequence[date]) -> int:
@@ -104,6 +111,8 @@ def _check_trained_as(config: Config, trained: Config, path: Path) -> None:
         wanted, found = (_flat(c.model_dump(mode="json")[section], section)
                          for c in (config, trained))
         for key in dict.fromkeys([*wanted, *found]):
+            if key in NOT_OF_THE_TRAINING:
+                continue
             if wanted.get(key) != found.get(key):
                 raise InputError(
                     f"{path}: it was trained with {key} = {found.get(key)!r}, the config says "

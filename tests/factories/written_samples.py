@@ -4,6 +4,7 @@ Clicks and conversions follow a logistic law of the first features, so that ther
 learn. For tests of what comes after the builder; the builder's own tests use the builder.
 """
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -86,15 +87,20 @@ def write_samples(
     num_rows_of_day: int = 5000,
     rows_per_file: int = 700,
     seed: int = 0,
+    spoil: Callable[[date, pa.Table], pa.Table] = lambda day, rows: rows,
 ) -> Manifest:
-    """Writes every day of a config's samples.days and manifest number 1."""
+    """Writes every day of a config's samples.days and manifest number 1.
+
+    Args:
+        spoil: makes other rows of the random ones of a day.
+    """
     config = parse_config(document, "small")
     root = Path(config.samples.path)
     rng = np.random.default_rng(seed)
     num_days = (config.samples.days.last - config.samples.days.first).days + 1
     days = tuple(
         _write_day(config, root, config.samples.days.first + timedelta(days=n),
-                   num_rows_of_day, rows_per_file, rng)
+                   num_rows_of_day, rows_per_file, rng, spoil)
         for n in range(num_days)
     )
     encodings = Encodings()
@@ -118,9 +124,10 @@ def write_samples(
 
 def _write_day(
     config: Config, root: Path, day: date, num_rows: int, rows_per_file: int,
-    rng: np.random.Generator,
+    rng: np.random.Generator, spoil: Callable[[date, pa.Table], pa.Table],
 ) -> Day:
-    table = _random_rows(config, num_rows, rng)
+    table = spoil(day, _random_rows(config, num_rows, rng))
+    num_immature = num_rows - int(np.sum(table["mature"]))
     folder = f"day={day}/build={BUILD_ID}"
     (root / folder).mkdir(parents=True)
     files = []
@@ -132,10 +139,12 @@ def _write_day(
         files.append(SampleFile(path=path, num_rows=part.num_rows, num_bytes=num_bytes))
     noon = datetime.combine(day, time(12), UTC)
     return Day(
-        day=day, build_id=BUILD_ID, built_at=noon, as_of=None, files=tuple(files),
+        day=day, build_id=BUILD_ID, built_at=noon, as_of=noon if num_immature else None,
+        known_by={"clicks": "event_time"} if num_immature else {}, files=tuple(files),
         num_rows=num_rows, num_clicks=int(np.sum(table["click"])),
         num_conversions=int(np.sum(table["conversion"])),
-        first_event_time=noon, last_event_time=noon, counters={"impressions_in": num_rows},
+        first_event_time=noon, last_event_time=noon,
+        counters={"impressions_in": num_rows, "samples_immature": num_immature},
     )
 
 

@@ -75,7 +75,7 @@ def joined(parts: Sequence[Batch]) -> Batch:
         for name in ("ids_BF", "click_B", "conversion_B", "weight_B", "sample_id_B", "group_id_B")
     }
     num_padded = sum(part.num_padded for part in parts)
-    return Batch(bags=tuple(bags), num_padded=num_padded, **tensors)
+    return Batch(bags=tuple(bags), num_padded=num_padded, delays=None, **tensors)
 
 
 def same(left: Batch, right: Batch) -> bool:

@@ -10,12 +10,13 @@ import torch
 
 from esmm_dist.contract.batch import Batch
 from esmm_dist.contract.manifest import SampleFile
-from esmm_dist.contract.schema import KEY_COLUMNS, LABEL_COLUMNS
+from esmm_dist.contract.schema import DELAY_COLUMNS, KEY_COLUMNS, LABEL_COLUMNS
 from esmm_dist.reader.batches import BatchStream
 from esmm_dist.reader.blocks import Block, Layout, Ragged
 from esmm_dist.reader.plan import EvaluationPlan, Plan, TrainPlan
 from esmm_dist.reader.prefetch import Prefetched
 
+WITH_DELAYS = Layout(("user", "item"), ("tags",), (*LABEL_COLUMNS, *DELAY_COLUMNS))
 LAYOUT = Layout(
     ("user", "item"), ("tags",), (*LABEL_COLUMNS, *KEY_COLUMNS), {"tags": "tags_weights"}
 )
@@ -45,6 +46,10 @@ def blocks_of(plan: Plan, rank: int, first_step: int = 0) -> Generator[Block, No
                 "weight": (numbers + 0.5).astype(np.float32),
                 "sample_id": numbers << 40,
                 "group_id": -numbers,
+                "click_delay_s": (numbers - 1).astype(np.int32),
+                "conversion_delay_s": (numbers - 2).astype(np.int32),
+                "observed_s": (numbers * 2).astype(np.int32),
+                "mature": (numbers % 5 > 0).astype(np.int8),
             },
             release=partial(ids.fill, 7),
         )
@@ -52,13 +57,13 @@ def blocks_of(plan: Plan, rank: int, first_step: int = 0) -> Generator[Block, No
 
 def stream_of(
     plan: Plan, rank: int = 0, first_step: int = 0, max_blocks: int | None = None,
-    pin_memory: bool = False,
+    pin_memory: bool = False, layout: Layout = LAYOUT,
 ) -> BatchStream:
     def blocks() -> Generator[Block, None, None]:
         yield from islice(blocks_of(plan, rank, first_step), max_blocks)
 
     prefetched = Prefetched(blocks, num_items_ahead=1)
-    return BatchStream(plan, rank, first_step, prefetched, LAYOUT, pin_memory)
+    return BatchStream(plan, rank, first_step, prefetched, layout, pin_memory)
 
 
 def batches_of(plan: Plan, rank: int = 0, first_step: int = 0) -> list[Batch]:
@@ -105,6 +110,19 @@ def test_an_evaluation_ends_in_zeros() -> None:
     assert [numbers_in(batch) for batch in first] == [[0, 1, 2, 3], [4, 100, 101, 102]]
     assert [numbers_in(batch) for batch in second] == [[103, 0, 0, 0], [0, 0, 0, 0]]
     assert [batch.weight_B.tolist() for batch in second] == [[103.5, 0, 0, 0], [0, 0, 0, 0]]
+
+
+def test_delays_come_where_they_are_asked_for_and_padding_has_none() -> None:
+    plan = EvaluationPlan.make(files_of((7,)), batch_size=8, num_ranks=1)
+    (batch,) = stream_of(plan, layout=WITH_DELAYS)
+    delays = batch.to(torch.device("cpu")).delays
+    assert delays is not None
+    assert delays.click_delay_s_B.tolist() == [-1, 0, 1, 2, 3, 4, 5, 0]
+    assert delays.conversion_delay_s_B.tolist() == [-2, -1, 0, 1, 2, 3, 4, 0]
+    assert delays.observed_s_B.tolist() == [0, 2, 4, 6, 8, 10, 12, 0]
+    assert delays.mature_B.tolist() == [0, 1, 1, 1, 1, 0, 1, 0]
+    (without,) = stream_of(plan)
+    assert without.delays is None
 
 
 def test_blocks_that_end_too_early_are_no_short_batch() -> None:

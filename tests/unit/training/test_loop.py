@@ -168,7 +168,7 @@ def test_a_row_of_weight_zero_changes_nothing() -> None:
         ids_BF=torch.cat([rows.ids_BF, padding.ids_BF]),
         bags=(Bag(torch.cat([rows.bags[0].ids_V, padding.bags[0].ids_V]),
                   torch.arange(BATCH_SIZE + 6) * 2),),
-        weight_B=torch.cat([rows.weight_B, torch.zeros(5)]), num_padded=5,
+        weight_B=torch.cat([rows.weight_B, torch.zeros(5)]), num_padded=5, delays=None,
         **{name: torch.cat([getattr(rows, name), getattr(padding, name)])
            for name in ("click_B", "conversion_B", "sample_id_B", "group_id_B")},
     )
