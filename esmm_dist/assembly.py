@@ -91,7 +91,10 @@ def assemble(
 
 def identity_of(config: Config, encodings: Encodings) -> Identity:
     """What a checkpoint of this config is."""
-    model = {"model": config.model.model_dump(mode="json"), "precision": config.train.precision}
+    model = {
+        "model": config.model.model_dump(mode="json"), "precision": config.train.precision,
+        "groups": {feature.name: feature.group for feature in config.features},
+    }
     return Identity(
         fingerprint=fingerprint(config.features),
         encodings=encodings.content_hash,

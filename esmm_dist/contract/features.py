@@ -9,17 +9,16 @@ import json
 from collections.abc import Sequence
 from difflib import get_close_matches
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 # A row number inside one table must fit int32, the type in which samples store it.
 MAX_TABLE_ROWS = 2**31 - 1
 
-RESERVED_COLUMNS = frozenset({
-    "sample_id", "group_id", "click", "conversion", "weight", "day", "conversion_value",
-    "click_delay_s", "conversion_delay_s", "observed_s", "mature", "fake_negative",
-})
+# What a field is summed with is the model's business, whose identity has it: samples need not be
+# built again for it. When a value came to be is the build's, which refuses it or not.
+NOT_OF_IDS = {"group", "time"}
 
 
 class Section(BaseModel):
@@ -111,12 +110,17 @@ class CategoricalFeature(Section):
     """One value a row: text, a whole number or a boolean."""
 
     name: str
-    """Column of the impressions log (after `columns` renamed it), and of the samples."""
+    """Column of the log or the source (after `columns` renamed it), and of the samples."""
     kind: Literal[Kind.CATEGORICAL] = Kind.CATEGORICAL
     group: Group
     encode: IdEncoding
     table: str | None = None
     """Features that name the same table share its rows; they must be encoded alike."""
+    source: str | None = None
+    """The snapshot that holds the column, as it stood at the impression; none: the impressions."""
+    time: str | None = None
+    """Column of the impressions log that says when the value came to be. A build that meets a value
+    of after its impression is refused."""
 
 
 class MultiValuedFeature(Section):
@@ -132,6 +136,11 @@ class MultiValuedFeature(Section):
     weights: str | None = None
     """Column of the impressions log with a number for each value, by which its vector is weighed in
     the sum; a value without a finite one counts 1, and such rows are counted."""
+    source: str | None = None
+    """The snapshot that holds the column, as it stood at the impression; none: the impressions."""
+    time: str | None = None
+    """Column of the impressions log that says when the value came to be. A build that meets a value
+    of after its impression is refused."""
 
 
 class NumericFeature(Section):
@@ -142,6 +151,11 @@ class NumericFeature(Section):
     group: Group
     encode: BucketEncoding
     table: str | None = None
+    source: str | None = None
+    """The snapshot that holds the column, as it stood at the impression; none: the impressions."""
+    time: str | None = None
+    """Column of the impressions log that says when the value came to be. A build that meets a value
+    of after its impression is refused."""
 
 
 class CrossFeature(Section):
@@ -163,6 +177,11 @@ Feature = Annotated[
 ]
 
 
+def time_of(feature: Feature) -> str | None:
+    """The column that says when a feature's values came to be, if one is declared."""
+    return None if isinstance(feature, CrossFeature) else feature.time
+
+
 def weights_column(feature: MultiValuedFeature) -> str:
     """The column of the samples that holds the weights of a list's values."""
     return f"{feature.name}_weights"
@@ -175,36 +194,14 @@ def columns_of(feature: Feature) -> tuple[str, ...]:
     return (feature.name,)
 
 
+def source_of(feature: Feature) -> str | None:
+    """The snapshot that a feature's column lies in; None for the impressions, or for no column."""
+    return None if isinstance(feature, CrossFeature) else feature.source
+
+
 def table_of(feature: Feature) -> str:
     """The name of the embedding table a feature looks its ids up in."""
     return feature.table or feature.name
-
-
-def check_features(features: Sequence[Feature]) -> None:
-    """Refuses what no single declaration can see.
-
-    Raises:
-        ValueError: a name that cannot be a column, is reserved or used twice, a shared table whose
-            users encode differently, or a cross of what cannot be crossed.
-    """
-    seen: set[str] = set()
-    encoding_of_table: dict[str, tuple[str, object]] = {}
-    for feature in features:
-        _check_name(feature.name)
-        for column in columns_of(feature):
-            key = column.lower()  # Spark tells no columns apart by their case
-            if key in seen:
-                raise ValueError(f"the column {column!r} is declared twice")
-            seen.add(key)
-        table = table_of(feature)
-        owner, encoding = encoding_of_table.setdefault(table, (feature.name, feature.encode))
-        if encoding != feature.encode:
-            raise ValueError(
-                f"features {owner!r} and {feature.name!r} share the table {table!r} "
-                "but encode differently"
-            )
-        if isinstance(feature, CrossFeature):
-            parts_of(feature, features)
 
 
 def parts_of(cross: CrossFeature, features: Sequence[Feature]) -> tuple[Feature, ...]:
@@ -234,21 +231,13 @@ def parts_of(cross: CrossFeature, features: Sequence[Feature]) -> tuple[Feature,
     return tuple(parts)
 
 
-def _check_name(name: str) -> None:
-    """A plain name needs no quoting: in keys of --set, columns of Spark, patterns of Petastorm."""
-    if not name.isidentifier():
-        raise ValueError(
-            f"the feature name {name!r} is no plain name (letters, digits, underscores): give it "
-            "one under logs.impressions.columns"
-        )
-    if name.lower() in RESERVED_COLUMNS:
-        raise ValueError(
-            f"the feature name {name!r} is reserved: give it another under logs.impressions.columns"
-        )
+def declared(feature: Feature) -> dict[str, Any]:
+    """What a feature's ids depend on, as a document."""
+    return feature.model_dump(mode="json", exclude=NOT_OF_IDS, exclude_none=True)
 
 
 def fingerprint(features: Sequence[Feature]) -> str:
     """The identity of a declaration: samples, checkpoints and bundles must agree on it."""
-    declared = [feature.model_dump(mode="json") for feature in features]
-    text = json.dumps(declared, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    documents = [declared(feature) for feature in features]
+    text = json.dumps(documents, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -11,8 +11,8 @@ from pydantic import Field, field_validator
 from esmm_dist.contract.features import Section
 
 
-class LogSource(Section):
-    """Where a log lies and what its columns are called."""
+class TableSource(Section):
+    """Where a table lies and what its columns are called."""
 
     path: str
     """A path, directory or glob that Spark can read."""
@@ -20,13 +20,37 @@ class LogSource(Section):
     """A Spark data source: parquet, orc, json, csv, …"""
     options: dict[str, str] = {}
     """Options of the data source, for example {header: "true"}."""
-    partition: str | None = None
-    """The column that holds the event's day (yyyy-MM-dd in day_timezone), read to skip files."""
     columns: dict[str, str] = {}
-    """Our name of a column: the log's name of it. Columns not named keep their names."""
+    """Our name of a column: the table's name of it. Columns not named keep their names."""
     ingest_time: str | None = None
     """The column that says when a row became known, by which samples.as_of goes. None: a row counts
     as known from its event_time on."""
+
+
+class LogSource(TableSource):
+    """A log: rows that are filed under days."""
+
+    partition: str | None = None
+    """The column that holds the event's day (yyyy-MM-dd in day_timezone), read to skip files."""
+
+
+class ImpressionSource(LogSource):
+    """The impressions log, and which of its columns tell what came of an impression."""
+
+    outcomes: tuple[str, ...] = ()
+    """Columns that are known only after the impression: no feature may be made of them."""
+
+
+class SnapshotSource(TableSource):
+    """What was known of users or items from when on: a row of `key`, event_time and features holds
+    until the next one of its key."""
+
+    name: str
+    """By which features name it as their source."""
+    key: str
+    """The column of the snapshot, and of the impressions, by which their rows meet."""
+    max_age_hours: Annotated[float, Field(gt=0)] | None = None
+    """A row older than this at the impression says nothing any more; none: it always does."""
 
 
 class ConversionSource(LogSource):
@@ -51,9 +75,22 @@ class Logs(Section):
     max_clock_skew_seconds: Annotated[float, Field(ge=0, le=3_600)] = 0.0
     """An event that lies at most so long before its cause counts as if it lay at it: a click before
     its impression, a conversion before its click. Clocks of several machines differ."""
-    impressions: LogSource
+    impressions: ImpressionSource
     clicks: LogSource
     conversions: ConversionSource
+    snapshots: tuple[SnapshotSource, ...] = ()
+    """Tables that features are taken from as they stood at the impression."""
+
+    @field_validator("snapshots")
+    @classmethod
+    def _named_once(cls, snapshots: tuple[SnapshotSource, ...]) -> tuple[SnapshotSource, ...]:
+        names = [snapshot.name for snapshot in snapshots]
+        for place, name in enumerate(names):
+            if not name.isidentifier():
+                raise ValueError(f"the snapshot name {name!r} is no plain name")
+            if name.lower() in [other.lower() for other in names[:place]]:
+                raise ValueError(f"the snapshot {name!r} is declared twice")
+        return snapshots
 
     @field_validator("day_timezone")
     @classmethod

@@ -8,7 +8,9 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field, model_validator
 
-from esmm_dist.contract.features import Feature, Section, check_features
+from esmm_dist.contract.declaration import check_features, check_sources
+from esmm_dist.contract.features import Feature, Section
+from esmm_dist.contract.leaks import check_leaks
 from esmm_dist.contract.logs import Logs
 from esmm_dist.contract.method_options import MethodName, MethodOptions
 from esmm_dist.contract.simulation import Simulation
@@ -153,6 +155,8 @@ class Config(Section):
     @model_validator(mode="after")
     def _consistent(self) -> "Config":
         check_features(self.features)
+        check_leaks(self.features, self.logs)
+        check_sources(self.features, [snapshot.name for snapshot in self.logs.snapshots])
         if self.train.days.last >= self.evaluate.days.first:
             raise ValueError(
                 f"train.days end on {self.train.days.last}, evaluate.days begin on "

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from esmm_dist.contract.errors import InputError
-from esmm_dist.contract.features import fingerprint
+from esmm_dist.contract.features import declared, fingerprint
 from esmm_dist.contract.manifest import Manifest, check_fingerprint
 from esmm_dist.contract.sections import Config
 
@@ -16,7 +16,7 @@ from esmm_dist.contract.sections import Config
 def settings_of(config: Config) -> dict[str, Any]:
     """What ids and labels depend on, as manifests keep it."""
     samples, conversions = config.samples, config.logs.conversions
-    features = {feature.name: feature.model_dump(mode="json") for feature in config.features}
+    features = {feature.name: declared(feature) for feature in config.features}
     settings = {
         "logs.day_timezone": config.logs.day_timezone,
         "logs.max_clock_skew_seconds": config.logs.max_clock_skew_seconds,
@@ -28,6 +28,10 @@ def settings_of(config: Config) -> dict[str, Any]:
         "samples.conversion_window_hours": samples.conversion_window_hours,
         "samples.shuffle_seed": samples.shuffle_seed,
         "features": list(features),
+    } | {
+        f"logs.snapshots.{snapshot.name}.{key}": getattr(snapshot, key)
+        for snapshot in config.logs.snapshots
+        for key in ("key", "max_age_hours")
     } | {
         f"features.{name}.{key}": value
         for name, feature in features.items()

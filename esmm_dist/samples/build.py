@@ -33,7 +33,9 @@ from esmm_dist.samples.io import (
     count_rows,
     now,
     open_logs,
+    open_snapshots,
 )
+from esmm_dist.samples.lateness import refuse_later_values
 from esmm_dist.samples.layout import Layout, num_files
 from esmm_dist.samples.learning import encodings_to_use
 from esmm_dist.samples.publication import publish, refuse_other_settings
@@ -46,14 +48,27 @@ from esmm_dist.samples.sample_file import (
     merged,
 )
 from esmm_dist.samples.schedule import Windows, days_seen, text_of
+from esmm_dist.samples.snapshots import as_they_stood, check_snapshot_keys
 from esmm_dist.samples.terminal import phase
 
 MAX_ROWS_PER_JOB = 20_000_000
 MAX_DAYS_PER_JOB = 31
 
 
+def impressions_of(
+    days: Sequence[date], frames: LogFrames, snapshots: Mapping[str, DataFrame], config: Config
+) -> DataFrame:
+    """The impressions filed under the days, with the features of the snapshots."""
+    calendar = Calendar.of(config.logs.day_timezone)
+    return as_they_stood(
+        own_impressions(frames.impressions, days, calendar),
+        snapshots, config.logs.snapshots, calendar.end(max(days)),
+    )
+
+
 def rows_of_days(
     frames: LogFrames,
+    snapshots: Mapping[str, DataFrame],
     config: Config,
     days: Sequence[date],
     encodings: Encodings,
@@ -63,11 +78,12 @@ def rows_of_days(
 
     Args:
         frames: canonical logs.
+        snapshots: canonical snapshots by name.
         large_vocabularies: as `encode` takes them.
     """
     calendar, windows = Calendar.of(config.logs.day_timezone), Windows.of(days, config)
     impressions = encode(
-        own_impressions(frames.impressions, days, calendar),
+        impressions_of(days, frames, snapshots, config),
         config.features, encodings, large_vocabularies,
     )
     clicks = own_clicks(frames.clicks, windows.click_days, calendar)
@@ -105,6 +121,8 @@ class Builder:
         if self._base is not None and not refit:
             refuse_other_settings(self._base, config)
         self._frames = open_logs(spark, config)
+        self._snapshots = open_snapshots(spark, config)
+        check_snapshot_keys(self._frames.impressions, self._snapshots)
         self._rows_in: dict[str, dict[date, int]] = {}
 
     def due(self, days: Sequence[date]) -> tuple[date, ...]:
@@ -190,8 +208,7 @@ class Builder:
             return Encodings()
         fit_days = days_of(self._config.samples.fit_days)
         with phase(f"learning vocabularies and quantiles from {text_of(fit_days)}"):
-            calendar = Calendar.of(self._config.logs.day_timezone)
-            impressions = own_impressions(self._frames.impressions, fit_days, calendar)
+            impressions = impressions_of(fit_days, self._frames, self._snapshots, self._config)
             num_rows = sum(self._rows_in["impressions"][day] for day in fit_days)
             seen = sightings(impressions, features, num_rows)
             return fitted((Sighting(*row) for row in seen.toLocalIterator()), features)
@@ -209,7 +226,7 @@ class Builder:
             table: self.store.vocabulary(reference, table)
             for table in tables_to_join(config.features, encodings)
         }
-        rows = rows_of_days(self._frames, config, days, encodings, large)
+        rows = rows_of_days(self._frames, self._snapshots, config, days, encodings, large)
         as_of = config.samples.as_of
         writer = SampleFileWriter(
             config.features,
@@ -238,7 +255,7 @@ class Builder:
         """A written day, looked into.
 
         Raises:
-            InputError: it has no sample.
+            InputError: it has no sample, or values of after their impressions.
             AssertionError: its rows do not add up.
         """
         config, folder = self._config, build_folder(day, build_id)
@@ -253,6 +270,10 @@ class Builder:
             )
         first, last = (instant_of(counters.pop(name)) for name in (FIRST_TIME, LAST_TIME))
         check_identities(day, counters)
+        refuse_later_values(
+            day, counters, config.features,
+            lambda: impressions_of([day], self._frames, self._snapshots, config),
+        )
         return Day(
             day=day,
             build_id=build_id,

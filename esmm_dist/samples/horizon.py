@@ -6,6 +6,7 @@ What lies later is not seen: `logs.visible` hides it row by row.
 from datetime import datetime
 
 from esmm_dist.contract.errors import InputError
+from esmm_dist.contract.logs import TableSource
 from esmm_dist.contract.sections import Config
 
 EVENT_TIME = "event_time"
@@ -30,7 +31,9 @@ def known_by(config: Config) -> dict[str, str]:
     """By log the column that tells when a row became known; empty if nothing depends on it."""
     if config.samples.as_of is None:
         return {}
-    return {log: getattr(config.logs, log).ingest_time or EVENT_TIME for log in LOGS}
+    tables: dict[str, TableSource] = {log: getattr(config.logs, log) for log in LOGS}
+    tables |= {f"snapshots.{snapshot.name}": snapshot for snapshot in config.logs.snapshots}
+    return {name: table.ingest_time or EVENT_TIME for name, table in tables.items()}
 
 
 def text_of_horizon(config: Config) -> str:

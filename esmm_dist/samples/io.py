@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 
 from esmm_dist.contract.encodings import FIRST_VOCABULARY_ID, Encodings
 from esmm_dist.contract.errors import InputError
-from esmm_dist.contract.logs import LogSource
+from esmm_dist.contract.logs import LogSource, SnapshotSource, TableSource
 from esmm_dist.contract.manifest import (
     ENCODINGS,
     MANIFESTS,
@@ -40,6 +40,7 @@ from esmm_dist.samples.logs import (
     visible,
 )
 from esmm_dist.samples.sample_file import CONTENT, MAGIC, TALLY
+from esmm_dist.samples.snapshots import read_snapshot, sources_of
 
 DRAFTS = "_drafts"
 NUM_FOOTER_THREADS = 8
@@ -73,21 +74,42 @@ def open_logs(spark: SparkSession, config: Config) -> LogFrames:
     logs = config.logs
     frames = LogFrames(
         read_impressions(
-            _load(spark, config, "impressions"),
+            _load(spark, logs.impressions, "logs.impressions", config),
             logs.impressions, config.features, config.samples.group_key,
+            {source.name: source.key for source in _snapshots_used(config)},
         ),
-        read_clicks(_load(spark, config, "clicks"), logs.clicks),
-        read_conversions(_load(spark, config, "conversions"), logs.conversions),
+        read_clicks(_load(spark, logs.clicks, "logs.clicks", config), logs.clicks),
+        read_conversions(
+            _load(spark, logs.conversions, "logs.conversions", config), logs.conversions
+        ),
     )
     check_key_types({f"logs.{name}": frame for name, frame in frames._asdict().items()})
     return frames
 
 
-def _load(spark: SparkSession, config: Config, log: str) -> DataFrame:
-    source: LogSource = getattr(config.logs, log)
-    with naming_the_file(f"logs.{log} ({source.path})"):
+def _load(spark: SparkSession, source: TableSource, key: str, config: Config) -> DataFrame:
+    with naming_the_file(f"{key} ({source.path})"):
         frame = spark.read.format(source.format).options(**source.options).load(source.path)
-    return visible(frame, source, f"logs.{log}", config.samples.as_of)
+    return visible(frame, source, key, config.samples.as_of)
+
+
+def open_snapshots(spark: SparkSession, config: Config) -> dict[str, DataFrame]:
+    """The snapshots that features name, not yet read beyond their schemas.
+
+    Raises:
+        InputError: as `open_logs`.
+    """
+    return {
+        source.name: read_snapshot(
+            _load(spark, source, f"logs.snapshots.{source.name}", config), source, config.features
+        )
+        for source in _snapshots_used(config)
+    }
+
+
+def _snapshots_used(config: Config) -> list[SnapshotSource]:
+    used = sources_of(config.features)
+    return [source for source in config.logs.snapshots if source.name in used]
 
 
 def count_rows(

@@ -17,9 +17,11 @@ from esmm_dist.contract.features import (
     CrossFeature,
     Feature,
     MultiValuedFeature,
+    source_of,
+    time_of,
     weights_column,
 )
-from esmm_dist.contract.logs import ConversionSource, LogSource
+from esmm_dist.contract.logs import ConversionSource, LogSource, TableSource
 
 IMPRESSION_ID = "impression_id"
 EVENT_TIME = "event_time"
@@ -47,7 +49,17 @@ def feature_column(name: str) -> str:
     return f"feature_{name}"
 
 
-def column_of(frame: DataFrame, source: LogSource, name: str, key: str) -> Column:
+def later_column(feature: Feature) -> str:
+    """The column that says whether a feature's value came to be after the impression."""
+    return f"later_{feature.name}"
+
+
+def snapshot_key_column(snapshot: str) -> str:
+    """The column by which rows of the impressions and of a snapshot meet."""
+    return f"key_of_{snapshot}"
+
+
+def column_of(frame: DataFrame, source: TableSource, name: str, key: str) -> Column:
     """A log's column by our name of it.
 
     Raises:
@@ -65,7 +77,7 @@ def column_of(frame: DataFrame, source: LogSource, name: str, key: str) -> Colum
 
 
 def typed_column(
-    frame: DataFrame, source: LogSource, name: str, key: str, types: Types, wanted: str
+    frame: DataFrame, source: TableSource, name: str, key: str, types: Types, wanted: str
 ) -> Column:
     """A log's column, refused unless it has one of the types.
 
@@ -83,7 +95,7 @@ def typed_column(
 
 
 def visible(
-    frame: DataFrame, source: LogSource, key: str, as_of: datetime | None
+    frame: DataFrame, source: TableSource, key: str, as_of: datetime | None
 ) -> DataFrame:
     """A log as it lay at an instant: the rows that had become known by then.
 
@@ -104,7 +116,7 @@ def visible(
     return frame.where(known.isNull() | (known <= F.lit(as_of)))
 
 
-def _ingest_time(frame: DataFrame, source: LogSource, key: str) -> Column:
+def _ingest_time(frame: DataFrame, source: TableSource, key: str) -> Column:
     name = str(source.ingest_time)
     if name not in frame.columns:
         close = difflib.get_close_matches(name, frame.columns, n=1, cutoff=0.5)
@@ -142,24 +154,20 @@ def check_key_types(frames: Mapping[str, DataFrame]) -> None:
 
 
 def read_impressions(
-    frame: DataFrame, source: LogSource, features: Sequence[Feature], group_key: str
+    frame: DataFrame, source: LogSource, features: Sequence[Feature], group_key: str,
+    key_of_snapshot: Mapping[str, str],
 ) -> DataFrame:
-    """impression_id, event_time, group_key, and the features under names that meet no others."""
+    """impression_id, event_time, group_key, the keys by which snapshots are looked up, and the
+    features of the log under names that meet no others."""
     key = "logs.impressions"
     group = typed_column(frame, source, group_key, key, KEY_TYPES, KEY)
-    values = {
-        feature.name: _feature_column(frame, source, feature, key)
-        for feature in features if not isinstance(feature, CrossFeature)
-    }
-    for feature in features:
-        if isinstance(feature, MultiValuedFeature) and feature.weights is not None:
-            values[weights_column(feature)] = _list_column(
-                frame, source, feature.weights, key, NUMBER_TYPES, f"a list, each weight {NUMBER},"
-            )
     return frame.select(
         *_id_and_time(frame, source, key),
         group.alias(GROUP_KEY),
-        *[value.alias(feature_column(name)) for name, value in values.items()],
+        *[key_value(frame, source, column, key).alias(snapshot_key_column(name))
+          for name, column in key_of_snapshot.items()],
+        *feature_values(frame, source, [f for f in features if source_of(f) is None], key),
+        *_lateness(frame, source, features, key),
         *_partition(frame, source, key),
     )
 
@@ -196,13 +204,9 @@ def _value(frame: DataFrame, source: ConversionSource, key: str) -> list[Column]
 
 
 def _id_and_time(frame: DataFrame, source: LogSource, key: str) -> list[Column]:
-    identity = typed_column(frame, source, IMPRESSION_ID, key, KEY_TYPES, KEY)
     time = typed_column(frame, source, EVENT_TIME, key, TIME_TYPES, TIME)
-    is_text = isinstance(
-        frame.schema[source.columns.get(IMPRESSION_ID, IMPRESSION_ID)].dataType, T.StringType
-    )
     return [
-        identity.cast("string" if is_text else "bigint").alias(IMPRESSION_ID),
+        key_value(frame, source, IMPRESSION_ID, key).alias(IMPRESSION_ID),
         time.cast("timestamp").alias(EVENT_TIME),
     ]
 
@@ -227,7 +231,44 @@ def _partition(frame: DataFrame, source: LogSource, key: str) -> list[Column]:
     return [frame[f"`{source.partition}`"].try_cast("date").alias(FILED_DAY)]
 
 
-def _feature_column(frame: DataFrame, source: LogSource, feature: Feature, key: str) -> Column:
+def feature_values(
+    frame: DataFrame, source: TableSource, features: Sequence[Feature], key: str
+) -> list[Column]:
+    """The columns of some features, and of their weights, by `feature_column`."""
+    values: list[Column] = []
+    for feature in features:
+        if isinstance(feature, CrossFeature):
+            continue
+        value = _feature_column(frame, source, feature, key)
+        values.append(value.alias(feature_column(feature.name)))
+        if isinstance(feature, MultiValuedFeature) and feature.weights is not None:
+            wanted = f"a list, each weight {NUMBER},"
+            weights = _list_column(frame, source, feature.weights, key, NUMBER_TYPES, wanted)
+            values.append(weights.alias(feature_column(weights_column(feature))))
+    return values
+
+
+def _lateness(
+    frame: DataFrame, source: LogSource, features: Sequence[Feature], key: str
+) -> list[Column]:
+    """Of each feature with a time, whether its value is of after the impression."""
+    shown = typed_column(frame, source, EVENT_TIME, key, TIME_TYPES, TIME)
+    return [
+        F.coalesce(
+            typed_column(frame, source, name, key, TIME_TYPES, TIME) > shown, F.lit(False)
+        ).alias(later_column(feature))
+        for feature in features if (name := time_of(feature)) is not None
+    ]
+
+
+def key_value(frame: DataFrame, source: TableSource, name: str, key: str) -> Column:
+    """A column that tells rows apart, as a text or a long."""
+    column = typed_column(frame, source, name, key, KEY_TYPES, KEY)
+    is_text = isinstance(frame.schema[source.columns.get(name, name)].dataType, T.StringType)
+    return column.cast("string" if is_text else "bigint")
+
+
+def _feature_column(frame: DataFrame, source: TableSource, feature: Feature, key: str) -> Column:
     match feature:
         case CategoricalFeature():
             return typed_column(frame, source, feature.name, key, VALUE_TYPES, ANY_VALUE)
@@ -238,7 +279,7 @@ def _feature_column(frame: DataFrame, source: LogSource, feature: Feature, key: 
 
 
 def _list_column(
-    frame: DataFrame, source: LogSource, name: str, key: str, types: Types, wanted: str
+    frame: DataFrame, source: TableSource, name: str, key: str, types: Types, wanted: str
 ) -> Column:
     column = typed_column(frame, source, name, key, (T.ArrayType,), wanted)
     found = frame.schema[source.columns.get(name, name)].dataType

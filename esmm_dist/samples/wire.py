@@ -25,7 +25,7 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from esmm_dist.contract.features import Feature, MultiValuedFeature, weights_column
+from esmm_dist.contract.features import Feature, MultiValuedFeature, time_of, weights_column
 from esmm_dist.samples.encoding import cut_column, unweighted_column
 from esmm_dist.samples.filing import DAY, MARK
 from esmm_dist.samples.logs import (
@@ -35,8 +35,10 @@ from esmm_dist.samples.logs import (
     TYPE,
     VALUE,
     feature_column,
+    later_column,
 )
 from esmm_dist.samples.marks import MARK_BITS, Mark
+from esmm_dist.samples.snapshots import missing_column, sources_of
 
 SAMPLE_ID = "sample_id"
 TIME = "time"
@@ -66,6 +68,12 @@ def weighted_features(features: Sequence[Feature]) -> list[MultiValuedFeature]:
     return [feature for feature in list_features(features) if feature.weights is not None]
 
 
+def later_counter(feature: Feature) -> str:
+    """The counter of samples with a value of after the impression: no build with any is published.
+    """
+    return f"samples_{feature.name}_later"
+
+
 def counters_of_flags(features: Sequence[Feature]) -> dict[str, str]:
     """What each flag of an impression counts among the samples, from the lowest bit on, and the
     column of an encoded row that raises it."""
@@ -74,6 +82,9 @@ def counters_of_flags(features: Sequence[Feature]) -> dict[str, str]:
         flags[f"samples_{feature.name}_cut"] = cut_column(feature)
     for feature in weighted_features(features):
         flags[f"samples_{feature.name}_unweighted"] = unweighted_column(feature)
+    for snapshot in sources_of(features):
+        flags[f"samples_without_{snapshot}"] = missing_column(snapshot)
+    flags |= {later_counter(f): later_column(f) for f in features if time_of(f) is not None}
     return flags
 
 

@@ -38,7 +38,7 @@ class Identity(BaseModel):
     encodings: str
     """Content hash of vocabularies and boundaries."""
     model: str
-    """Digest of the config's model section and precision."""
+    """Digest of the config's model section and precision, and of the features' groups."""
     ancestry: tuple[str, ...] = ()
     """Content hashes of the encodings that these appended to: their ids mean the same."""
 

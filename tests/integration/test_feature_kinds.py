@@ -1,5 +1,6 @@
 """Kinds of features from a raw log to the samples: each value is what the encoder says of it."""
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -40,26 +41,39 @@ ROWS: list[dict[str, Any]] = [
 ]
 SCHEMA = pa.schema([
     ("impression_id", pa.string()), ("event_time", pa.timestamp("us", "UTC")),
-    ("user_id", pa.string()), ("hour", pa.float64()),
+    ("user_id", pa.string()), ("hour", pa.float64()), ("seen", pa.timestamp("us", "UTC")),
     ("tags", pa.list_(pa.string())), ("counts", pa.list_(pa.float64())),
 ])
 
 
-def write_log(folder: Path, rows: list[dict[str, Any]]) -> None:
-    """Impressions, a second apart, and empty logs of clicks and conversions."""
+def write_log(
+    folder: Path, rows: list[dict[str, Any]], clicks: Sequence[dict[str, Any]] = ()
+) -> None:
+    """Impressions, a second apart, clicks if there are any, and no conversions."""
     plain = [{"event_time": NOON + timedelta(seconds=n), "user_id": "u"} | row
              for n, row in enumerate(rows)]
-    for log, of_log in {"impressions": plain, "clicks": [], "conversions": []}.items():
+    for log, of_log in {"impressions": plain, "clicks": clicks, "conversions": []}.items():
         (folder / log).mkdir(parents=True)
-        pq.write_table(pa.Table.from_pylist(of_log, SCHEMA), folder / log / "0.parquet")
+        pq.write_table(pa.Table.from_pylist(list(of_log), SCHEMA), folder / log / "0.parquet")
 
 
-def config_of(folder: Path, features: list[dict[str, Any]]) -> Config:
+def write_snapshot(folder: Path, rows: list[dict[str, Any]]) -> None:
+    """A table of users."""
+    folder.mkdir(parents=True)
+    schema = pa.schema([("user_id", pa.string()), ("city", pa.string()),
+                        ("since", pa.timestamp("us", "UTC"))])
+    pq.write_table(pa.Table.from_pylist(rows, schema), folder / "0.parquet")
+
+
+def config_of(
+    folder: Path, features: list[dict[str, Any]], snapshots: list[dict[str, Any]] | None = None
+) -> Config:
     days, later = {"first": str(DAY), "last": str(DAY)}, str(DAY + timedelta(days=1))
     logs = ("impressions", "clicks", "conversions")
     return parse_config({
         "name": "kinds",
-        "logs": {log: {"path": str(folder / log)} for log in logs},
+        "logs": {log: {"path": str(folder / log)} for log in logs}
+        | {"snapshots": snapshots or []},
         "samples": {"path": str(folder / "samples"), "days": days, "fit_days": days},
         "features": features,
         "train": {"days": days}, "evaluate": {"days": {"first": later, "last": later}},
@@ -85,11 +99,23 @@ def test_lists_are_packed_with_their_weights_and_values_are_crossed(
         {"name": "hour", "group": "context", "kind": "numeric", "encode": {"boundaries": [6, 18]}},
         {"name": "user_hour", "kind": "cross", "of": ["user_id", "hour"],
          "encode": {"hash_size": 1000}},
+        {"name": "city", "group": "user", "kind": "categorical", "source": "users",
+         "encode": {"min_count": 1}},
+        {"name": "user_city", "kind": "cross", "of": ["user_id", "city"],
+         "encode": {"hash_size": 1000}},
+    ], [{"name": "users", "path": str(tmp_path / "users"), "key": "user_id",
+         "columns": {"event_time": "since"}}])
+    write_snapshot(tmp_path / "users", [
+        {"user_id": "u", "city": "old", "since": NOON - timedelta(days=9)},
+        {"user_id": "u", "city": "new", "since": NOON + timedelta(seconds=2)},
+        {"user_id": "u", "city": "later", "since": NOON + timedelta(seconds=90)},
     ])
     # The first id twice, with other weights: that is another content.
-    write_log(tmp_path, [*ROWS, {**ROWS[0], "event_time": NOON, "counts": [1.0, 9.0, -2.0, 3.0]}])
+    nobody = {"impression_id": "nobody", "user_id": "v"}
+    other = {**ROWS[0], "event_time": NOON, "counts": [1.0, 9.0, -2.0, 3.0]}
+    write_log(tmp_path, [*ROWS, nobody, other])
     samples, counters = built(spark, config)
-    tags, cross = config.features[0], config.features[-1]
+    tags, cross = config.features[0], config.features[3]
     assert isinstance(tags, MultiValuedFeature) and isinstance(cross, CrossFeature)
     crossed = cross_encoder(cross, config.features, Encodings())
     encode = encoder_of(tags, Encodings())
@@ -102,10 +128,39 @@ def test_lists_are_packed_with_their_weights_and_values_are_crossed(
     assert {samples[sample_id(row["impression_id"])]["user_hour"] > 0 for row in ROWS} == {
         True, False
     }
+    # The vocabulary is learned from the same rows: new for four of them, old for two, null for one.
+    cities = [samples[sample_id(row["impression_id"])]["city"] for row in ROWS]
+    assert cities == [3, 3, 2, 2, 2, 2]
+    assert samples[sample_id("nobody")]["city"] == samples[sample_id("nobody")]["user_city"] == 0
+    assert counters["samples_without_users"] == 1
     either = np.frombuffer(samples[sample_id("whole")]["tags_weights"], "<f4").tolist()
     assert either in ([0.5, -2.0, 3.0], [1.0, -2.0, 3.0])
     assert (counters["impressions_conflicting"], counters["impressions_repeated"]) == (1, 0)
     assert (counters["samples_tags_cut"], counters["samples_tags_unweighted"]) == (1, 2)
+
+
+def test_a_value_of_after_its_impression_is_refused_with_an_example(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    config = config_of(tmp_path, [
+        {"name": "hour", "group": "user", "kind": "numeric", "encode": {"boundaries": [1, 2]},
+         "time": "seen"},
+    ])
+    second = timedelta(seconds=1)
+    write_log(tmp_path, [
+        {"impression_id": "at", "event_time": NOON, "seen": NOON},
+        {"impression_id": "unknown", "event_time": NOON, "seen": None},
+        {"impression_id": "later", "event_time": NOON + 2 * second, "seen": NOON + 3 * second},
+        {"impression_id": "late", "event_time": NOON + second, "seen": NOON + 9 * second},
+    ])
+    with pytest.raises(InputError) as caught:
+        Builder(spark, config, refit=False).build([DAY])
+    assert str(caught.value) == (
+        "features.hour: on 2024-03-01 2 samples have a value of after their impression by the "
+        "column 'seen', the first is the impression 'late': log the value as it was when it was "
+        "shown"
+    )
+    assert not (tmp_path / "samples" / "_manifests").exists()
 
 
 # ---------------------------------------------------------------------------------------------

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
+from esmm_dist.contract.declaration import check_features
 from esmm_dist.contract.features import (
     Feature,
     MultiValuedFeature,
-    check_features,
     fingerprint,
     table_of,
 )
@@ -119,13 +119,13 @@ OTHERS = [
     [declare("user")],
     [*reversed(BASE)],
     [declare("user2"), BASE[1]],
-    [declare("user", group="item"), BASE[1]],
     [declare("user", kind="multi_valued"), BASE[1]],
     [declare("user", kind="multi_valued", weights="w"), BASE[1]],
     [declare("user", {"hash_size": 101}), BASE[1]],
     [declare("user", {"hash_size": 100, "seed": 1}), BASE[1]],
     [declare("user", {"min_count": 100}), BASE[1]],
     [declare("user", table="shared"), BASE[1]],
+    [declare("user", source="users"), BASE[1]],
     [BASE[0], declare("age", {"boundaries": [1.0, 2.5]}, kind="numeric")],
 ]
 
@@ -137,6 +137,11 @@ def test_the_fingerprint_changes_with_anything_that_changes_an_id(
     assert fingerprint(features) != fingerprint(BASE)
 
 
+def test_what_a_field_is_summed_with_and_when_a_value_came_to_be_change_no_id() -> None:
+    timed = declare("user", group="item", time="seen_at")
+    assert fingerprint([timed, BASE[1]]) == fingerprint(BASE)
+
+
 def test_the_fingerprint_does_not_depend_on_how_a_default_is_written() -> None:
     explicit = declare("user", {"hash_size": 100, "seed": 0}, table=None)
     assert fingerprint([explicit, BASE[1]]) == fingerprint(BASE)
@@ -144,7 +149,7 @@ def test_the_fingerprint_does_not_depend_on_how_a_default_is_written() -> None:
 
 def test_the_fingerprint_is_pinned_because_samples_and_checkpoints_carry_it() -> None:
     assert fingerprint(BASE) == (
-        "2e66135aaaaeea587d4d515eec77fe4a4aca6cf70a6010500b22649e6f71864c"
+        "7e16d20af1a9d3a589e37397202691c2046363e8efe71b8d8776ef93ca4ddcf5"
     )
 
 

@@ -1,0 +1,141 @@
+"""Features as they stood at the impression: the latest row of a snapshot at or before it.
+
+It looks at no label and encodes nothing. All rows of a key are sorted by time and walked through
+once, whatever their number: no impression is paired with the many rows that do not hold for it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from pyspark.sql import Column, DataFrame, Window, WindowSpec
+from pyspark.sql import functions as F
+
+from esmm_dist.contract.errors import InputError
+from esmm_dist.contract.features import Feature, source_of
+from esmm_dist.contract.logs import SnapshotSource
+from esmm_dist.samples.logs import (
+    EVENT_TIME,
+    IMPRESSION_ID,
+    TIME,
+    TIME_TYPES,
+    feature_values,
+    key_value,
+    snapshot_key_column,
+    typed_column,
+)
+
+HELD = "held"
+FOUND = "found"
+TIE = "tie"
+NUM_NULL_PARTS = 1024
+MICROSECOND = timedelta(microseconds=1)
+
+
+def sources_of(features: Iterable[Feature]) -> tuple[str, ...]:
+    """The snapshots that features are taken from, in the order in which these name them."""
+    return tuple(dict.fromkeys(name for f in features if (name := source_of(f)) is not None))
+
+
+def missing_column(snapshot: str) -> str:
+    """The column of an impression that says whether it found no row of a snapshot."""
+    return f"without_{snapshot}"
+
+
+def read_snapshot(
+    frame: DataFrame, source: SnapshotSource, features: Sequence[Feature]
+) -> DataFrame:
+    """Its key, event_time, and the features whose source it is.
+
+    Raises:
+        InputError: a column is missing or of a wrong type.
+    """
+    key = f"logs.snapshots.{source.name}"
+    time = typed_column(frame, source, EVENT_TIME, key, TIME_TYPES, TIME)
+    own = [feature for feature in features if source_of(feature) == source.name]
+    return frame.select(
+        key_value(frame, source, source.key, key).alias(snapshot_key_column(source.name)),
+        time.cast("timestamp").alias(EVENT_TIME),
+        *feature_values(frame, source, own, key),
+    )
+
+
+def check_snapshot_keys(impressions: DataFrame, snapshots: Mapping[str, DataFrame]) -> None:
+    """Refuses keys that cannot be equal, a text here and a number there.
+
+    Raises:
+        InputError: names the snapshot and both types.
+    """
+    for name, snapshot in snapshots.items():
+        column = snapshot_key_column(name)
+        wanted, found = (frame.schema[column].dataType for frame in (impressions, snapshot))
+        if found != wanted:
+            raise InputError(
+                f"logs.snapshots.{name}: its key is {found.simpleString()}, in logs.impressions it "
+                f"is {wanted.simpleString()}: write it alike in both"
+            )
+
+
+def as_they_stood(
+    impressions: DataFrame, snapshots: Mapping[str, DataFrame],
+    sources: Sequence[SnapshotSource], end: datetime,
+) -> DataFrame:
+    """Impressions with the features of every snapshot, null where it holds nothing for them.
+
+    Of several rows of one key and instant the one whose content hashes highest holds, which is
+    arbitrary but always the same one.
+
+    Args:
+        impressions: as `logs` reads them, with `snapshot_key_column`s.
+        snapshots: as `read_snapshot` gives them, by name.
+        end: no impression is later.
+    """
+    for source in sources:
+        if source.name in snapshots:
+            rows = snapshots[source.name].where(F.col(EVENT_TIME) < F.lit(end))
+            impressions = _with_snapshot(impressions, rows, source)
+    return impressions
+
+
+def _with_snapshot(
+    impressions: DataFrame, snapshot: DataFrame, source: SnapshotSource
+) -> DataFrame:
+    key = snapshot_key_column(source.name)
+    values = [column for column in snapshot.columns if column not in (key, EVENT_TIME)]
+    rows = snapshot.where(F.col(key).isNotNull()).select(
+        key, EVENT_TIME, F.struct(EVENT_TIME, *values).alias(HELD), _content(values).alias(TIE)
+    )
+    found = F.last(HELD, ignorenulls=True).over(_in_order_of_time(key))
+    kept = [column for column in impressions.columns if column != key]
+    return (
+        impressions.unionByName(rows, allowMissingColumns=True)
+        .withColumn(FOUND, found)
+        .where(F.col(HELD).isNull())
+        .withColumn(FOUND, F.when(_is_young(source), F.col(FOUND)))
+        .select(
+            *kept,
+            *[F.col(FOUND)[column].alias(column) for column in values],
+            F.col(FOUND).isNull().alias(missing_column(source.name)),
+        )
+    )
+
+
+def _in_order_of_time(key: str) -> WindowSpec:
+    # Impressions without a key meet nothing: they are spread, so that no task gets them all.
+    spread = F.when(F.col(key).isNull(), F.xxhash64(IMPRESSION_ID, EVENT_TIME) % NUM_NULL_PARTS)
+    return (
+        Window.partitionBy(F.col(key), spread)
+        .orderBy(EVENT_TIME, F.col(HELD).isNull(), TIE)
+        .rowsBetween(Window.unboundedPreceding, Window.currentRow)
+    )
+
+
+def _content(values: Sequence[str]) -> Column:
+    """A hash of some columns; the null flags keep (null, a) apart from (a, null)."""
+    return F.xxhash64(*[part for v in values for part in (F.col(v), F.col(v).isNull())])
+
+
+def _is_young(source: SnapshotSource) -> Column:
+    if source.max_age_hours is None:
+        return F.lit(True)
+    age = F.unix_micros(EVENT_TIME) - F.unix_micros(F.col(FOUND)[EVENT_TIME])
+    return age <= F.lit(timedelta(hours=source.max_age_hours) // MICROSECOND)

@@ -1,0 +1,128 @@
+"""As-of joins against plain loops: ties, edges, nulls, old rows, a key that half of all have."""
+
+import random
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+
+from esmm_dist.contract.errors import InputError
+from esmm_dist.contract.logs import SnapshotSource
+from esmm_dist.samples.snapshots import as_they_stood, check_snapshot_keys, missing_column
+
+pytestmark = pytest.mark.spark
+
+START = datetime(2024, 3, 1, tzinfo=UTC)
+END = START + timedelta(hours=2)
+USERS = SnapshotSource(name="users", path="", key="user_id")
+ITEMS = SnapshotSource(name="items", path="", key="item_id", max_age_hours=0.5)
+TIME = pa.timestamp("us", "UTC")
+TAGS = pa.list_(pa.string())
+
+
+def instant(rng: random.Random) -> datetime:
+    """One of 7,200 seconds, so that many are equal."""
+    return START + timedelta(seconds=rng.randrange(7200))
+
+
+def random_tables(seed: int) -> dict[str, list[dict[str, Any]]]:
+    """4,000 impressions, half of them of one user, and two snapshots with ties and nulls."""
+    rng = random.Random(seed)
+    impressions = [
+        {"impression_id": str(n), "event_time": None if n % 97 == 0 else instant(rng),
+         "key_of_users": rng.choice(["hot", "hot", "hot", "a", "b", None]),
+         "key_of_items": rng.choice([*range(30), None])}
+        for n in range(4000)
+    ]
+    users = [
+        {"key_of_users": rng.choice(["hot", "a", "c", None]),
+         "event_time": rng.choice([instant(rng), instant(rng), None]),
+         "feature_city": rng.choice(["x", "y", None]),
+         "feature_tags": rng.choice([["p"], [], None])}
+        for _ in range(3000)
+    ]
+    items = [
+        {"key_of_items": rng.randrange(30), "event_time": instant(rng), "feature_price": n}
+        for n in range(60)
+    ]
+    return {"impressions": impressions, "users": users, "items": items}
+
+
+SCHEMAS = {
+    "impressions": pa.schema([("impression_id", pa.string()), ("event_time", TIME),
+                              ("key_of_users", pa.string()), ("key_of_items", pa.int64())]),
+    "users": pa.schema([("key_of_users", pa.string()), ("event_time", TIME),
+                        ("feature_city", pa.string()), ("feature_tags", TAGS)]),
+    "items": pa.schema([("key_of_items", pa.int64()), ("event_time", TIME),
+                        ("feature_price", pa.int64())]),
+}
+
+
+def frames_of(
+    spark: SparkSession, folder: Path, tables: dict[str, list[dict[str, Any]]]
+) -> dict[str, DataFrame]:
+    frames = {}
+    for name, rows in tables.items():
+        (folder / name).mkdir(parents=True)
+        pq.write_table(pa.Table.from_pylist(rows, SCHEMAS[name]), folder / name / "0.parquet")
+        frames[name] = spark.read.parquet(str(folder / name))
+    return frames
+
+
+def candidates(
+    row: dict[str, Any], table: list[dict[str, Any]], key: str, max_age: timedelta | None
+) -> list[dict[str, Any]]:
+    """The latest rows at or before an impression, several of which may be of one instant."""
+    if row[key] is None or row["event_time"] is None:
+        return []
+    before = [other for other in table if other[key] == row[key]
+              and other["event_time"] is not None and other["event_time"] <= row["event_time"]]
+    latest = max((other["event_time"] for other in before), default=None)
+    if latest is None or (max_age is not None and row["event_time"] - latest > max_age):
+        return []
+    return [other for other in before if other["event_time"] == latest]
+
+
+def joined(frames: dict[str, DataFrame]) -> dict[str, dict[str, Any]]:
+    snapshots = {name: frames[name] for name in ("users", "items")}
+    rows = as_they_stood(frames["impressions"], snapshots, [USERS, ITEMS], END).collect()
+    assert len({row.impression_id for row in rows}) == len(rows)
+    return {row.impression_id: row.asDict() for row in rows}
+
+
+def test_the_latest_row_at_or_before_the_impression_holds(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    tables = random_tables(1)
+    found = joined(frames_of(spark, tmp_path / "one", tables))
+    assert len(found) == len(tables["impressions"])
+    num_ties = 0
+    for row in tables["impressions"]:
+        its = found[row["impression_id"]]
+        users = candidates(row, tables["users"], "key_of_users", None)
+        values = [(other["feature_city"], other["feature_tags"]) for other in users]
+        num_ties += len({str(value) for value in values}) > 1
+        assert its[missing_column("users")] == (not users)
+        assert (its["feature_city"], its["feature_tags"]) in (values or [(None, None)])
+        items = candidates(row, tables["items"], "key_of_items", timedelta(minutes=30))
+        assert its[missing_column("items")] == (not items)
+        assert its["feature_price"] in ([o["feature_price"] for o in items] or [None])
+    assert num_ties > 50
+    # The same rows in another order: what ties come to does not depend on it.
+    shuffled = {name: random.Random(2).sample(rows, len(rows)) for name, rows in tables.items()}
+    assert joined(frames_of(spark, tmp_path / "two", shuffled)) == found
+
+
+def test_keys_that_cannot_be_equal_are_refused(spark: SparkSession, tmp_path: Path) -> None:
+    frames = frames_of(spark, tmp_path, random_tables(1))
+    wrong = frames["users"].withColumn("key_of_users", frames["users"].event_time.cast("bigint"))
+    with pytest.raises(InputError) as caught:
+        check_snapshot_keys(frames["impressions"], {"users": wrong})
+    assert str(caught.value) == (
+        "logs.snapshots.users: its key is bigint, in logs.impressions it is string: write it alike "
+        "in both"
+    )

@@ -1,0 +1,73 @@
+"""What a declaration alone shows of a leak, each refused by one line."""
+
+import pytest
+
+from esmm_dist.contract.errors import InputError
+from tests.unit.contract.conftest import LoadText
+
+OUTCOMES = "logs.impressions.outcomes=[price]"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "reason"),
+    [
+        ([OUTCOMES], "is made of the column 'price', which logs.impressions.outcomes names"),
+        (["logs.impressions.outcomes=[cost]", "logs.impressions.columns={price: cost}"],
+         "the feature 'price' is made of the column 'cost', which logs.impressions.outcomes names"),
+        (["logs.impressions.outcomes=[spent]", "logs.impressions.columns={spent: price}"],
+         "'price' is made of the column 'price', which logs.impressions.outcomes names"),
+        (["logs.impressions.outcomes=[counts]", "features.tags.weights=counts"],
+         "'tags' is made of the column 'counts', which logs.impressions.outcomes names"),
+        (["logs.impressions.outcomes=[who]",
+          "logs.snapshots=[{name: users, path: users, key: who}]"],
+         "the snapshot 'users' is looked up by the column 'who', which logs.impressions.outcomes"),
+        (["features.city.name=event_time"],
+         "made of the column 'event_time', the time of the impression itself"),
+        (["logs.impressions.columns={event_time: city}"],
+         "made of the column 'city', the time of the impression itself"),
+        (["logs.clicks.columns={event_time: city}"],
+         "made of the column 'city', the time of logs.clicks"),
+        (["logs.conversions.columns={event_time: paid}", "logs.impressions.columns={age: paid}"],
+         "the feature 'age' is made of the column 'paid', the time of logs.conversions"),
+        (["logs.snapshots=[{name: users, path: users, key: user_id}]", "features.age.source=users",
+          "features.age.time=seen"], "the feature 'age' has a time and a source"),
+    ],
+)
+def test_a_feature_of_an_outcome_or_of_an_events_time_is_refused(
+    load_text: LoadText, overrides: list[str], reason: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        load_text({}, *overrides)
+    assert reason in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_outcomes_and_times_that_no_feature_is_made_of_are_welcome(load_text: LoadText) -> None:
+    config = load_text(
+        {}, "logs.impressions.outcomes=[watch_time]", "features.age.time=seen_at",
+        "logs.snapshots=[{name: items, path: items, key: item_id}]", "features.price.source=items",
+    )
+    assert config.logs.impressions.outcomes == ("watch_time",)
+
+
+def test_a_snapshots_column_may_be_called_as_an_outcome_is(load_text: LoadText) -> None:
+    load_text({}, OUTCOMES, "logs.snapshots=[{name: items, path: items, key: item_id}]",
+              "features.price.source=items")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "reason"),
+    [
+        (["features.age.source=user"], "of the source 'user', which is no snapshot: did you mean"),
+        (["features.age.source=zz"], "which is no snapshot: declare it under logs.snapshots"),
+        (["logs.snapshots=[{name: users, path: a, key: k}, {name: Users, path: b, key: k}]"],
+         "the snapshot 'Users' is declared twice"),
+        (["logs.snapshots=[{name: us ers, path: a, key: k}]"], "'us ers' is no plain name"),
+    ],
+)
+def test_sources_and_snapshots_are_named_once_and_declared(
+    load_text: LoadText, overrides: list[str], reason: str
+) -> None:
+    declared = ["logs.snapshots=[{name: users, path: users, key: user_id}]"]
+    with pytest.raises(InputError) as caught:
+        load_text({}, *declared, *overrides)
+    assert reason in str(caught.value)
