@@ -71,6 +71,12 @@ class Samples(Section):
     windows, and not before."""
     shuffle_seed: int = 0
     """Seed of the order of rows inside a day."""
+    unclicked_rate: Annotated[float, Field(ge=1e-6, le=1)] = 1.0
+    """Share of the samples without a click that are kept, each with the weight 1 / rate, so that
+    weighted losses and metrics expect what they would over all samples. Which ones, hangs on the
+    sample id and shuffle_seed alone."""
+    unclicked_days: DayRange | None = None
+    """The days that unclicked_rate is for, such as those of training; none: every day."""
     rows_per_file: Annotated[int, Field(ge=1, le=2**20)] = 65_536
     """Rows of a full file; a file is one row group, the unit in which readers read."""
 

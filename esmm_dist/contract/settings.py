@@ -27,6 +27,10 @@ def settings_of(config: Config) -> dict[str, Any]:
         "samples.click_window_hours": samples.click_window_hours,
         "samples.conversion_window_hours": samples.conversion_window_hours,
         "samples.shuffle_seed": samples.shuffle_seed,
+        "samples.unclicked_rate": samples.unclicked_rate,
+        "samples.unclicked_days": samples.unclicked_days and samples.unclicked_days.model_dump(
+            mode="json"
+        ),
         "features": list(features),
     } | {
         f"logs.snapshots.{snapshot.name}.{key}": getattr(snapshot, key)

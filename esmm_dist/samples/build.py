@@ -50,6 +50,7 @@ from esmm_dist.samples.sample_file import (
 from esmm_dist.samples.schedule import Windows, days_seen, text_of
 from esmm_dist.samples.snapshots import as_they_stood, check_snapshot_keys
 from esmm_dist.samples.terminal import phase
+from esmm_dist.samples.thinning import Thinning
 
 MAX_ROWS_PER_JOB = 20_000_000
 MAX_DAYS_PER_JOB = 31
@@ -234,6 +235,7 @@ class Builder:
             config.samples.shuffle_seed,
             None if as_of is None else micros_of_instant(as_of),
             micros(lateness(config)),
+            Thinning.of(config),
         )
         contents = layout.in_files(rows, config.samples.shuffle_seed).mapInArrow(
             writer, CONTENT_SCHEMA

@@ -11,7 +11,7 @@ from datetime import date
 IDENTITIES = {
     ("impressions_in",): (
         "impressions_null_id", "impressions_null_time", "impressions_misfiled",
-        "impressions_repeated", "impressions_conflicting", "impressions_out",
+        "impressions_repeated", "impressions_conflicting", "impressions_out", "samples_left_out",
     ),
     ("clicks_in", "clicks_from_other_days"): (
         "clicks_null_id", "clicks_null_time", "clicks_without_impression", "clicks_repeated",

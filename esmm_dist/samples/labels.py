@@ -7,7 +7,7 @@ Shape legend: N rows of the file; I of them impressions, R some of those; K are 
 """
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -41,6 +41,18 @@ class Labelled:
     """Of a conversion that implies its click both delays are unknown, and written as none."""
     counters: Counter[str]
     """What became of every row of the file."""
+
+    def without(self, is_left_out_K: Array) -> "Labelled":
+        """The others, and those left out in the books."""
+        columns = {
+            field.name: value[~is_left_out_K] for field in fields(self)
+            if isinstance(value := getattr(self, field.name), np.ndarray)
+        }
+        num_left_out = int(np.count_nonzero(is_left_out_K))
+        counters = Counter(self.counters)
+        counters["impressions_out"] -= num_left_out
+        counters["samples_left_out"] = num_left_out
+        return replace(self, counters=counters, **columns)
 
 
 def label(wire: Wire, rules: CreditRules, seed: int) -> Labelled:

@@ -31,6 +31,7 @@ from esmm_dist.contract.schema import (
 from esmm_dist.samples.crediting import CreditRules
 from esmm_dist.samples.labels import Labelled, label
 from esmm_dist.samples.ripeness import Observed
+from esmm_dist.samples.thinning import Thinning, left_out_and_weight
 from esmm_dist.samples.wire import (
     Array,
     Wire,
@@ -66,6 +67,8 @@ class SampleFileWriter:
     """The last instant that is visible, in microseconds since 1970; None: the logs are complete."""
     lateness: int = 0
     """Microseconds for which a row may lie unseen after it happened."""
+    thinning: Thinning | None = None
+    """Which samples are left out; None: none."""
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """One row with the bytes of a file, without the magic that ends it; none for no rows."""
@@ -77,11 +80,11 @@ class SampleFileWriter:
 
     def written(self, wire: Wire) -> pa.Buffer:
         """The Parquet file of some rows: one row group, no nulls, the tally in its footer."""
-        labelled = label(wire, self.rules, self.shuffle_seed)
+        labelled, weight_K = self._thinned(wire, label(wire, self.rules, self.shuffle_seed))
         observed = Observed.at(
             self.as_of, self.lateness, wire.time_N[labelled.row_K], self.rules
         )
-        table = self._table(wire, labelled, observed)
+        table = self._table(wire, labelled, observed, weight_K)
         tally = json.dumps(self._tally(wire, labelled, observed))
         sink = pa.BufferOutputStream()
         # Ids are as good as random and are read whole: dictionaries and statistics cost, not help.
@@ -91,14 +94,26 @@ class SampleFileWriter:
         )
         return sink.getvalue()
 
-    def _table(self, wire: Wire, labelled: Labelled, observed: Observed) -> pa.Table:
+    def _thinned(self, wire: Wire, labelled: Labelled) -> tuple[Labelled, Array]:
+        """The samples that are written, and what each counts."""
+        if self.thinning is None:
+            return labelled, np.ones(len(labelled.row_K), np.float32)
+        row_K = labelled.row_K
+        is_left_out_K, weight_K = left_out_and_weight(
+            self.thinning, wire.sample_id_N[row_K], wire.time_N[row_K], labelled.click_K
+        )
+        return labelled.without(is_left_out_K), weight_K[~is_left_out_K]
+
+    def _table(
+        self, wire: Wire, labelled: Labelled, observed: Observed, weight_K: Array
+    ) -> pa.Table:
         row_K = labelled.row_K
         columns: dict[str, Array | pa.Array] = {
             SAMPLE_ID: wire.sample_id_N[row_K],
             GROUP_ID: wire.key_N[row_K],
             CLICK: labelled.click_K,
             CONVERSION: labelled.conversion_K,
-            WEIGHT: np.ones(len(row_K), np.float32),
+            WEIGHT: weight_K,
             CLICK_DELAY_S: labelled.click_delay_s_K,
             CONVERSION_DELAY_S: labelled.conversion_delay_s_K,
             OBSERVED_S: observed.seconds_K,

@@ -62,9 +62,10 @@ def _cells(name: str, days: Sequence[Day]) -> tuple[str, ...]:
     rows_in = sum(day.counters["impressions_in"] for day in days)
     rows, clicks = sum(day.num_rows for day in days), sum(day.num_clicks for day in days)
     conversions = sum(day.num_conversions for day in days)
+    shown = rows + sum(day.counters.get("samples_left_out", 0) for day in days)
     return (
         name, f"{rows_in:,}", f"{rows_in - rows:,}", f"{rows:,}", f"{clicks:,}", f"{conversions:,}",
-        f"{clicks / rows:.4f}" if rows else "-", f"{conversions / clicks:.4f}" if clicks else "-",
+        f"{clicks / shown:.4f}" if shown else "-", f"{conversions / clicks:.4f}" if clicks else "-",
         f"{sum(len(day.files) for day in days):,}",
     )
 

@@ -24,6 +24,7 @@ from esmm_dist.contract.features import CrossFeature, MultiValuedFeature
 from esmm_dist.contract.manifest import read_encodings, read_manifest
 from esmm_dist.contract.sections import Config, DayRange
 from esmm_dist.samples.build import Builder
+from esmm_dist.samples.thinning import Thinning, left_out_and_weight
 from tests.factories.built_samples import sample_id
 from tests.factories.encoding_vectors import packed
 
@@ -161,6 +162,36 @@ def test_a_value_of_after_its_impression_is_refused_with_an_example(
         "shown"
     )
     assert not (tmp_path / "samples" / "_manifests").exists()
+
+
+def test_unclicked_samples_are_left_out_at_the_declared_rate_and_counted(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    config = config_of(tmp_path, [
+        {"name": "hour", "group": "user", "kind": "numeric", "encode": {"boundaries": [1, 2]}},
+    ])
+    num_rows, num_clicked, rate = 400, 40, 0.25
+    of_day = config.samples.model_copy(update={
+        "unclicked_rate": rate, "unclicked_days": config.samples.days, "rows_per_file": 150,
+    })
+    config = config.model_copy(update={"samples": of_day})
+    write_log(tmp_path, [{"impression_id": str(n)} for n in range(num_rows)],
+              [{"impression_id": str(n), "event_time": NOON + timedelta(hours=1)}
+               for n in range(num_clicked)])
+    samples, counters = built(spark, config)
+    thinning = Thinning.of(config)
+    assert thinning is not None
+    ids = np.array([sample_id(str(n)) for n in range(num_rows)])
+    is_clicked = (np.arange(num_rows) < num_clicked).astype(np.int8)
+    times = np.full(num_rows, thinning.first_time)
+    is_left_out, weights = left_out_and_weight(thinning, ids, times, is_clicked)
+    assert {i: row["weight"] for i, row in samples.items()} == dict(
+        zip(ids[~is_left_out].tolist(), weights[~is_left_out].tolist())
+    )
+    assert {row["weight"] for row in samples.values()} == {1.0, 1 / rate}
+    assert counters["samples_left_out"] == is_left_out.sum() == num_rows - len(samples) > 200
+    assert counters["impressions_out"] == len(samples)
+    assert counters["samples_clicked"] == num_clicked
 
 
 # ---------------------------------------------------------------------------------------------

@@ -194,6 +194,27 @@ def test_a_step_on_rows_without_weight_is_refused_before_anything_changes() -> N
     torch.testing.assert_close(dict(victim.tables.state()), tables_before, rtol=0, atol=0)
 
 
+def test_a_row_of_weight_three_teaches_as_three_such_rows_do() -> None:
+    rows = batch(1)
+    times_B = torch.arange(BATCH_SIZE) % 3 + 1
+    copies = torch.repeat_interleave(torch.arange(BATCH_SIZE), times_B)
+    (bag,) = rows.bags
+    repeated = Batch(
+        ids_BF=rows.ids_BF[copies],
+        bags=(Bag(bag.ids_V.view(-1, 2)[copies].flatten(), torch.arange(len(copies) + 1) * 2),),
+        **{name: getattr(rows, name)[copies] for name in
+           ("click_B", "conversion_B", "weight_B", "sample_id_B", "group_id_B")},
+    )
+    weighted, plain = learner(), learner()
+    sums, weight = weighted.step(replace(rows, weight_B=times_B.float()), 0)
+    plain_sums, plain_weight = plain.step(repeated, 0)
+    assert weight == plain_weight == len(copies)
+    for name, total in sums.items():
+        torch.testing.assert_close(total, plain_sums[name], rtol=1e-12, atol=0)
+    for one, other in zip(weighted.model.parameters(), plain.model.parameters()):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+
+
 def test_twice_the_weight_is_twice_the_row() -> None:
     """A mean over the weights: scaling them all alike changes no parameter."""
     plain, scaled = learner(), learner()
