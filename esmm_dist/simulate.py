@@ -40,7 +40,7 @@ def main(argv: Sequence[str]) -> None:
         num_rows = sum(part.num_rows for part in parts)
         with closing(tqdm(desc="simulate", total=num_rows, unit=" impressions", unit_scale=True,
                           file=sys.stderr, dynamic_ncols=True)) as bar:
-            for part in _written(write, parts, num_workers):
+            for part in written(write, parts, num_workers):
                 bar.update(part.num_rows)
 
     config = config_from(arguments)
@@ -49,7 +49,8 @@ def main(argv: Sequence[str]) -> None:
     print(simulated.record_path)
 
 
-def _written(write: PartWriter, parts: Sequence[Part], num_workers: int) -> Iterator[Part]:
+def written(write: PartWriter, parts: Sequence[Part], num_workers: int) -> Iterator[Part]:
+    """Writes parts with several processes; yields each when it is there."""
     if min(num_workers, len(parts)) == 1:
         for part in parts:
             write(part)

@@ -82,7 +82,7 @@ def rows_of(
     click_N = predictions.click_N == 1
     converted_N = predictions.conversion_N == 1
     space_N: Mask = predictions.weight_N > 0
-    logs = _LOGS[task](predictions)
+    logs = logs_of(task, predictions)
     if task is Task.CTR:
         label_N = click_N
     elif task is Task.CVR:
@@ -97,6 +97,11 @@ def rows_of(
         group_N=group_N[space_N], model_N=model_N[space_N], log_p_N=log_p_N[space_N],
         log_not_p_N=log_not_p_N[space_N], is_predicted=logs is not None,
     )
+
+
+def logs_of(task: Task, predictions: Predictions) -> Logs | None:
+    """log p and log (1 - p) of all rows; None: the task is not predicted."""
+    return _LOGS[task](predictions)
 
 
 def _log_ctr(predictions: Predictions) -> Logs | None:
