@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
-OURS = {"esmm_dist", "tests", "benchmarks"}
+OURS = {"esmm_dist", "jobs", "tests", "benchmarks"}
 # Built by requirements/build_horovod.sh and therefore neither asked for nor pinned
 BUILT = {"horovod"}
 # Installed by benchmarks/train.py into an environment of its own
