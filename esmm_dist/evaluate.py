@@ -167,8 +167,8 @@ def measure_run(run: TrainedRun) -> None:
     for warning in warnings_of(run.test_days()):
         print(f"warning: {warning}", file=sys.stderr)
     predict_references(run)
-    model = _pool(run, "predictions")
-    reference = _pool(run, "reference")
+    model = pooled_predictions(run, "predictions")
+    reference = pooled_predictions(run, "reference")
     print(f"measuring {len(model):,} rows, {run.config.evaluate.num_bootstraps:,} draws of groups",
           file=sys.stderr)
     card = make_scorecard(_record(run), model, reference)
@@ -197,7 +197,7 @@ def predict_references(run: TrainedRun) -> None:
             bar.update()
 
 
-def _pool(run: TrainedRun, directory: str) -> Predictions:
+def pooled_predictions(run: TrainedRun, directory: str) -> Predictions:
     """All folds' rows, in order of samples, each exactly once."""
     path = run.path / directory
     pooled = Predictions.concatenate([
@@ -217,18 +217,23 @@ def _record(run: TrainedRun) -> RunRecord:
         name=run.path.name, method=run.config.model.method, reference=REFERENCE,
         note=run.config.note, samples_path=run.config.samples.path,
         fingerprint=run.manifest.fingerprint, encodings=run.encodings.content_hash,
-        commit=_commit(), evaluated_at=datetime.now(UTC).replace(microsecond=0),
+        commit=commit(), evaluated_at=datetime.now(UTC).replace(microsecond=0),
         num_bootstraps=run.config.evaluate.num_bootstraps,
-        folds=tuple(
-            FoldRecord.of(t.fold, str(t.checkpoint.relative_to(run.path)), t.index.step,
-                          t.index.manifest)
-            for t in run.folds
-        ),
+        folds=fold_records(run),
         warnings=warnings_of(run.test_days()),
     )
 
 
-def _commit() -> str | None:
+def fold_records(run: TrainedRun) -> tuple[FoldRecord, ...]:
+    """A run's models: what each learned from and what it predicts."""
+    return tuple(
+        FoldRecord.of(t.fold, str(t.checkpoint.relative_to(run.path)), t.index.step,
+                      t.index.manifest)
+        for t in run.folds
+    )
+
+
+def commit() -> str | None:
     """The commit of the code that runs, marked where files were changed since; None if unknown."""
     git = ["git", "-C", str(Path(__file__).parent)]
     try:

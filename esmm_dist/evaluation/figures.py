@@ -7,7 +7,7 @@ from esmm_dist.contract.sections import DayRange
 from esmm_dist.evaluation.metrics import HIGHER_IS_BETTER
 from esmm_dist.evaluation.scorecard import Estimate
 
-NUM_DECIMALS = {"ece": 5, "logloss": 5}
+NUM_DECIMALS = {"ece": 5, "logloss": 5, "excess": 6}
 
 
 def figure(value: float | None, metric: str) -> str:

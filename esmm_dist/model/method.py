@@ -89,6 +89,13 @@ class Method:
         assert sorted(trained) == sorted(self.networks), "every network is trained in one stage"
 
 
+def options_of(method: str) -> tuple[str, ...]:
+    """The names of the options that a method uses."""
+    module: Any = import_module(f"esmm_dist.model.methods.{method}")
+    options: tuple[str, ...] = module.OPTIONS
+    return options
+
+
 def method_of(model: Model, seed: int) -> Method:
     """The method that a config names.
 

@@ -77,6 +77,24 @@ def claim_folders(config: Config, simulation: Simulation, *, replace: bool) -> N
         _write(path, {"digest": digest_of(config), "folders": folders, "is_complete": False})
 
 
+def check_drawn_as(config: Config) -> None:
+    """Refuses a truth that was drawn by other settings than the config's, or not to its end.
+
+    Raises:
+        InputError: names the record and what to do.
+    """
+    assert config.simulate is not None
+    path = Path(config.simulate.path) / RECORD
+    found = _read(path)
+    if not found:
+        raise InputError(f"{path}: no simulation there: run esmm_dist.simulate")
+    if found.get("digest") != digest_of(config):
+        raise InputError(f"{path}: it was drawn by other settings than the config's: simulate and "
+                         "build again, or give the config it was drawn by")
+    if not found.get("is_complete"):
+        raise InputError(f"{path}: the simulation was interrupted: run esmm_dist.simulate")
+
+
 def complete(
     config: Config, simulation: Simulation, intercepts: Intercepts,
     tally_of_day: Mapping[str, Counter[str]],

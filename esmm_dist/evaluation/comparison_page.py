@@ -1,0 +1,157 @@
+"""A comparison as a table on the terminal, as CSV, and as one HTML file that opens offline.
+
+It turns figures into words and pictures; it computes none of them.
+"""
+
+import csv
+import io
+from importlib import resources
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+from rich.console import Console
+from rich.table import Table
+
+from esmm_dist.evaluation.charts import Mark, difference_chart
+from esmm_dist.evaluation.comparison import COMMON_CTR_AUC, Comparison, Spread
+from esmm_dist.evaluation.figures import figure, signed
+
+TEMPLATE = "comparison.html.j2"
+MAIN = ("cvr_auc_click", COMMON_CTR_AUC, "ctcvr_auc", "cvr_pcoc_click", "ctcvr_ne")
+OF_TRUTH = ("true_cvr_auc", "true_cvr_auc_unclicked", "true_cvr_excess", "true_cvr_pcoc",
+            "true_cvr_pcoc_click", "true_cvr_pcoc_unclicked")
+DEFINITIONS = {
+    "cvr_…_click": "conversion, over clicked test rows: the paper's CVR AUC",
+    COMMON_CTR_AUC: "click and conversion, over all test rows, every method's pCVR times the pCTR "
+                    "of one CTR network trained apart under the same seed: the paper's CTCVR AUC",
+    "ctcvr_…": "the same by the method's own pCTCVR",
+    "true_cvr_…": "against the true p(conversion | do(click), x) of simulated logs, over all test "
+                  "rows, or the clicked or un-clicked ones; auc is the expected one, without "
+                  "noise of labels; excess is the mean divergence from the truth, 0 at best",
+    "potential_cvr_auc…": "against whether a row would have converted, had it been clicked",
+    "± and std": "standard deviation of single seeds",
+    "difference": "method less baseline, paired by seed and row; 95 % intervals of the mean over "
+                  "seeds: by draws of users, and DeLong's, which takes rows as independent. "
+                  "Neither holds the chance of training: that is the std",
+}
+CSV_COLUMNS = ("method", "metric", "mean", "std", "num_seeds", "difference", "difference_std",
+               "low", "high", "delong_low", "delong_high")
+
+
+def print_comparison(comparison: Comparison) -> None:
+    """Prints the main figures, and those against the truth where there is one."""
+    console = Console()
+    console.print(_table(comparison, MAIN, f"{comparison.name}: {_counts(comparison)}"))
+    if comparison.best:
+        console.print(_table(comparison, OF_TRUTH, "against the truth"))
+
+
+def to_csv(comparison: Comparison) -> str:
+    """One line a method and metric."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS)
+    for method in comparison.methods:
+        for name, spread in method.metrics.items():
+            gap = method.differences.get(name)
+            tail = (gap.mean, gap.std, gap.low, gap.high, gap.delong_low, gap.delong_high) \
+                if gap else (None,) * 6
+            writer.writerow((method.method, name, spread.mean, spread.std, spread.num_seeds, *tail))
+    return text.getvalue()
+
+
+def render_comparison(comparison: Comparison) -> str:
+    """The page as the text of one HTML file without any outside resource."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+                              lstrip_blocks=True)
+    text = resources.files("esmm_dist.evaluation").joinpath(TEMPLATE).read_text(encoding="utf-8")
+    names = [name for name in (*MAIN, *OF_TRUTH) if _has(comparison, name)]
+    others = sorted({name for method in comparison.methods for name in method.metrics} - set(names))
+    return environment.from_string(text).render(
+        comparison=comparison, counts=_counts(comparison), definitions=DEFINITIONS,
+        names=names, cells=_cells(comparison, names), best=_best(comparison, names),
+        other_names=others, other_cells=_cells(comparison, others),
+        other_best=_best(comparison, others),
+        charts=[Markup(_chart(comparison, name)) for name in names if _is_differing(comparison,
+                                                                                    name)],
+        costs=[_cost(comparison, method.method) for method in comparison.methods],
+    )
+
+
+def _table(comparison: Comparison, names: tuple[str, ...], title: str) -> Table:
+    names = tuple(name for name in names if _has(comparison, name))
+    table = Table(title=title, title_justify="left", caption_justify="left",
+                  caption=comparison.note or None)
+    table.add_column("method", no_wrap=True)
+    for name in names:
+        table.add_column(name, justify="right")
+    for method, cells in _cells(comparison, list(names)).items():
+        table.add_row(method, *("\n".join(part for part in cell if part) for cell in cells))
+    if any(name in comparison.best for name in names):
+        table.add_row("(the truth)", *_best(comparison, list(names)))
+    return table
+
+
+def _cells(comparison: Comparison, names: list[str]) -> dict[str, list[tuple[str, str]]]:
+    """By method, of each metric its value and its difference to the baseline."""
+    cells: dict[str, list[tuple[str, str]]] = {}
+    for method in comparison.methods:
+        row = cells[method.method] = []
+        for name in names:
+            spread, gap = method.metrics.get(name), method.differences.get(name)
+            row.append((_spread(spread, name) if spread else "-",
+                        f"{signed(gap.mean, name)} ({_interval(gap.low, gap.high, name)})"
+                        if gap else ""))
+    return cells
+
+
+def _best(comparison: Comparison, names: list[str]) -> list[str]:
+    return [figure(comparison.best[name], name) if name in comparison.best else ""
+            for name in names]
+
+
+def _spread(spread: Spread, name: str) -> str:
+    text = figure(spread.mean, name)
+    return text if spread.std is None else f"{text} ± {figure(spread.std, name)}"
+
+
+def _interval(low: float | None, high: float | None, name: str) -> str:
+    if low is None or high is None:
+        return "no interval"
+    return f"{signed(low, name)} to {signed(high, name)}"
+
+
+def _chart(comparison: Comparison, name: str) -> str:
+    marks = {}
+    for method in comparison.methods:
+        gap = method.differences.get(name)
+        if gap is not None:
+            shown = _interval(gap.low, gap.high, name)
+            text = f"{method.method}: {signed(gap.mean, name)} ({shown})"
+            marks[method.method] = Mark(gap.mean, gap.low, gap.high, text)
+    return difference_chart(f"{name}, less that of {comparison.baseline}", marks, name)
+
+
+def _is_differing(comparison: Comparison, name: str) -> bool:
+    return any(name in method.differences for method in comparison.methods)
+
+
+def _has(comparison: Comparison, name: str) -> bool:
+    return any(name in method.metrics for method in comparison.methods)
+
+
+def _cost(comparison: Comparison, method: str) -> tuple[str, str, str]:
+    costs = comparison.of(method).costs.values()
+    whole = [cost.train_seconds for cost in costs if cost.is_whole]
+    seconds = f"{sum(whole) / len(whole):,.1f}" if whole else "-"
+    memory = max((cost.peak_memory_mb for cost in costs), default=0.0)
+    return method, seconds, f"{memory:,.0f}"
+
+
+def _counts(comparison: Comparison) -> str:
+    unknown = comparison.num_unknown_to_truth
+    return (
+        f"{comparison.num_impressions:,} impressions, {comparison.num_clicks:,} clicks, "
+        f"{comparison.num_conversions:,} conversions of {comparison.num_groups:,} groups"
+        + (f"; {unknown:,} rows unknown to the truth" if unknown else "")
+    )

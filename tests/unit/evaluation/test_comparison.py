@@ -1,0 +1,129 @@
+"""Figures over seeds, and paired differences."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
+
+from esmm_dist.evaluation.comparison import (
+    COMMON_CTR_AUC,
+    Comparison,
+    Cost,
+    MethodFigures,
+    TestRows,
+    Trial,
+    compare,
+)
+from esmm_dist.evaluation.comparison_page import (
+    print_comparison,
+    render_comparison,
+    to_csv,
+)
+from esmm_dist.evaluation.predictions import Predictions
+from tests.factories.predictions import known, random_predictions
+
+COST = Cost(train_seconds=2.0, peak_memory_mb=100.0, num_ranks=1, is_whole=True)
+NUM_ROWS, SEEDS = 1500, (1, 2, 3)
+
+
+def predictions_of(noise: float, seed: int) -> Predictions:
+    """Rows that are always the same, and logits that differ between seeds."""
+    exact = replace(random_predictions(NUM_ROWS, noise=0.0), weight_N=np.ones(NUM_ROWS))
+    rng = np.random.default_rng([seed, round(100 * noise)])
+
+    def noisy(logit_N: NDArray[np.float64] | None) -> NDArray[np.float64]:
+        found: NDArray[np.float64] = known(logit_N) + noise * rng.normal(size=NUM_ROWS)
+        return found
+
+    return replace(exact, ctr_logit_N=noisy(exact.ctr_logit_N),
+                   cvr_logit_N=noisy(exact.cvr_logit_N))
+
+
+def trials(noise: float, *, has_cvr: bool = True) -> Iterator[Trial]:
+    for seed in SEEDS:
+        own = predictions_of(noise, seed)
+        if not has_cvr:
+            own = replace(own, cvr_logit_N=None)
+        yield Trial(seed, own, predictions_of(0.7, 10 + seed), COST)
+
+
+@pytest.fixture(scope="module")
+def figures() -> dict[str, MethodFigures]:
+    rows = TestRows(predictions_of(0.5, 1), np.zeros(NUM_ROWS, np.intp), 200)
+    found, best = compare(rows, "bad", {
+        "bad": trials(1.5), "good": trials(0.2), "same": trials(1.5),
+        "blind": trials(0.2, has_cvr=False),
+    })
+    assert best == {}
+    return {method.method: method for method in found}
+
+
+def test_a_figure_is_the_mean_and_deviation_over_seeds(figures: dict[str, MethodFigures]) -> None:
+    aucs = []
+    for seed in SEEDS:
+        own = predictions_of(0.2, seed)
+        aucs.append(roc_auc_score(own.click_N, known(own.ctr_logit_N)))
+    spread = figures["good"].metrics["ctr_auc"]
+    assert spread.mean == pytest.approx(np.mean(aucs)) and spread.num_seeds == len(SEEDS)
+    assert spread.std == pytest.approx(np.std(aucs, ddof=1))
+
+
+def test_a_better_method_differs_beyond_chance_and_an_equal_one_by_nothing(
+    figures: dict[str, MethodFigures]
+) -> None:
+    for name in ("cvr_auc_click", COMMON_CTR_AUC, "ctr_auc"):
+        gap = figures["good"].differences[name]
+        assert gap.low is not None and gap.delong_low is not None
+        assert gap.low > 0 and gap.delong_low > 0 and gap.low < gap.mean
+        same = figures["same"].differences[name]
+        assert same.mean == same.low == same.high == same.delong_low == same.std == 0
+    assert figures["bad"].differences == {}
+
+
+def test_the_bootstrap_of_a_mean_over_seeds_is_near_delongs(
+    figures: dict[str, MethodFigures]
+) -> None:
+    """On rows whose users hardly matter both tell of the same chance."""
+    gap = figures["good"].differences["ctr_auc"]
+    assert gap.low is not None and gap.high is not None
+    assert gap.delong_low is not None and gap.delong_high is not None
+    ratio = (gap.high - gap.low) / (gap.delong_high - gap.delong_low)
+    assert 0.6 < ratio < 1.7
+
+
+def test_what_is_not_predicted_is_not_compared(figures: dict[str, MethodFigures]) -> None:
+    blind = figures["blind"]
+    assert "ctr_auc" in blind.differences
+    assert not [name for name in (*blind.metrics, *blind.differences) if name[:2] in ("cv", "ct")
+                and not name.startswith("ctr_")]
+
+
+def test_one_seed_has_no_deviation() -> None:
+    rows = TestRows(predictions_of(0.5, 1), np.zeros(NUM_ROWS, np.intp), 100)
+    one = [Trial(1, predictions_of(0.5, 1), predictions_of(0.7, 11), COST)]
+    (found,), _ = compare(rows, "one", {"one": one})
+    assert found.metrics["ctr_auc"].std is None
+
+
+def test_table_csv_and_page_hold_the_figures(
+    figures: dict[str, MethodFigures], capsys: pytest.CaptureFixture[str]
+) -> None:
+    comparison = Comparison(
+        name="<toy>", note="Made up & small.", compared_at=datetime(2026, 1, 1, tzinfo=UTC),
+        commit=None, baseline="bad", num_impressions=NUM_ROWS, num_clicks=2, num_conversions=1,
+        num_groups=40, num_bootstraps=200, num_unknown_to_truth=None, best={},
+        methods=tuple(figures.values()),
+    )
+    lines = to_csv(comparison).splitlines()
+    assert len(lines) == 1 + sum(len(method.metrics) for method in comparison.methods)
+    mean = figures["good"].metrics["ctr_auc"].mean
+    assert any(line.startswith(f"good,ctr_auc,{mean!r},") for line in lines)
+    page = render_comparison(comparison)
+    assert "&lt;toy&gt;" in page and "Made up &amp; small." in page and page.count("<svg") >= 3
+    print_comparison(comparison)
+    assert f"{figures['good'].metrics['cvr_auc_click'].mean:.4f}" in capsys.readouterr().out
+    assert Comparison.model_validate_json(comparison.model_dump_json()) == comparison
