@@ -25,7 +25,7 @@ from esmm_dist.evaluation.metrics import (
     equal_weight_edges,
 )
 from esmm_dist.evaluation.predictions import Predictions
-from esmm_dist.evaluation.scorecard import BOOTSTRAP_SEED
+from esmm_dist.evaluation.scorecard import BOOTSTRAP_SEED, DRIVEN_BY_NOISE
 from esmm_dist.evaluation.tasks import (
     FloatArray,
     IntArray,
@@ -252,7 +252,8 @@ def _differences(total: _Total, base: _Total) -> dict[str, Difference]:
         spread, low_high, delong = _spread(gaps), None, None
         if name in total.draws:
             draw_D = (total.draws[name] - base.draws[name]) / num_seeds
-            low_high = interval(draw_D, spread.mean)
+            low_high = interval(draw_D, spread.mean,
+                                reflect=DRIVEN_BY_NOISE in name.split("_"))
         one, other = total.placements.get(name), base.placements.get(name)
         if one and other:
             delong = difference_interval(one.over(num_seeds), other.over(num_seeds))

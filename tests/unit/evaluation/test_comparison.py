@@ -23,7 +23,11 @@ from esmm_dist.evaluation.comparison_page import (
     render_comparison,
     to_csv,
 )
+from esmm_dist.evaluation.intervals import bootstrap, task_statistic
+from esmm_dist.evaluation.metrics import equal_weight_edges
 from esmm_dist.evaluation.predictions import Predictions
+from esmm_dist.evaluation.scorecard import BOOTSTRAP_SEED
+from esmm_dist.evaluation.tasks import Task, group_codes, rows_of
 from tests.factories.predictions import known, random_predictions
 
 COST = Cost(train_seconds=2.0, peak_memory_mb=100.0, num_ranks=1, is_whole=True)
@@ -93,6 +97,24 @@ def test_the_bootstrap_of_a_mean_over_seeds_is_near_delongs(
     assert gap.delong_low is not None and gap.delong_high is not None
     ratio = (gap.high - gap.low) / (gap.delong_high - gap.delong_low)
     assert 0.6 < ratio < 1.7
+
+
+def test_of_what_noise_drives_up_the_draws_deviations_count_the_other_way() -> None:
+    """As the report has it: of ece the reflected interval."""
+    totals = []
+    for noise in (1.5, 0.2):
+        own = predictions_of(noise, 1)
+        group_N, num_groups = group_codes(own)
+        rows = rows_of(Task.CTR, own, group_N, np.zeros(NUM_ROWS, np.intp))
+        statistic = task_statistic(rows, equal_weight_edges(rows), num_groups)
+        totals.append(bootstrap({"ctr": statistic}, num_groups, 100, BOOTSTRAP_SEED)["ctr"]["ece"])
+    test_rows = TestRows(predictions_of(0.5, 1), np.zeros(NUM_ROWS, np.intp), 100)
+    trial = {name: [Trial(1, predictions_of(noise, 1), predictions_of(0.7, 11), COST)]
+             for name, noise in (("bad", 1.5), ("good", 0.2))}
+    _, good = compare(test_rows, "bad", trial)[0]
+    gap = good.differences["ctr_ece"]
+    high = np.quantile(totals[1] - totals[0], 0.975)
+    assert gap.low == pytest.approx(2 * gap.mean - high)
 
 
 def test_what_is_not_predicted_is_not_compared(figures: dict[str, MethodFigures]) -> None:
