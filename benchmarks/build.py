@@ -1,12 +1,16 @@
 """Seconds to build one day of samples: our Spark job beside DuckDB doing the same work.
 
-    python benchmarks/build.py [--quick] [--rows N] [--skewed]
+    python -m benchmarks.build [--quick] [--rows N] [--skewed] [--sizes N ...]
 
 20 M impressions (--quick: 4 M) of 20 features, 4 % clicks, 5 % of these convert; two cores, the
-JVM's start left out. Both sides keep each impression once (DuckDB any of its rows, which is less
-work), join its events inside their windows, turn values into ids, order the day by a hash and write
-row groups of 524,288 rows. Ours builds twice in one session: the first build compiles its code, the
-second finds it compiled. --skewed lets 1 % of the impressions have half of the clicks.
+JVM's start left out. Both sides keep each impression once, join its events inside their windows,
+turn values into ids, order the day by a hash and write row groups of 524,288 rows. Ours builds
+twice in one session: the first build compiles its code, the second finds it compiled. Of rows of
+equal id DuckDB keeps any, or the earliest as we do; its cheaper way is the one that counts.
+
+--skewed: 1 % of the impressions have half of the clicks; a build of these beside one of the others.
+--sizes: seconds per row at these sizes too, and the most memory that the JVM, the driver and the
+Python workers ever held together.
 """
 
 import argparse
@@ -15,135 +19,87 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
-from datetime import date
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import duckdb
+from pyspark.sql import SparkSession
 
-from esmm_dist.contract.sections import Config
+from benchmarks.parts.duckdb_build import KEPT, build_with_duckdb
+from benchmarks.parts.one_day import DAY, config_of, generate
+from benchmarks.parts.process_tree import JVM_REST, cpu_seconds, memory_watched
 from esmm_dist.samples.build import Builder
 from esmm_dist.samples.session import open_session
 
 NUM_CORES = 2
-ROWS_PER_FILE = 524_288
-DAY = date(2026, 3, 1)
-HASH_SIZE = 2**20
-HASHED = [f"field_{place:02d}" for place in range(18)]
-# Width of the buckets of each price, of which there are 100.
-PRICES = {"field_18": 10.0, "field_19": 100.0}
-BAR = 2.0
-MEMORY = "6g"
+NUM_ROWS, NUM_ROWS_QUICK = 20_000_000, 4_000_000
+MEMORY, DUCKDB_MEMORY = "3g", "6GB"
+BARS = {"first build": 2.0, "second build": 2.0, "skewed": 1.3, "seconds per row": 1.2,
+        "GiB at the peak": 6.0}
+Counts = tuple[int, int, int]
 
 
-class Counts(NamedTuple):
-    """What a build came to."""
+class Run(NamedTuple):
+    """One build: how long it took, what for, and what came out."""
 
-    num_rows: int
-    num_clicks: int
-    num_conversions: int
-
-
-def generate(folder: Path, num_rows: int, is_skewed: bool) -> None:
-    """Writes the three logs of one day: whole numbers, texts and prices."""
-    values = [f"(hash(i * 31 + {n}) % {10 ** (1 + n % 6)})::BIGINT" for n in range(16)]
-    values += [f"'v' || (hash(i * 17 + {n}) % {5_000 if n % 2 else 50})" for n in (16, 17)]
-    values += [f"(hash(i * 23) % 1000000) / 1000000.0 * {100 * width}" for width in PRICES.values()]
-    columns = [f"{value} AS {name}" for value, name in zip(values, (*HASHED, *PRICES))]
-    time_of = "TIMESTAMPTZ '2026-03-01 00:00:00+00' + INTERVAL (hash(i + 7) % 86000) SECOND"
-    # Several clicks of one impression lie a second apart.
-    many = "WHEN hash(i * 41) % 100 = 0 THEN 2 WHEN hash(i * 43) % 100 < 2 THEN 1"
-    few = "WHEN hash(i * 43) % 100 < 4 THEN 1"
-    num_clicks = f"CASE {many if is_skewed else few} ELSE 0 END"
-    logs = {
-        "impressions": f"SELECT i AS impression_id, {time_of} AS event_time, "
-                       f"{', '.join(columns)} FROM range({num_rows}) t(i)",
-        "clicks": f"SELECT i AS impression_id, {time_of} + INTERVAL (5 + n) SECOND AS event_time "
-                  f"FROM range({num_rows}) t(i), range({num_clicks}) u(n)",
-        "conversions": f"SELECT i AS impression_id, {time_of} + INTERVAL 65 SECOND AS event_time, "
-                       f"'order' AS type FROM range({num_rows}) t(i) "
-                       f"WHERE ({num_clicks}) > 0 AND hash(i * 47) % 100 < 5",
-    }
-    connection = duckdb.connect()
-    connection.execute(f"SET threads = {NUM_CORES}; SET TimeZone = 'UTC'")
-    for name, query in logs.items():
-        path = folder / name / f"dt={DAY}"
-        path.mkdir(parents=True)
-        options = "(FORMAT parquet, ROW_GROUP_SIZE 500000)"
-        connection.execute(f"COPY ({query}) TO '{path}/0.parquet' {options}")
+    seconds: float
+    cpu_seconds: Mapping[str, float]
+    peak_bytes: int
+    counts: Counts
 
 
-def config_of(folder: Path) -> Config:
-    """The job as our config declares it."""
-    day = {"first": DAY, "last": DAY}
-    logs: dict[str, dict[str, Any]] = {
-        name: {"path": str(folder / name), "partition": "dt"}
-        for name in ("impressions", "clicks", "conversions")
-    }
-    hashed = [{"name": name, "group": "item", "kind": "categorical",
-               "encode": {"hash_size": HASH_SIZE}} for name in HASHED]
-    prices = [{"name": name, "group": "item", "kind": "numeric",
-               "encode": {"boundaries": [width * n for n in range(1, 100)]}}
-              for name, width in PRICES.items()]
-    logs["conversions"]["types"] = ["order"]
-    return Config.model_validate({
-        "name": "build", "logs": logs,
-        "samples": {"path": str(folder / "samples"), "days": day, "fit_days": day,
-                    "group_key": "field_00", "rows_per_file": ROWS_PER_FILE},
-        "features": hashed + prices,
-        "train": {"days": day}, "evaluate": {"days": {"first": "2026-03-02", "last": "2026-03-02"}},
-    })
+def timed(what: str, build: Callable[[], Counts], spark: SparkSession | None = None) -> Run:
+    """Runs and prints it; asks Spark, if there is one, for the CPU of its tasks."""
+    before = spent_so_far(spark)
+    with memory_watched() as peaks:
+        start = time.perf_counter()
+        counts = build()
+        seconds = time.perf_counter() - start
+    after = spent_so_far(spark)
+    spent = {kind: after[kind] - before.get(kind, 0) for kind in after}
+    run = Run(seconds, spent, peaks[-1], counts)
+    rows, clicks, conversions = counts
+    print(f"{what:34} {seconds:7.1f} s {sum(run.cpu_seconds.values()):7.1f} CPU s "
+          f"{1e6 * seconds / rows:6.2f} µs a row {run.peak_bytes / 2**30:5.1f} GiB   "
+          f"{rows:,} rows, {clicks:,} clicked, {conversions:,} converted", flush=True)
+    return run
 
 
-def build_with_duckdb(folder: Path) -> Counts:
-    """The same day."""
-    connection = duckdb.connect()
-    connection.execute(f"SET threads = {NUM_CORES}; SET memory_limit = '{MEMORY.upper()}B'")
-    connection.execute(f"SET temp_directory = '{folder}/spill'")
-    encoded = {name: f"1 + (hash({name}, 7) >> 1) % {HASH_SIZE - 1}" for name in HASHED}
-    encoded |= {
-        name: f"1 + least(99, floor({name} / {width}))" for name, width in PRICES.items()
-    }
-    ids = [f"CASE WHEN {name} IS NULL THEN 0 ELSE {value} END::INTEGER AS {name}"
-           for name, value in encoded.items()]
-    clicked = "event_time <= click_time AND click_time <= event_time + INTERVAL 24 HOUR"
-    rows = f"""
-        WITH impressions AS (
-            SELECT DISTINCT ON (impression_id) * FROM '{folder}/impressions/*/*.parquet'
-        ), clicks AS (
-            SELECT impression_id, max(event_time) AS click_time
-            FROM '{folder}/clicks/*/*.parquet' GROUP BY impression_id
-        ), conversions AS (
-            SELECT impression_id, max(event_time) AS conversion_time
-            FROM '{folder}/conversions/*/*.parquet' WHERE type = 'order' GROUP BY impression_id
-        )
-        SELECT hash(impression_id) AS sample_id, hash(field_00) AS group_id,
-            coalesce({clicked}, false)::TINYINT AS click,
-            coalesce({clicked} AND click_time <= conversion_time
-                AND conversion_time <= click_time + INTERVAL 24 HOUR, false)::TINYINT AS conversion,
-            1::FLOAT AS weight, {', '.join(ids)}
-        FROM impressions LEFT JOIN clicks USING (impression_id)
-        LEFT JOIN conversions USING (impression_id)
-        ORDER BY hash(impression_id, 1)"""
-    path = folder / "duckdb.parquet"
-    options = f"(FORMAT parquet, ROW_GROUP_SIZE {ROWS_PER_FILE})"
-    connection.execute(f"COPY ({rows}) TO '{path}' {options}")
-    counted = f"SELECT count(*), sum(click), sum(conversion) FROM '{path}'"
-    found = connection.execute(counted).fetchone()
-    assert found is not None
-    path.unlink()
-    return Counts(*map(int, found))
+def spent_so_far(spark: SparkSession | None) -> Mapping[str, float]:
+    """CPU seconds by what they went to; of Spark's tasks by what these do, too."""
+    seconds = cpu_seconds()
+    if spark is None:
+        return seconds
+    context: Any = spark.sparkContext
+    none = context._jvm.java.util.ArrayList()
+    no_quantiles = context._gateway.new_array(context._jvm.double, 0)
+    stages = context._jsc.sc().statusStore().stageList(none, False, False, no_quantiles, none)
+    for place in range(stages.size()):
+        stage = stages.apply(place)
+        kind = "shuffle to files" if stage.shuffleReadBytes() else "logs to shuffle"
+        in_tasks = stage.executorCpuTime() / 1e9
+        seconds[f"JVM, {kind}"] += in_tasks
+        seconds[JVM_REST] -= in_tasks
+    return seconds
 
 
-def timed(what: str, build: Callable[[], Counts]) -> tuple[float, Counts]:
-    """Seconds and what came out, and prints both."""
-    start = time.perf_counter()
-    counts = build()
-    seconds = time.perf_counter() - start
-    print(f"{what:20} {seconds:8.1f} s   {counts.num_rows:,} rows, {counts.num_clicks:,} clicks, "
-          f"{counts.num_conversions:,} conversions", flush=True)
-    return seconds, counts
+def build(spark: SparkSession, folder: Path) -> Counts:
+    """Our job on the logs of a folder, from nothing."""
+    config = config_of(folder)
+    shutil.rmtree(config.samples.path, ignore_errors=True)
+    (day,) = Builder(spark, config, refit=False).build([DAY]).days
+    return day.num_rows, day.num_clicks, day.num_conversions
+
+
+def print_where_time_goes(runs: dict[str, Run]) -> None:
+    """Core seconds of each run by what they went to; what is no CPU is waiting: for files, for the
+    other core to end its task, for a plan to be made."""
+    print(f"\n{'core seconds':24}" + "".join(f"{name:>16}" for name in runs))
+    for kind in sorted({kind for run in runs.values() for kind in run.cpu_seconds}):
+        spent = [run.cpu_seconds.get(kind, 0) for run in runs.values()]
+        print(f"{kind:24}" + "".join(f"{seconds:16.1f}" for seconds in spent))
+    waited = [NUM_CORES * run.seconds - sum(run.cpu_seconds.values()) for run in runs.values()]
+    print(f"{'waiting':24}" + "".join(f"{seconds:16.1f}" for seconds in waited) + "\n")
 
 
 def main() -> None:
@@ -151,35 +107,64 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="4 M impressions instead of 20 M")
     parser.add_argument("--rows", type=int, help="impressions")
     parser.add_argument("--skewed", action="store_true", help="half of the clicks in 1 %% of rows")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[], help="impressions, each size")
     arguments = parser.parse_args()
-    num_rows = arguments.rows or (4_000_000 if arguments.quick else 20_000_000)
+    num_rows = arguments.rows or (NUM_ROWS_QUICK if arguments.quick else NUM_ROWS)
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:NUM_CORES])
     os.environ["PYSPARK_SUBMIT_ARGS"] = (
         f"--master local[{NUM_CORES}] --driver-memory {MEMORY} pyspark-shell"
     )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        generate(folder, num_rows, arguments.skewed)
-        config = config_of(folder)
-        spark = open_session("benchmark: build")
-
-        def ours() -> Counts:
-            shutil.rmtree(config.samples.path, ignore_errors=True)
-            (day,) = Builder(spark, config, refit=False).build([DAY]).days
-            return Counts(day.num_rows, day.num_clicks, day.num_conversions)
-
-        first, counts = timed("ours, first build", ours)
-        second, _ = timed("ours, second build", ours)
-        spark.stop()
-        duck, duck_counts = timed("DuckDB", lambda: build_with_duckdb(folder))
-        duck = min(duck, timed("DuckDB, again", lambda: build_with_duckdb(folder))[0])
-    assert counts == duck_counts, "the two sides disagree"
-    ratios = {"first build to DuckDB": first / duck, "second build to DuckDB": second / duck}
+        figures = measure(folder, num_rows, arguments.skewed, arguments.sizes)
+    bars = {
+        name: next(bar for key, bar in BARS.items() if name.startswith(key)) for name in figures
+    }
     print(json.dumps({
-        "ratios": {name: round(ratio, 2) for name, ratio in ratios.items()},
-        "bars": {name: BAR for name in ratios},
-        "missed": [name for name, ratio in ratios.items() if ratio > BAR],
+        "ratios": {name: round(figure, 2) for name, figure in figures.items()},
+        "bars": bars,
+        "missed": [name for name, figure in figures.items() if figure > bars[name]],
     }))
+
+
+def measure(folder: Path, num_rows: int, is_skewed: bool, sizes: list[int]) -> dict[str, float]:
+    """All figures by their names, each of which begins as its bar does."""
+    uniform, skewed = folder / "uniform", folder / "skewed"
+    generate(uniform, num_rows, False, NUM_CORES)
+    spark = open_session("benchmark: build")
+    first = timed("ours, first build", lambda: build(spark, uniform), spark)
+    second = timed("ours, second build", lambda: build(spark, uniform), spark)
+    figures, per_row = {}, [second.seconds / num_rows]
+    peak = max(first, second, key=lambda run: run.peak_bytes)
+    if is_skewed:
+        generate(skewed, num_rows, True, NUM_CORES)
+        of_skewed = timed("ours, skewed", lambda: build(spark, skewed), spark)
+        third = timed("ours, third build", lambda: build(spark, uniform), spark)
+        figures["skewed to uniform"] = of_skewed.seconds / min(second.seconds, third.seconds)
+        shutil.rmtree(skewed)
+    for size in sizes:
+        sized = folder / "sized"
+        generate(sized, size, False, NUM_CORES)
+        run = timed(f"ours, {size:,} rows", lambda: build(spark, sized), spark)
+        per_row.append(run.seconds / size)
+        peak = max(peak, run, key=lambda run: run.peak_bytes)
+        shutil.rmtree(sized)
+    if sizes:
+        figures["seconds per row, most to least"] = max(per_row) / min(per_row)
+    figures["GiB at the peak"] = peak.peak_bytes / 2**30
+    spark.stop()
+    ducks = [
+        timed(f"DuckDB, keeps {kept}",
+              lambda: build_with_duckdb(uniform, kept, NUM_CORES, DUCKDB_MEMORY))
+        for kept in (*KEPT, *KEPT)
+    ]
+    assert {first.counts, second.counts} == {duck.counts for duck in ducks}, "the sides disagree"
+    fastest = min(ducks, key=lambda run: run.seconds)
+    print_where_time_goes({"first build": first, "second build": second, "DuckDB": fastest})
+    return {
+        "first build to DuckDB": first.seconds / fastest.seconds,
+        "second build to DuckDB": second.seconds / fastest.seconds, **figures,
+    }
 
 
 if __name__ == "__main__":
