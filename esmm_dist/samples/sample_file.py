@@ -46,6 +46,9 @@ IMMATURE = "samples_immature"
 FIRST_TIME = "first_event_time"
 LAST_TIME = "last_event_time"
 
+# Of the columns that get a dictionary.
+NUM_ROWS_LOOKED_AT, MAX_VALUES = 4096, 1024
+
 MAGIC = b"PAR1"
 CONTENT = "content"
 CONTENT_SCHEMA = f"{CONTENT} binary"
@@ -87,10 +90,10 @@ class SampleFileWriter:
         table = self._table(wire, labelled, observed, weight_K)
         tally = json.dumps(self._tally(wire, labelled, observed))
         sink = pa.BufferOutputStream()
-        # Ids are as good as random and are read whole: dictionaries and statistics cost, not help.
+        # Files are read whole: statistics cost, and help nobody.
         pq.write_table(
             table.replace_schema_metadata({TALLY: tally}), sink, row_group_size=max(1, len(table)),
-            use_dictionary=False, write_statistics=False, compression="snappy",
+            use_dictionary=repeating(table), write_statistics=False, compression="snappy",
         )
         return sink.getvalue()
 
@@ -119,8 +122,8 @@ class SampleFileWriter:
             OBSERVED_S: observed.seconds_K,
             MATURE: observed.mature_K,
         }
-        for place, feature in enumerate(scalar_features(self.features)):
-            columns[feature.name] = wire.ids(place, row_K)
+        for feature, ids_K in zip(scalar_features(self.features), wire.ids(row_K)):
+            columns[feature.name] = ids_K
         for place, list_feature in enumerate(list_features(self.features)):
             columns[list_feature.name] = wire.lists(place, row_K)
         for place, weighted in enumerate(weighted_features(self.features)):
@@ -142,6 +145,13 @@ class SampleFileWriter:
         if len(time_K):
             counters |= {FIRST_TIME: int(time_K.min()), LAST_TIME: int(time_K.max())}
         return counters
+
+
+def repeating(table: pa.Table) -> list[str]:
+    """The columns that a dictionary makes smaller, and faster to write and to read: those of few
+    values. Rows lie in the order of a hash, so the first ones are a sample of all."""
+    first = table.slice(0, NUM_ROWS_LOOKED_AT)
+    return [name for name in first.column_names if len(first[name].unique()) <= MAX_VALUES]
 
 
 def merged(tallies: Iterable[Mapping[str, int]]) -> dict[str, int]:

@@ -16,7 +16,7 @@ column holds a null. It decides nothing about rows.
 Shape legend: N rows of one file; R some of them.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -204,10 +204,14 @@ class Wire:
         """Indices of the rows that bear one of the marks, in order."""
         return np.flatnonzero(np.isin(self.mark_N, [mark.value for mark in marks]))
 
-    def ids(self, place: int, rows_R: Array) -> Array:
-        """Ids of the scalar feature at a place in their order, (R,) int32."""
-        pair_R = self._array(f"pair_{place // 2}")[rows_R]
-        return (pair_R if place % 2 else pair_R >> 32).astype(np.int32)
+    def ids(self, rows_R: Array) -> Iterator[Array]:
+        """Ids of the scalar features in their order, (R,) int32 each; one more where their number
+        is odd, since they travel in pairs."""
+        for name in self._table.column_names:
+            if name.startswith("pair_"):
+                pair_R = self._array(name)[rows_R]
+                yield (pair_R >> 32).astype(np.int32)
+                yield pair_R.astype(np.int32)
 
     def lists(self, place: int, rows_R: Array) -> pa.Array:
         """Packed ids of the list feature at a place in their order."""

@@ -64,7 +64,7 @@ def test_a_file_is_labelled_and_counted_as_the_oracle_does(
     by_id = {sample_id(name): sample for name, sample in wanted.samples.items()}
     rows = zip(
         wire.sample_id_N[found.row_K].tolist(), found.click_K.tolist(), found.conversion_K.tolist(),
-        wire.ids(0, found.row_K).tolist(),
+        next(wire.ids(found.row_K)).tolist(),
         [0.0] * len(found.row_K) if found.value_K is None else found.value_K.tolist(),
         found.click_delay_s_K.tolist(), found.conversion_delay_s_K.tolist(),
     )
