@@ -19,6 +19,8 @@ SETTINGS = {
     "spark.sql.constraintPropagation.enabled": "false",
     # Batches are bounded by their rows; to weigh them, Spark would add up all columns at each row.
     "spark.sql.execution.arrow.maxBytesPerBatch": "2147483647",
+    # Else each expression made in Python asks the JVM several times where in Python it was made.
+    "spark.python.sql.dataFrameDebugging.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.ui.enabled": "false",
     "spark.sql.catalogImplementation": "in-memory",
