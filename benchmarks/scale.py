@@ -3,10 +3,10 @@
     python -m benchmarks.scale [--quick]
 
 10 M rows over 20 fields of dimension 18, towers 360-200-80, batches of 4,096, ids uniform or by
-Zipf's law with exponent 1.1, on two cores. Both are `esmm_dist.train` on generated samples, timed by
-their own curves after the first steps, and take turns; ratios are medians over the turns. Beside
-the speed stand the shares of time spent waiting, what a rank sends in a step, and its peak memory.
-The same is shown with vectors exchanged as float16. --quick: one turn with fewer steps.
+Zipf's law with exponent 1.1, on two cores. Both are `esmm_dist.train` on generated samples, timed
+by their own curves after the first steps, and take turns; ratios are medians over the turns. Beside
+the speed stand the shares of time spent waiting and what a rank sends in a step. The same is shown
+with vectors exchanged as float16. --quick: one turn with fewer steps.
 """
 
 import argparse

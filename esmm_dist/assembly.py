@@ -15,13 +15,16 @@ import torch
 from esmm_dist.contract.batch import Batch
 from esmm_dist.contract.encodings import Encodings, num_rows_of_table
 from esmm_dist.contract.features import fingerprint
+from esmm_dist.contract.row_space import RowSpace
 from esmm_dist.contract.sections import Config
 from esmm_dist.contract.seeds import seed_of_part
 from esmm_dist.contract.world import World
+from esmm_dist.distributed.admission import Admission
 from esmm_dist.distributed.embedding import ShardedEmbedding
-from esmm_dist.distributed.memory import keep_freed_memory
+from esmm_dist.distributed.footprint import Footprint
+from esmm_dist.distributed.memory import available_bytes, keep_freed_memory
 from esmm_dist.distributed.network_tables import NetworkTables
-from esmm_dist.distributed.row_optimizers import row_optimizer
+from esmm_dist.distributed.row_optimizers import RowOptimizer, row_optimizer
 from esmm_dist.model.method import Method, Prediction, method_of
 from esmm_dist.model.network import Networks
 from esmm_dist.training.checkpoint import Identity, Index
@@ -68,25 +71,49 @@ def assemble(
         for_training: whether the tables keep memory for their optimizer's state.
 
     Raises:
-        InputError: the method cannot be made of the model section.
+        InputError: the method cannot be made of the model section, or the tables do not fit into
+            the memory of some rank.
     """
     dtype, seed = DTYPES[config.train.precision], config.train.seed
     method = method_of(config.model, seed)
+    needed = footprint(config, encodings, world, for_training=for_training)
+    left = available_bytes(device, world.num_local_ranks)
+    needed.check([int(str(n)) for n in world.gather_objects(left, name="memory")])
     tables_of_network = {
         network: ShardedEmbedding(
             config.features,
             num_rows_of_table(config.features, encodings),
             config.model.embedding_dim,
             world,
-            row_optimizer(config.train.tables) if for_training else None,
+            _optimizer_of_rows(config) if for_training else None,
             seed_of_part(seed, number),
             dtype,
             device,
+            travel_dtype=torch.float16 if config.embedding.exchange == "float16" else dtype,
+            is_replicated=config.embedding.parallel == "replicated",
         )
         for number, network in enumerate(method.networks)
     }
     model = Networks.of(config.features, config.model, method.networks, seed, dtype)
     return Assembly(method, model.to(device), NetworkTables(tables_of_network))
+
+
+def footprint(
+    config: Config, encodings: Encodings, world: World, *, for_training: bool = True
+) -> Footprint:
+    """What the tables of a config will take of the ranks' memory."""
+    return Footprint.of(
+        RowSpace(num_rows_of_table(config.features, encodings)), config.model.embedding_dim,
+        DTYPES[config.train.precision], _optimizer_of_rows(config) if for_training else None,
+        num_copies=len(method_of(config.model, config.train.seed).networks),
+        num_ranks=world.num_ranks, is_replicated=config.embedding.parallel == "replicated",
+    )
+
+
+def _optimizer_of_rows(config: Config) -> RowOptimizer:
+    rule = row_optimizer(config.train.tables)
+    admit_after = config.embedding.admit_after
+    return Admission(rule, admit_after) if admit_after > 1 else rule
 
 
 def identity_of(config: Config, encodings: Encodings) -> Identity:

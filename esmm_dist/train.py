@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from esmm_dist.assembly import assemble, identity_of, pick_device
+from esmm_dist.assembly import assemble, footprint, identity_of, pick_device
 from esmm_dist.contract.batch import Batch
 from esmm_dist.contract.command_line import (
     config_from,
@@ -98,7 +98,7 @@ def train_run(config: Config, world: World, *, resume: bool) -> None:
         notices |= {notice for notice in told if notice}
         if resume and not interrupted.checkpoints:
             notices.add(f"no checkpoint under {run_path / CHECKPOINTS}: beginning anew")
-        for notice in sorted(notices):
+        for notice in (*sorted(notices), footprint(config, encodings, world).line()):
             print(notice, file=sys.stderr)
         begin_run(run_path, config, anew=not interrupted.checkpoints)
     world.barrier(name="begin")
@@ -232,7 +232,7 @@ class FoldRun:
     def _write_checkpoint(self, step: int) -> None:
         write_checkpoint(
             self.checkpoints, towers=tower_tensors(self.model, self.optimizer),
-            tables=self.tables.state(), buckets=self.tables.buckets,
+            tables=self.tables.state(), buckets=self.tables.own_buckets,
             index=self.index.model_copy(update={"step": step}), world=self.world,
             num_kept=self.config.train.num_checkpoints_kept,
         )

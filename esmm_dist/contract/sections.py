@@ -94,6 +94,19 @@ class Model(Section):
     """Widths of a tower's ReLU layers, before its one logit."""
 
 
+class Embedding(Section):
+    """How the embedding tables lie over the ranks, and which rows learn."""
+
+    parallel: Literal["sharded", "replicated"] = "sharded"
+    """sharded: each rank holds its share of the rows. replicated: each holds all of them, which
+    spares an exchange where tables are small; gradients then go to every rank."""
+    exchange: Literal["float32", "float16"] = "float32"
+    """How vectors and their gradients travel between ranks: float32 as they are, float16 at half
+    the bytes."""
+    admit_after: Annotated[int, Field(ge=1, le=30_000)] = 1
+    """Steps that must have seen a row before it learns; until then it stays as it began."""
+
+
 class Optimizer(Section):
     """How one part of the parameters learns."""
 
@@ -153,6 +166,7 @@ class Config(Section):
     samples: Samples
     features: Annotated[tuple[Feature, ...], Field(min_length=1)]
     model: Model = Model()
+    embedding: Embedding = Embedding()
     train: Train
     evaluate: Evaluate
     simulate: Simulation | None = None

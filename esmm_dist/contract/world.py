@@ -6,13 +6,14 @@ Shape legend: N rows; the letters of other dimensions stand beside each method.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 Result = TypeVar("Result", covariant=True)
+Value = TypeVar("Value")
 
 
 class Pending(Protocol[Result]):
@@ -20,6 +21,17 @@ class Pending(Protocol[Result]):
 
     def wait(self) -> Result:
         """Returns it once it is there; to be called once."""
+
+
+@dataclass(frozen=True)
+class Here(Generic[Value]):
+    """A result that needs no waiting."""
+
+    result: Value
+
+    def wait(self) -> Value:
+        """Returns it."""
+        return self.result
 
 
 @dataclass

@@ -13,7 +13,7 @@ row of another rank, takes part all the same.
 
 Shape legend: B rows of this rank's batch; U distinct rows it needs; D their width; S slots of this
 rank; R rows asked of this rank, by the rank that asks, then ascending; O distinct ones among them;
-K buckets of this rank.
+K buckets that a rank holds or, of replicated ones, answers for.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ from torch import Tensor
 from esmm_dist.contract.batch import Batch
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.features import Feature
-from esmm_dist.contract.row_space import RowSpace, buckets_of_rank
+from esmm_dist.contract.row_space import NUM_BUCKETS, RowSpace, buckets_of_rank
 from esmm_dist.contract.world import Pending, World
 from esmm_dist.distributed.distinct import sums_of_duplicates
 from esmm_dist.distributed.initial_rows import fill_initial_rows
@@ -52,6 +52,8 @@ class ShardedEmbedding:
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
         initial_std: float = INITIAL_STD,
+        travel_dtype: torch.dtype = torch.float64,
+        is_replicated: bool = False,
     ) -> None:
         """Makes this rank's shard with its initial values.
 
@@ -59,13 +61,18 @@ class ShardedEmbedding:
             features: in order of declaration.
             num_rows_of_table: rows of each table that the features name.
             optimizer: None where nothing is trained: no memory is spent on its state.
+            travel_dtype: vectors of a wider type travel between ranks as this one.
+            is_replicated: this rank holds all buckets.
         """
         self.space = RowSpace(num_rows_of_table)
-        self.buckets = buckets_of_rank(world.rank, world.num_ranks)
+        self.own_buckets = buckets_of_rank(world.rank, world.num_ranks)
+        self.buckets = range(NUM_BUCKETS) if is_replicated else self.own_buckets
         self._num_ranks = world.num_ranks
         self._optimizer = optimizer
         device = torch.device(device)
-        self.router = Router(features, self.space, world, device)
+        self.router = Router(
+            features, self.space, world, device, travel_dtype, is_replicated
+        )
         num_slots = len(self.space.slots_of_buckets(self.buckets))
         self._rows_SD = zeros((num_slots, dim), dtype, device)
         rows_KSD = self._by_bucket(self._rows_SD)
@@ -111,19 +118,26 @@ class ShardedEmbedding:
             scale: 1 / the global weight, where the loss was summed.
         """
         assert self._optimizer is not None
-        slots_O = route.owned.values_U
+        slots_O = route.moved.values_U
         grad_OD = grad_RD
         if self._num_ranks > 1:
-            grad_OD = sums_of_duplicates(grad_RD, route.owned)
+            grad_OD = sums_of_duplicates(grad_RD, route.moved)
         self._optimizer.step(self._rows_SD, self._state, slots_O, grad_OD.mul_(scale))
 
     def state(self) -> dict[str, Tensor]:
         """This rank's rows and what the optimizer remembers of them, for a checkpoint.
 
         Returns:
-            By name: views (not copies) of shape (K, slots per bucket, ...), the first bucket being
-            `buckets.start`. With `space` they say all that `load_buckets` needs.
+            By name: views (not copies) of shape (K, slots per bucket, ...) of `own_buckets`: the
+            ranks' states are the whole, each row once. With `space` they say all that
+            `load_buckets` needs.
         """
+        first = self.own_buckets.start - self.buckets.start
+        own = slice(first, first + len(self.own_buckets))
+        return {name: tensor_KS[own] for name, tensor_KS in self._held().items()}
+
+    def _held(self) -> dict[str, Tensor]:
+        """All that this rank holds, by bucket."""
         return {
             name: self._by_bucket(tensor)
             for name, tensor in {"rows": self._rows_SD, **self._state}.items()
@@ -151,7 +165,7 @@ class ShardedEmbedding:
         after = min(first_bucket + num_buckets, self.buckets.stop)
         if first >= after:
             return
-        for name, own in self.state().items():
+        for name, own in self._held().items():
             own_KS = own[first - self.buckets.start : after - self.buckets.start]
             read_KS = tensors[name][first - first_bucket : after - first_bucket]
             for table, read in space.slots_of_table.items():

@@ -5,7 +5,9 @@ It knows no table; on a device other than the CPU it asks for nothing special.
 
 import ctypes
 import mmap
+import resource
 import sys
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -41,3 +43,36 @@ def keep_freed_memory() -> None:
         mallopt = getattr(ctypes.CDLL(None), "mallopt", lambda option, value: 0)  # glibc's alone
         mallopt(M_TRIM_THRESHOLD, MOST_KEPT_BYTES)
         mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT_BLOCK_BYTES)
+
+
+def available_bytes(device: torch.device, num_local_ranks: int) -> int:
+    """What this rank can still take, where ranks of a machine share it evenly.
+
+    On a GPU what is free there; else the least of the machine's available memory, its control
+    group's and this process's own limit (`ulimit -v`).
+    """
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    shared = [_available_on_machine(), *_left_in_control_group()]
+    bounds = [num_bytes // num_local_ranks for num_bytes in shared]
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY:
+        num_pages = int(Path("/proc/self/statm").read_text().split()[0])
+        bounds.append(limit - num_pages * resource.getpagesize())
+    return max(0, min(bounds))
+
+
+def _available_on_machine() -> int:
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    (kib,) = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
+    return int(kib) * 1024
+
+
+def _left_in_control_group() -> list[int]:
+    group = Path("/sys/fs/cgroup")
+    try:
+        limit, used = ((group / name).read_text().strip() for name in
+                       ("memory.max", "memory.current"))
+    except OSError:
+        return []
+    return [] if limit == "max" else [int(limit) - int(used)]

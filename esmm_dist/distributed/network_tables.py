@@ -25,7 +25,7 @@ class NetworkTables:
         """Takes tables of one row space."""
         self._tables = dict(tables_of_network)
         first = next(iter(self._tables.values()))
-        self.buckets = first.buckets
+        self.buckets, self.own_buckets = first.buckets, first.own_buckets
 
     def part(self, trained: Sequence[str], read: Sequence[str]) -> "TablesInUse":
         """Those that a stage needs, in this order."""

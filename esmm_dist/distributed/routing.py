@@ -17,7 +17,7 @@ from esmm_dist.contract.batch import Batch
 from esmm_dist.contract.features import Feature
 from esmm_dist.contract.places import Places
 from esmm_dist.contract.row_space import RowSpace, buckets_of_rank
-from esmm_dist.contract.world import Pending, World
+from esmm_dist.contract.world import Here, Pending, World
 from esmm_dist.distributed.distinct import Distinct, distinct
 from esmm_dist.distributed.entries import EntryFinder
 
@@ -33,20 +33,28 @@ class Route:
     num_rows_to_rank: list[int]
     """How many of them each rank owns."""
     requested_R: Tensor
-    """int64, slots of this rank."""
+    """int64, places in this rank's memory that are to be read; where tables are replicated, those
+    that its own batch needs."""
     num_rows_from_rank: list[int]
     """How many of them each rank asked for."""
-    owned: Distinct
-    """`requested_R` without its duplicates."""
+    moved: Distinct
+    """Places in this rank's memory that some rank's gradient moves, without duplicates."""
 
 
 class Router:
-    """Finds routes; called by all ranks in step."""
+    """Finds routes and moves vectors along them; called by all ranks in step."""
 
     def __init__(
-        self, features: Sequence[Feature], space: RowSpace, world: World, device: torch.device
+        self, features: Sequence[Feature], space: RowSpace, world: World, device: torch.device,
+        travel_dtype: torch.dtype, is_replicated: bool,
     ) -> None:
-        self._world = world
+        """
+        Args:
+            travel_dtype: of vectors between ranks.
+            is_replicated: every rank holds all rows: it asks nobody, and tells all its gradients.
+        """
+        self._world, self._travel_dtype = world, travel_dtype
+        self._is_replicated = is_replicated and world.num_ranks > 1
         self._finder = EntryFinder(features, space, device)
         first_slots = [
             space.slots_of_buckets(buckets_of_rank(rank, world.num_ranks)).start
@@ -58,14 +66,24 @@ class Router:
     def to_askers(self, values_RX: Tensor, route: Route) -> Pending[Tensor]:
         """Begins to send what was asked of this rank; brings (U, X) of what it asked for, in the
         order of its rows."""
+        if self._is_replicated:
+            return Here(values_RX)
         return self._travel(values_RX, route.num_rows_from_rank, "embedding.rows")
 
     def to_owners(self, values_UX: Tensor, route: Route) -> Pending[Tensor]:
-        """Begins to send back what belongs to this rank's rows; brings (R, X) of the others'."""
+        """Begins to send back what belongs to this rank's rows; brings the others' (R, X), in the
+        order of the places that `route.moved` finds the duplicates of."""
+        if self._is_replicated:
+            values_UX = values_UX.repeat(self._world.num_ranks, 1)
         return self._travel(values_UX, route.num_rows_to_rank, "embedding.gradients")
 
     def _travel(self, values_NX: Tensor, num_rows_to_rank: list[int], name: str) -> "_Vectors":
-        return _Vectors(self._world.begin_exchange(values_NX, num_rows_to_rank, name))
+        dtype = values_NX.dtype
+        if self._world.num_ranks > 1 and self._travel_dtype.itemsize < dtype.itemsize:
+            largest = torch.finfo(self._travel_dtype).max
+            values_NX = values_NX.clamp(-largest, largest).to(self._travel_dtype)
+        arriving = self._world.begin_exchange(values_NX, num_rows_to_rank, name)
+        return _Vectors(arriving, dtype)
 
     def begin(self, batch: Batch) -> Pending[Route]:
         """Finds the distinct rows of a batch and sends their owners word.
@@ -85,38 +103,69 @@ class Router:
             weight_E=weight_E,
             weight_by_row_E=None if weight_E is None else weight_E[needed.order_N],
         )
-        return _RouteAhead(self._world, places, needed, self._first_slots_N, self._own_first_slot)
+        if self._is_replicated:
+            return self._tell_all(places, needed)
+        return self._ask_owners(places, needed)
 
-
-class _RouteAhead:
-    """A route whose requests are on their way."""
-
-    def __init__(
-        self, world: World, places: Places, needed: Distinct, first_slots_N: Tensor,
-        own_first_slot: int,
-    ) -> None:
-        self._places, self._needed, self._own_first_slot = places, needed, own_first_slot
+    def _ask_owners(self, places: Places, needed: Distinct) -> "_Asking":
         slots_U = needed.values_U
-        self._num_rows_to_rank = [len(slots_U)]
-        if world.num_ranks > 1:
-            first_rows = torch.searchsorted(slots_U, first_slots_N).tolist()
-            self._num_rows_to_rank = [
+        num_rows_to_rank = [len(slots_U)]
+        if self._world.num_ranks > 1:
+            first_rows = torch.searchsorted(slots_U, self._first_slots_N).tolist()
+            num_rows_to_rank = [
                 after - first for first, after in zip(first_rows, [*first_rows[1:], len(slots_U)])
             ]
-        self._is_alone = world.num_ranks == 1
-        self._requests = world.begin_exchange(slots_U, self._num_rows_to_rank, "embedding.ids")
+        requests = self._world.begin_exchange(slots_U, num_rows_to_rank, "embedding.ids")
+        is_alone = self._world.num_ranks == 1
+        return _Asking(places, needed, num_rows_to_rank, requests, self._own_first_slot, is_alone)
+
+    def _tell_all(self, places: Places, needed: Distinct) -> "_Telling":
+        num_ranks, num_rows = self._world.num_ranks, len(needed.values_U)
+        told = self._world.begin_exchange(
+            needed.values_U.repeat(num_ranks), [num_rows] * num_ranks, "embedding.ids"
+        )
+        own = [num_rows if rank == self._world.rank else 0 for rank in range(num_ranks)]
+        return _Telling(places, needed, own, told)
+
+
+@dataclass(frozen=True)
+class _Asking:
+    """A route whose requests are on their way to the rows' owners."""
+
+    places: Places
+    needed: Distinct
+    num_rows_to_rank: list[int]
+    requests: Pending[tuple[Tensor, list[int]]]
+    own_first_slot: int
+    is_alone: bool
 
     def wait(self) -> Route:
         """The route, once every rank's requests have arrived."""
-        requested_R, num_rows_from_rank = self._requests.wait()
-        owned = self._needed
-        if not self._is_alone:
-            requested_R -= self._own_first_slot
-            owned = distinct(requested_R)
-        return Route(
-            self._places, self._needed.values_U, self._num_rows_to_rank, requested_R,
-            num_rows_from_rank, owned,
-        )
+        requested_R, num_rows_from_rank = self.requests.wait()
+        moved = self.needed
+        if not self.is_alone:
+            requested_R -= self.own_first_slot
+            moved = distinct(requested_R)
+        return Route(self.places, self.needed.values_U, self.num_rows_to_rank, requested_R,
+                     num_rows_from_rank, moved)
+
+
+@dataclass(frozen=True)
+class _Telling:
+    """A route of tables that every rank holds: all tell all which rows they will move."""
+
+    places: Places
+    needed: Distinct
+    own_rows_of_rank: list[int]
+    told: Pending[tuple[Tensor, list[int]]]
+
+    def wait(self) -> Route:
+        """The route, once every rank has been heard."""
+        slots_of_all, _ = self.told.wait()
+        slots_U = self.needed.values_U
+        num_rows_to_rank = [len(slots_U)] * len(self.own_rows_of_rank)
+        return Route(self.places, slots_U, num_rows_to_rank, slots_U, self.own_rows_of_rank,
+                     distinct(slots_of_all))
 
 
 @dataclass(frozen=True)
@@ -124,8 +173,9 @@ class _Vectors:
     """Vectors on their way to this rank."""
 
     arriving: Pending[tuple[Tensor, list[int]]]
+    dtype: torch.dtype
 
     def wait(self) -> Tensor:
         """The vectors, by the rank that sent them."""
         vectors_NX, _ = self.arriving.wait()
-        return vectors_NX
+        return vectors_NX.to(self.dtype)

@@ -7,10 +7,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from esmm_dist.contract.sections import Optimizer
 from esmm_dist.distributed.world import SoloWorld
 from tests.factories.random_batches import FEATURES, batches_of_rank
-from tests.integration.embedding_ranks import NUM_STEPS, OPTIMIZERS, SCALE, make_tables
+from tests.integration.embedding_ranks import NUM_STEPS, SCALE, VARIANTS, make_tables
 from tests.integration.horovodrun import ROOT, horovodrun
 from tests.oracles.tables import PlainTables, rows_by_table
 
@@ -28,12 +27,14 @@ def trained(
     return request.param, folder
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda optimizer: optimizer.name)
-def test_sharded_tables_train_as_plain_ones(
-    trained: tuple[int, Path], optimizer: Optimizer
+@pytest.mark.parametrize("name", VARIANTS)
+def test_tables_of_several_ranks_train_as_plain_ones(
+    trained: tuple[int, Path], name: str
 ) -> None:
     num_ranks, folder = trained
-    whole = make_tables(SoloWorld(), optimizer)
+    variant = VARIANTS[name]
+    optimizer = variant.optimizer
+    whole = make_tables(SoloWorld(), variant)
     plain = PlainTables(
         FEATURES, rows_by_table(whole.state()["rows"], whole.space), optimizer.name,
         optimizer.learning_rate, optimizer.weight_decay,
@@ -47,14 +48,24 @@ def test_sharded_tables_train_as_plain_ones(
         plain.step(batches, SCALE)
 
     for rank in range(num_ranks):
-        name = f"{optimizer.name}-{rank}"
-        report = json.loads((folder / f"{name}.json").read_text())
+        report = json.loads((folder / f"{name}-{rank}.json").read_text())
         torch.testing.assert_close(
             torch.tensor(report["losses"], dtype=torch.float64),
-            torch.tensor(losses, dtype=torch.float64), rtol=1e-12, atol=1e-14,
+            torch.tensor(losses, dtype=torch.float64),
+            rtol=variant.relative_error, atol=variant.absolute_error,
         )
-        shard = load_file(folder / f"{name}.safetensors")
+        shard = load_file(folder / f"{name}-{rank}.safetensors")
         whole.load_buckets(report["first_bucket"], shard, whole.space)
     for table, rows in rows_by_table(whole.state()["rows"], whole.space).items():
         expected = plain.tables[table].weight.detach()
-        torch.testing.assert_close(rows, expected, rtol=1e-12, atol=1e-15)
+        torch.testing.assert_close(
+            rows, expected, rtol=variant.relative_error, atol=variant.absolute_error
+        )
+
+
+def test_what_travels_as_float16_is_rounded(trained: tuple[int, Path]) -> None:
+    """Else the option had done nothing, and its nearness would prove nothing."""
+    _, folder = trained
+    exact, rounded = (load_file(folder / f"{name}-0.safetensors")["rows"]
+                      for name in ("sgd", "sgd, float16"))
+    assert not torch.equal(exact, rounded)

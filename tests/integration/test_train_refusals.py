@@ -37,7 +37,8 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def lines_of_ranks(output: str) -> list[str]:
     """What the ranks wrote, without the progress bar; the launcher adds a traceback of its own."""
     lines = [line.partition("<stderr>:") for line in output.splitlines() if "<stderr>:" in line]
-    silent = ("samples/s", "Terminated")  # the bar, and the shell that the launcher ends
+    # the bar, what the tables take, and the shell that the launcher ends
+    silent = ("samples/s", "tables: ", "Terminated")
     return [text for _, _, text in lines if text.strip() and not any(s in text for s in silent)]
 
 

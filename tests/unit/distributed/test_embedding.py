@@ -1,6 +1,5 @@
 """Tables of one process against plain ones, and shards against the ranks that wrote them."""
 
-import dataclasses
 
 import pytest
 import torch
@@ -8,7 +7,6 @@ from torch import Tensor
 
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.row_space import RowSpace, bucket_of
-from esmm_dist.contract.world import Traffic
 from esmm_dist.distributed.embedding import ShardedEmbedding
 from esmm_dist.distributed.row_optimizers import RowAdagrad, RowAdam, RowOptimizer, RowSgd
 from esmm_dist.distributed.world import SoloWorld
@@ -19,26 +17,19 @@ from tests.factories.random_batches import (
     batches_of_rank,
     random_batch,
 )
+from tests.factories.seats import Seat
 from tests.oracles.tables import PlainTables, rows_by_table
 
 DIM = 5
 
 
-@dataclasses.dataclass
-class Seat(SoloWorld):
-    """A rank's place in a world that never speaks: all that holding a shard needs."""
-
-    rank: int = 0
-    num_ranks: int = 1
-    traffic: Traffic = dataclasses.field(default_factory=Traffic)
-
-
 def make(
     world: SoloWorld | None = None, optimizer: RowOptimizer | None = None, seed: int = 1,
-    num_rows_of_table: dict[str, int] = NUM_ROWS_OF_TABLE,
+    num_rows_of_table: dict[str, int] = NUM_ROWS_OF_TABLE, is_replicated: bool = False,
 ) -> ShardedEmbedding:
     return ShardedEmbedding(
-        FEATURES, num_rows_of_table, DIM, world or SoloWorld(), optimizer, seed, torch.float64
+        FEATURES, num_rows_of_table, DIM, world or SoloWorld(), optimizer, seed, torch.float64,
+        is_replicated=is_replicated,
     )
 
 
@@ -150,6 +141,19 @@ def test_another_optimizers_state_is_refused_and_none_is_needed_to_predict() -> 
     predictor.load_buckets(0, adagrad.state(), adagrad.space)
     assert torch.equal(predictor.state()["rows"], adagrad.state()["rows"])
     assert list(predictor.state()) == ["rows"]
+
+
+@pytest.mark.parametrize("num_ranks", [1, 3])
+def test_replicated_tables_are_held_whole_and_written_once(num_ranks: int) -> None:
+    whole = make()
+    copies = [make(Seat(rank, num_ranks), is_replicated=True) for rank in range(num_ranks)]
+    written = torch.cat([copy.state()["rows"] for copy in copies])
+    assert torch.equal(written, whole.state()["rows"])
+    trained = make(seed=5)
+    for copy in copies:
+        copy.load_buckets(0, trained.state(), trained.space)
+    written = torch.cat([copy.state()["rows"] for copy in copies])
+    assert torch.equal(written, trained.state()["rows"])
 
 
 def test_a_rank_holds_only_its_buckets() -> None:
