@@ -22,7 +22,8 @@ from torch import Tensor
 
 from esmm_dist.contract.command_line import EXIT_BAD_INPUT
 from esmm_dist.contract.errors import InputError
-from esmm_dist.contract.world import Pending, Traffic, World
+from esmm_dist.contract.world import Here, Pending, Traffic, World
+from esmm_dist.distributed.heartbeats import Heartbeats
 
 # Only defaults: what the user exports, or horovodrun sets by its flags, stands.
 HOROVOD_DEFAULTS = {
@@ -42,6 +43,10 @@ EXIT_FAILED = 1
 
 # How long a rank whose input is bad waits to hear whether the others found the same.
 SECONDS_TO_MEET = 3.0
+
+# A rank that ends tells the others within moments. Who has waited longer than this before all was
+# given up waited for one that had stopped; there is time to ask which.
+SECONDS_OF_A_STALL = 5.0
 
 # Looks for a collective's result: the first pause is small beside the shortest collective, which
 # takes about a millisecond; a rank that waits for slower ones soon leaves the cores to them.
@@ -71,13 +76,19 @@ def connect() -> Iterator[World]:
     import horovod.torch as hvd
 
     hvd.init()
-    world = HorovodWorld(hvd)
-    try:
-        yield world
-    except Exception as error:
-        raise SystemExit(world.tell(error)) from None
-    finally:
-        hvd.shutdown()
+    with _heartbeats(hvd) as heartbeats:
+        world = HorovodWorld(hvd, heartbeats)
+        try:
+            yield world
+        except Exception as error:
+            raise SystemExit(world.tell(error)) from None
+        finally:
+            hvd.shutdown()
+
+
+def _heartbeats(hvd: Any) -> Heartbeats:
+    address, port = (os.environ[f"HOROVOD_GLOO_RENDEZVOUS_{part}"] for part in ("ADDR", "PORT"))
+    return Heartbeats(f"{address}:{port}", hvd.rank(), hvd.size())
 
 
 class SoloWorld:
@@ -98,7 +109,7 @@ class SoloWorld:
         self, tensor_NX: Tensor, num_rows_to_rank: Sequence[int], name: str
     ) -> Pending[tuple[Tensor, list[int]]]:
         assert list(num_rows_to_rank) == [len(tensor_NX)], name
-        return _Here((tensor_NX, list(num_rows_to_rank)))
+        return Here((tensor_NX, list(num_rows_to_rank)))
 
     def broadcast(self, tensor: Tensor, name: str) -> Tensor:
         return tensor
@@ -113,9 +124,10 @@ class SoloWorld:
 class HorovodWorld:
     """The processes that horovodrun started. Every collective carries its caller's name."""
 
-    def __init__(self, hvd: Any) -> None:
+    def __init__(self, hvd: Any, heartbeats: Heartbeats) -> None:
         """Takes the module horovod.torch, already initialised."""
         self._hvd = hvd
+        self._heartbeats = heartbeats
         self.rank: int = hvd.rank()
         self.num_ranks: int = hvd.size()
         self.local_rank: int = hvd.local_rank()
@@ -200,6 +212,7 @@ class HorovodWorld:
         self, name: str, begin: Callable[[], int],
         read: Callable[[Any], Any] = lambda result: result,
     ) -> "_OnItsWay":
+        self._heartbeats.begin(name)
         with self._loss_told(name):
             return _OnItsWay(self, name, begin(), read)
 
@@ -214,13 +227,18 @@ class HorovodWorld:
 
     @contextmanager
     def _loss_told(self, name: str) -> Iterator[None]:
-        """What Horovod says of a lost rank, in one line that names the collective."""
+        """What Horovod says of a lost rank, in one line that names the collective and, after a long
+        wait, the rank."""
+        begun = time.monotonic()
         try:
             yield
         except self._hvd.HorovodInternalError as error:
             text = str(error)
             if text.startswith("Horovod has been shut down"):
                 text = "another rank failed, ended or stalled: see what it wrote"
+            waited_seconds = time.monotonic() - begun
+            if waited_seconds > SECONDS_OF_A_STALL:
+                text = f"waited {waited_seconds:.0f} s: {self._heartbeats.diagnosis()}"
             raise RankLostError(f"rank {self.rank} gave up {name!r}: {text}") from None
 
     def _wait(self, handle: int, seconds: float = math.inf) -> bool:
@@ -237,16 +255,6 @@ class HorovodWorld:
             time.sleep(pause)
             pause = min(PAUSE_GROWTH * pause, LONGEST_PAUSE_SECONDS)
         return True
-
-
-@dataclass(frozen=True)
-class _Here:
-    """A result that needed no waiting."""
-
-    result: Any
-
-    def wait(self) -> Any:
-        return self.result
 
 
 @dataclass(frozen=True)

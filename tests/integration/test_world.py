@@ -86,6 +86,28 @@ def test_a_rank_that_fails_ends_the_job_with_its_own_line(how: str) -> None:
     assert not any(line.startswith("[0]<stderr>:Traceback") for line in done.stdout.splitlines())
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("how", "limit", "seconds", "named"),
+    [
+        ("stop", "HOROVOD_GLOO_TIMEOUT_SECONDS", 30, "rank 1 no longer answers (last in 'towers')"),
+        ("loiter", "HOROVOD_STALL_SHUTDOWN_TIME_SECONDS", 8,
+         "rank 1 lives, but has not gone on from 'towers'"),
+    ],
+)
+def test_a_rank_that_stops_or_stays_behind_ends_the_job_in_the_time_set_and_is_named(
+    how: str, limit: str, seconds: int, named: str
+) -> None:
+    """30 s, because within the same time all ranks have to find each other at the start."""
+    begun = time.monotonic()
+    limits = {"HOROVOD_STALL_CHECK_TIME_SECONDS": "2", limit: str(seconds)}
+    done = horovodrun(2, RANKS, how, environment=limits)
+    assert time.monotonic() - begun < seconds + 75
+    assert done.returncode != 0
+    lines = [line for line in done.stdout.splitlines() if ":error: rank 0 gave up" in line]
+    assert len(lines) == 1 and "gave up 'towers': waited " in lines[0] and named in lines[0], lines
+
+
 def test_what_ranks_refuse_alike_is_told_once_and_nothing_else_is_lost() -> None:
     done = horovodrun(3, RANKS, "refuse")
     assert done.returncode != 0

@@ -1,4 +1,5 @@
-"""What each rank of test_world.py does: world_ranks.py speak FOLDER | raise | die | refuse."""
+"""What each rank of test_world.py does: world_ranks.py speak FOLDER | refuse | raise | die | stop |
+loiter."""
 
 import json
 import os
@@ -14,6 +15,7 @@ from torch import Tensor
 from esmm_dist.contract.command_line import run_command
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.world import World
+from esmm_dist.distributed.heartbeats import SECONDS_PER_BEAT
 from esmm_dist.distributed.world import connect
 
 
@@ -58,6 +60,11 @@ def fail(world: World, how: str) -> None:
         if step == 10 and world.rank == 1:
             if how == "die":
                 os.kill(os.getpid(), signal.SIGKILL)
+            if how == "stop":
+                time.sleep(SECONDS_PER_BEAT)  # heard once
+                os.kill(os.getpid(), signal.SIGSTOP)
+            if how == "loiter":
+                time.sleep(120)
             raise InputError("samples/day=7: truncated: rebuild the day")
         world.sum(torch.ones(2), "towers")
 
