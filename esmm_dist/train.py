@@ -32,7 +32,7 @@ from esmm_dist.contract.manifest import (
 from esmm_dist.contract.sections import Config
 from esmm_dist.contract.settings import check_settings
 from esmm_dist.contract.world import World
-from esmm_dist.distributed.world import connect
+from esmm_dist.distributed.elastic import run_in_world
 from esmm_dist.model.method import Stage, method_of
 from esmm_dist.planning import immature_notice, plan_epochs
 from esmm_dist.reader.plan import TrainPlan
@@ -63,9 +63,13 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--resume", action="store_true",
                         help="go on from the last checkpoint of an interrupted run")
     arguments = parser.parse_args(argv)
+
+    def run(world: World, have_begun: bool) -> None:
+        with file_errors_told():
+            train_run(config_from(arguments), world, resume=arguments.resume or have_begun)
+
     # The ranks connect before anything may be wrong, so that a mistake is told once.
-    with connect() as world, file_errors_told():
-        train_run(config_from(arguments), world, resume=arguments.resume)
+    run_in_world(run)
 
 
 def train_run(config: Config, world: World, *, resume: bool) -> None:
@@ -236,6 +240,7 @@ class FoldRun:
             index=self.index.model_copy(update={"step": step}), world=self.world,
             num_kept=self.config.train.num_checkpoints_kept,
         )
+        self.world.pause()
 
 
 if __name__ == "__main__":

@@ -81,3 +81,7 @@ class World(Protocol):
 
     def barrier(self, name: str) -> None:
         """Returns when every rank has arrived."""
+
+    def pause(self) -> None:
+        """Where all that matters has been saved: an elastic job may take in other members here, and
+        then does not return."""

@@ -71,12 +71,8 @@ def connect() -> Iterator[World]:
     if "HOROVOD_RANK" not in os.environ:
         yield SoloWorld()
         return
-    for key, value in HOROVOD_DEFAULTS.items():
-        os.environ.setdefault(key, value)
-    import horovod.torch as hvd
-
-    hvd.init()
-    with _heartbeats(hvd) as heartbeats:
+    hvd = connected_horovod()
+    with heartbeats_of(hvd) as heartbeats:
         world = HorovodWorld(hvd, heartbeats)
         try:
             yield world
@@ -86,7 +82,18 @@ def connect() -> Iterator[World]:
             hvd.shutdown()
 
 
-def _heartbeats(hvd: Any) -> Heartbeats:
+def connected_horovod() -> Any:
+    """The module horovod.torch, once this process has joined the others."""
+    for key, value in HOROVOD_DEFAULTS.items():
+        os.environ.setdefault(key, value)
+    import horovod.torch as hvd
+
+    hvd.init()
+    return hvd
+
+
+def heartbeats_of(hvd: Any) -> Heartbeats:
+    """This rank's, for the store of the launcher that started it."""
     address, port = (os.environ[f"HOROVOD_GLOO_RENDEZVOUS_{part}"] for part in ("ADDR", "PORT"))
     return Heartbeats(f"{address}:{port}", hvd.rank(), hvd.size())
 
@@ -120,14 +127,24 @@ class SoloWorld:
     def barrier(self, name: str) -> None:
         return None
 
+    def pause(self) -> None:
+        return None
+
 
 class HorovodWorld:
     """The processes that horovodrun started. Every collective carries its caller's name."""
 
-    def __init__(self, hvd: Any, heartbeats: Heartbeats) -> None:
-        """Takes the module horovod.torch, already initialised."""
+    def __init__(
+        self, hvd: Any, heartbeats: Heartbeats, on_pause: Callable[[], None] | None = None
+    ) -> None:
+        """
+        Args:
+            hvd: the module horovod.torch, already initialised.
+            on_pause: of an elastic job: raises what ends this run when its members are to change.
+        """
         self._hvd = hvd
         self._heartbeats = heartbeats
+        self._on_pause = on_pause
         self.rank: int = hvd.rank()
         self.num_ranks: int = hvd.size()
         self.local_rank: int = hvd.local_rank()
@@ -173,6 +190,10 @@ class HorovodWorld:
     def barrier(self, name: str) -> None:
         # Horovod's own barrier has no name for the stall inspector to report.
         self.sum(torch.zeros(1), name)
+
+    def pause(self) -> None:
+        if self._on_pause:
+            self._on_pause()
 
     def tell(self, error: Exception) -> int:
         """Says on stderr why this rank ends; a line that several have is said by the first of them.
@@ -239,6 +260,9 @@ class HorovodWorld:
             waited_seconds = time.monotonic() - begun
             if waited_seconds > SECONDS_OF_A_STALL:
                 text = f"waited {waited_seconds:.0f} s: {self._heartbeats.diagnosis()}"
+            if self._on_pause:  # whoever runs an elastic job goes on without the rank
+                print(f"rank {self.rank} gave up {name!r}: {text}", file=sys.stderr, flush=True)
+                raise
             raise RankLostError(f"rank {self.rank} gave up {name!r}: {text}") from None
 
     def _wait(self, handle: int, seconds: float = math.inf) -> bool:

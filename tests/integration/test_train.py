@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -15,13 +16,23 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from esmm_dist.assembly import assemble
 from esmm_dist.contract.command_line import run_command
-from esmm_dist.contract.config import load_config
+from esmm_dist.contract.config import load_config, parse_config
+from esmm_dist.contract.encodings import num_rows_of_table
+from esmm_dist.contract.folds import folds_of
+from esmm_dist.contract.manifest import read_encodings, read_manifest
+from esmm_dist.contract.multiplicity import EVERY_ROW
+from esmm_dist.contract.row_space import RowSpace
 from esmm_dist.distributed.world import SoloWorld
+from esmm_dist.planning import plan_epochs
+from esmm_dist.reader.samples import SampleReader
 from esmm_dist.train import main, train_run
 from esmm_dist.training.checkpoint import Index, latest_checkpoint
 from tests.factories.written_samples import small_document, write_config, write_samples
 from tests.integration.horovodrun import command_on, horovodrun
+from tests.oracles.tables import rows_by_table
+from tests.oracles.training import PlainTraining
 
 FOLD = "2024-01-03"
 
@@ -125,6 +136,39 @@ def test_any_number_of_ranks_gives_the_loss_curve_of_one(
     assert alone[-1] < 0.95 * alone[0], "the model has learned something worth comparing"
 
 
+@pytest.mark.slow
+def test_the_loss_curve_is_that_of_plain_tables_and_layers(
+    documents: Documents, trained: Train
+) -> None:
+    """With the test above: on any number of ranks."""
+    config = parse_config(documents["float64"], "document")
+    manifest = read_manifest(config.samples.path)
+    encodings = read_encodings(config.samples.path, manifest)
+    assembly = assemble(
+        config, encodings, SoloWorld(), torch.device("cpu"), for_training=True
+    )
+    (fold,) = folds_of(config)
+    (plan,) = plan_epochs(
+        config, fold, manifest, EVERY_ROW, config.train.num_lanes, SoloWorld())
+    parameters = dict(assembly.model.named_parameters())
+    plain = PlainTraining(
+        config.features,
+        rows_by_table(assembly.tables.state()["shared/rows"],
+                      RowSpace(num_rows_of_table(config.features, encodings))),
+        [p.detach() for name, p in parameters.items() if "weights" in name],
+        [p.detach() for name, p in parameters.items() if "biases" in name],
+        config.train.towers.learning_rate, config.train.tables.learning_rate,
+    )
+    reader = SampleReader(config.samples.path, manifest, config.features, with_keys=False)
+    with reader.train_batches(plan, rank=0) as batches:
+        expected = plain.losses(batches)
+    assert len(expected) == PRECISIONS["float64"][0]
+    torch.testing.assert_close(
+        torch.tensor(losses(trained(1)["float64"]), dtype=torch.float64),
+        torch.tensor(expected, dtype=torch.float64), rtol=1e-9, atol=0,
+    )
+
+
 # ---------------------------------------------------------------------------------------------
 # Kill and resume
 # ---------------------------------------------------------------------------------------------
@@ -142,12 +186,12 @@ def started() -> Iterator[list[subprocess.Popen[bytes]]]:
 
 
 def train_until_killed(
-    num_ranks: int, config: Path, curve: Path, step: int,
+    num_ranks: int, arguments: list[str], curve: Path, step: int,
     started: list[subprocess.Popen[bytes]],
 ) -> None:
     """Starts a training and kills it without warning once its curve has reached a step."""
     process = subprocess.Popen(
-        command_on(num_ranks, "-m", "esmm_dist.train", "--config", config),
+        command_on(num_ranks, "-m", "esmm_dist.train", *arguments),
         start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )
     started.append(process)
@@ -162,24 +206,26 @@ def train_until_killed(
 @pytest.mark.parametrize(
     "num_ranks", [1, pytest.param(2, marks=[pytest.mark.distributed, pytest.mark.slow])]
 )
-def test_a_killed_run_resumes_to_the_same_weights_bit_for_bit(
+def test_a_run_killed_at_random_steps_resumes_to_the_same_weights_bit_for_bit(
     documents: Documents, trained: Train, tmp_path: Path, num_ranks: int,
     started: list[subprocess.Popen[bytes]],
 ) -> None:
     unbroken = trained(num_ranks)["float64"]
     document = documents["float64"] | {"name": f"broken-{num_ranks}"}
     document["train"] = document["train"] | {"steps_per_checkpoint": 7}
-    config = write_config(tmp_path, document)
+    arguments = ["--config", str(write_config(tmp_path, document))]
     broken = Path(document["runs_path"]) / document["name"]
-    train_until_killed(num_ranks, config, broken / "curves" / f"{FOLD}.jsonl", 40, started)
-    left = latest_checkpoint(broken / "checkpoints" / FOLD)
-    assert left is not None and 35 <= Index.read(left).step < 200, "there is a rest to be trained"
+    for step in sorted(random.sample(range(8, 140), 2)):
+        train_until_killed(
+            num_ranks, arguments, broken / "curves" / f"{FOLD}.jsonl", step, started)
+        left = latest_checkpoint(broken / "checkpoints" / FOLD)
+        assert left is not None and step - 7 <= Index.read(left).step < 200, "a rest is to be done"
+        arguments = [*arguments[:2], "--resume"]
 
-    argv = ["--config", str(config), "--resume"]
     if num_ranks == 1:
-        assert run_command(main, argv) == 0
+        assert run_command(main, arguments) == 0
     else:
-        done = horovodrun(num_ranks, "-m", "esmm_dist.train", *argv)
+        done = horovodrun(num_ranks, "-m", "esmm_dist.train", *arguments)
         assert done.returncode == 0, done.stdout
 
     expected, found = final_tensors(unbroken), final_tensors(broken)

@@ -5,6 +5,7 @@ import sys
 import pytest
 import torch
 
+from esmm_dist.distributed.elastic import run_in_world
 from esmm_dist.distributed.world import SoloWorld, connect
 
 
@@ -38,3 +39,13 @@ def test_an_error_inside_the_world_is_passed_on(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(ZeroDivisionError):
         with connect():
             raise ZeroDivisionError
+
+
+def test_outside_an_elastic_job_a_command_runs_once_from_its_beginning(
+    monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HOROVOD_RANK", "HOROVOD_ELASTIC"):
+        monkeypatch.delenv(name, raising=False)
+    runs: list[tuple[int, bool]] = []
+    run_in_world(lambda world, have_begun: runs.append((world.num_ranks, have_begun)))
+    assert runs == [(1, False)]
