@@ -199,6 +199,16 @@ def source_of(feature: Feature) -> str | None:
     return None if isinstance(feature, CrossFeature) else feature.source
 
 
+def is_learned(feature: Feature) -> bool:
+    """Whether a feature's ids depend on data."""
+    match feature.encode:
+        case VocabularyEncoding():
+            return True
+        case BucketEncoding(num_quantiles=num_quantiles):
+            return num_quantiles is not None
+    return False
+
+
 def table_of(feature: Feature) -> str:
     """The name of the embedding table a feature looks its ids up in."""
     return feature.table or feature.name

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from esmm_dist.contract.encodings import Encodings
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.mistakes import one_line
+from esmm_dist.contract.sections import DayRange
 
 MANIFESTS = "_manifests"
 ENCODINGS = "_encodings"
@@ -75,6 +76,10 @@ class EncodingsReference(_Document):
     path: str
     content_hash: str
     ancestry: tuple[str, ...] = ()
+    fit_days: DayRange | None = None
+    """The days that taught the latest of these ids; None where nothing is learned."""
+    learned_as_of: datetime | None = None
+    """What they were learned from was known by then."""
 
     def descends_from(self, other: "EncodingsReference") -> bool:
         """Whether every id that the other gives means the same here."""

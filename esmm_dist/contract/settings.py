@@ -52,13 +52,25 @@ def check_settings(manifest: Manifest, config: Config, source: str) -> None:
     Raises:
         InputError: names the settings that differ, with both values.
     """
-    found = differences(manifest.settings, settings_of(config))
+    found = all_differences(manifest, config)
     if found:
         raise InputError(
             f"{source}/{manifest.path}: samples were built with other settings: "
             f"{'; '.join(found)}: rebuild the samples, or give the config they were built with"
         )
     check_fingerprint(manifest, fingerprint(config.features), source)
+
+
+def all_differences(manifest: Manifest, config: Config) -> list[str]:
+    """How a config differs from what a manifest's days were built by, one text a difference."""
+    found = differences(manifest.settings, settings_of(config))
+    learned_from, asked = manifest.encodings.fit_days, config.samples.fit_days
+    if learned_from is not None and learned_from != asked:
+        found.append(
+            f"samples.fit_days is {asked.first} to {asked.last}, ids were learned from "
+            f"{learned_from.first} to {learned_from.last}"
+        )
+    return found
 
 
 def differences(built: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:

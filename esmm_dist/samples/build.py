@@ -12,7 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from esmm_dist.contract.encodings import Encodings, num_rows_of_table
 from esmm_dist.contract.errors import InputError
-from esmm_dist.contract.features import Feature
+from esmm_dist.contract.features import Feature, is_learned
 from esmm_dist.contract.folds import days_of
 from esmm_dist.contract.manifest import Day, EncodingsReference, Manifest
 from esmm_dist.contract.schema import sample_columns
@@ -23,8 +23,13 @@ from esmm_dist.samples.crediting import CreditRules
 from esmm_dist.samples.days import Calendar, instant_of, micros, micros_of_instant
 from esmm_dist.samples.encoding import encode, tables_to_join
 from esmm_dist.samples.filing import own_clicks, own_conversions, own_impressions
-from esmm_dist.samples.fitting import Sighting, fitted, is_learned, sightings
-from esmm_dist.samples.horizon import known_by, refuse_the_future, text_of_horizon
+from esmm_dist.samples.fitting import Sighting, fitted, sightings
+from esmm_dist.samples.horizon import (
+    known_by,
+    refuse_the_future,
+    refuse_what_was_learned_later,
+    text_of_horizon,
+)
 from esmm_dist.samples.io import (
     DRAFTS,
     LogFrames,
@@ -120,7 +125,8 @@ class Builder:
         self.store = Store(spark, config.samples.path)
         self._base, _ = self.store.latest()
         if self._base is not None and not refit:
-            refuse_other_settings(self._base, config)
+            refuse_other_settings(self._base, config, append)
+            refuse_what_was_learned_later(self._base.encodings, config)
         self._frames = open_logs(spark, config)
         self._snapshots = open_snapshots(spark, config)
         check_snapshot_keys(self._frames.impressions, self._snapshots)
@@ -150,7 +156,7 @@ class Builder:
             self._rows_in = self._count(days)
         known = None if self._base is None or self._refit else self._base.encodings
         reference = encodings_to_use(
-            self.store, known, self._append, config.features, self._learned
+            self.store, known, self._append, config, self._learned
         )
         encodings = self.store.encodings(reference)
         num_rows_of_table(config.features, encodings)

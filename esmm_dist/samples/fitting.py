@@ -18,6 +18,7 @@ from esmm_dist.contract.features import (
     Feature,
     MultiValuedFeature,
     VocabularyEncoding,
+    is_learned,
     table_of,
 )
 from esmm_dist.samples.filing import DAY, MARK
@@ -42,16 +43,6 @@ class Sighting(NamedTuple):
     key: str | None
     number: float | None
     num_rows: int
-
-
-def is_learned(feature: Feature) -> bool:
-    """Whether a feature's ids depend on data."""
-    match feature.encode:
-        case VocabularyEncoding():
-            return True
-        case BucketEncoding(num_quantiles=num_quantiles):
-            return num_quantiles is not None
-    return False
 
 
 def once_each(impressions: DataFrame) -> DataFrame:

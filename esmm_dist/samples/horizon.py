@@ -7,7 +7,9 @@ from datetime import datetime
 
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.logs import TableSource
+from esmm_dist.contract.manifest import EncodingsReference
 from esmm_dist.contract.sections import Config
+from esmm_dist.samples.days import Calendar
 
 EVENT_TIME = "event_time"
 LOGS = ("impressions", "clicks", "conversions")
@@ -24,6 +26,26 @@ def refuse_the_future(config: Config, now: datetime) -> None:
         raise InputError(
             f"samples.as_of = {as_of.isoformat()}: it lies in the future (it is "
             f"{now.isoformat()}): give an instant that has passed"
+        )
+
+
+def refuse_what_was_learned_later(reference: EncodingsReference, config: Config) -> None:
+    """Ids must not tell what nobody knew at samples.as_of: which values would become frequent.
+
+    Where all impressions of the fit days are visible anyway, they teach the same.
+
+    Raises:
+        InputError: names samples.as_of and the instant as of which ids were learned.
+    """
+    as_of, learned = config.samples.as_of, reference.learned_as_of
+    if as_of is None or learned is None or reference.fit_days is None or learned <= as_of:
+        return
+    end = Calendar.of(config.logs.day_timezone).end(reference.fit_days.last)
+    if as_of < end or config.logs.impressions.ingest_time is not None:
+        raise InputError(
+            f"samples.as_of = {as_of.isoformat()}: the ids of {config.samples.path} were learned "
+            f"as of {learned.isoformat()}, from impressions that need not have been known then: "
+            "give another samples.path, or --refit to start anew with the days asked for"
         )
 
 

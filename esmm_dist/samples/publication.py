@@ -4,23 +4,32 @@ Days of one directory follow the same rules, and whoever publishes second keeps 
 """
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.features import fingerprint
 from esmm_dist.contract.manifest import Day, EncodingsReference, Manifest, SampleColumn
 from esmm_dist.contract.schema import sample_columns
 from esmm_dist.contract.sections import Config
-from esmm_dist.contract.settings import differences, settings_of
+from esmm_dist.contract.settings import all_differences, differences, settings_of
 from esmm_dist.samples.io import Store, now
 
+LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 
-def refuse_other_settings(manifest: Manifest, config: Config) -> None:
+
+def refuse_other_settings(manifest: Manifest, config: Config, appends: bool) -> None:
     """Days built under different rules do not belong into one directory.
+
+    Args:
+        appends: whether ids are to be learned from other days too.
 
     Raises:
         InputError: names the settings that differ, with both values.
     """
-    found = differences(manifest.settings, settings_of(config))
+    if appends:
+        found = differences(manifest.settings, settings_of(config))
+    else:
+        found = all_differences(manifest, config)
     if not found and manifest.fingerprint != fingerprint(config.features):
         found = [f"features are those of {manifest.fingerprint[:12]}"]
     if found:
@@ -74,6 +83,8 @@ def publish(
 
 def _later_of(one: EncodingsReference, other: EncodingsReference) -> EncodingsReference | None:
     """The one that appended to the other, by which the ids of both can be read; None if neither."""
+    if one.content_hash == other.content_hash:
+        return max(one, other, key=lambda reference: reference.learned_as_of or LONG_AGO)
     if one.descends_from(other):
         return one
     return other if other.descends_from(one) else None

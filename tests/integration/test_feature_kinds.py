@@ -252,7 +252,10 @@ def test_a_later_build_appends_and_no_id_changes_its_meaning(
     joined = begun.build([DAY])
     assert joined.encodings == after.encodings and ids_of(later, DAY) == [2, 2, 1]
     again = rival.build([NEXT_DAY])  # learned the same: the same content, hence the same encodings
-    assert again.encodings == after.encodings
+    assert again.encodings.content_hash == after.encodings.content_hash
+    assert again.encodings.ancestry == after.encodings.ancestry
+    with pytest.raises(InputError, match=f"samples.fit_days is {DAY} .* from {NEXT_DAY}"):
+        Builder(spark, first, refit=False)
 
 
 def test_encodings_that_part_from_one_another_are_refused(

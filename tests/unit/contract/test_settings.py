@@ -8,7 +8,7 @@ from esmm_dist.contract.config import load_config
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.features import fingerprint
 from esmm_dist.contract.manifest import EncodingsReference, Manifest
-from esmm_dist.contract.settings import check_settings, differences, settings_of
+from esmm_dist.contract.settings import all_differences, check_settings, differences, settings_of
 
 
 def changed(*overrides: str) -> list[str]:
@@ -65,3 +65,22 @@ def test_readers_are_told_what_the_samples_they_read_were_built_with() -> None:
     unnoted = manifest.model_copy(update={"settings": {}, "fingerprint": "f" * 64})
     with pytest.raises(InputError, match="ffffffffffff"):
         check_settings(unnoted, config, "here")
+
+
+def test_other_fit_days_than_ids_were_learned_from_are_told() -> None:
+    config = load_config()
+    learned = EncodingsReference(
+        path="e.json", content_hash="e", fit_days=config.samples.fit_days
+    )
+    manifest = Manifest(
+        number=7, created_at=datetime(2026, 3, 1, tzinfo=UTC),
+        fingerprint=fingerprint(config.features), settings=settings_of(config), encodings=learned,
+        columns={}, shuffle_seed=0, days=(),
+    )
+    assert all_differences(manifest, config) == []
+    other = load_config(overrides=["samples.fit_days.last=2022-04-29"])
+    with pytest.raises(InputError, match="samples.fit_days is 2022-04-24 to 2022-04-29, ids were "
+                                         "learned from 2022-04-24 to 2022-04-30"):
+        check_settings(manifest, other, "here")
+    unlearned = learned.model_copy(update={"fit_days": None})
+    assert all_differences(manifest.model_copy(update={"encodings": unlearned}), other) == []

@@ -12,8 +12,9 @@ from esmm_dist.contract.features import (
     Kind,
     NumericFeature,
     VocabularyEncoding,
+    is_learned,
 )
-from esmm_dist.samples.fitting import Sighting, fitted, is_learned, quantiles
+from esmm_dist.samples.fitting import Sighting, fitted, quantiles
 
 COLOR = CategoricalFeature(
     name="color", group=Group.ITEM, encode=VocabularyEncoding(min_count=1), table="colors"
