@@ -5,10 +5,11 @@ Called by all ranks in step; they share the counting, and none opens a file for 
 
 from dataclasses import replace
 
+from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.folds import Fold
 from esmm_dist.contract.manifest import Manifest
 from esmm_dist.contract.multiplicity import Multiplicity
-from esmm_dist.contract.schema import MATURE
+from esmm_dist.contract.schema import FAKE_NEGATIVE, MATURE
 from esmm_dist.contract.sections import Config
 from esmm_dist.contract.world import World
 from esmm_dist.reader.plan import TrainPlan
@@ -27,10 +28,16 @@ def plan_epochs(
         num_lanes: of the run that is resumed, else of the config.
 
     Raises:
-        InputError: a training day was not built, or what takes part is less than a global batch.
+        InputError: a training day was not built, the method needs fake negatives and there are
+            none, or what takes part is less than a global batch.
     """
     reader = SampleReader(config.samples.path, manifest, config.features, with_keys=False)
     files = reader.files(fold.train_days)
+    if multiplicity.fake_negatives and FAKE_NEGATIVE not in manifest.columns:
+        raise InputError(
+            f"model.method = {config.model.method}: it learns from fake negatives, and "
+            f"{config.samples.path} holds none: build it with samples.label_stream fake_negative"
+        )
     if config.train.immature == "exclude" and num_immature(config, fold, manifest):
         multiplicity = replace(multiplicity, required=(*multiplicity.required, MATURE))
     plans = []

@@ -44,6 +44,8 @@ class Delays:
     """int32: from the impression to the instant as of which it was built, up to both windows."""
     mature_B: "Tensor"
     """float: 1 where the labels are final, else 0."""
+    fake_negative_B: "Tensor"
+    """float: 1 in rows that repeat a sample as it was before its conversion, else 0."""
 
     def to(self, place: "device") -> "Delays":
         """The same on a device."""

@@ -33,6 +33,13 @@ class SampleFile(_Document):
     """Relative to the samples' directory."""
     num_rows: int
     num_bytes: int
+    num_fake_negatives: int = 0
+    """Its last rows, which repeat samples as they were before their conversion."""
+
+    @property
+    def num_samples(self) -> int:
+        """Rows that stand for an impression each; they come first."""
+        return self.num_rows - self.num_fake_negatives
 
 
 class SampleColumn(_Document):
@@ -57,6 +64,7 @@ class Day(_Document):
     files: tuple[SampleFile, ...]
     """In the order that the shuffle gave them."""
     num_rows: int
+    """Samples: of the rows of its files those that are no fake negatives."""
     num_clicks: int
     num_conversions: int
     first_event_time: datetime

@@ -4,7 +4,7 @@ A count depends on the row's own columns and on the seed and epoch, so that it i
 first step, and all ranks take the same number of steps. It counts nothing: the reader does.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from esmm_dist.contract.schema import CLICK, CONVERSION, SAMPLE_ID
 
@@ -22,6 +22,10 @@ class Multiplicity:
     required: tuple[str, ...] = ()
     """Columns of 0 and 1; a row in which one of them is 0 takes no part."""
 
+    fake_negatives: bool = False
+    """Whether the fake negatives of a label stream take part too, where labels and columns let
+    them: a clicked row that did not convert."""
+
     def __post_init__(self) -> None:
         assert 0 <= self.share_of_unclicked <= 1
         assert self.times_clicked >= 0 and self.times_converted >= 0
@@ -29,7 +33,7 @@ class Multiplicity:
     @property
     def is_trivial(self) -> bool:
         """Whether every row takes part once, so that nothing need be counted."""
-        return self == EVERY_ROW
+        return replace(self, fake_negatives=False) == EVERY_ROW
 
     @property
     def draws(self) -> bool:

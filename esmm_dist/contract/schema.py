@@ -10,6 +10,8 @@ Parquet, one row group a file, no nulls anywhere:
   is credited to; both are cut to whole seconds, and -1 where there is none;
 * `observed_s` int32: seconds for which the logs had watched the impression, up to both windows;
 * `mature` int8: 1 if both windows had passed, so that the labels are final;
+* `fake_negative` int8, only in such a label stream: 1 in rows that are no samples of their own but
+  repeat one as it was before its conversion; they are the last rows of their file;
 * `conversion_value` float32, the last column, where the log declares one: what the row's credited
   conversions are worth together, 0 for those whose value is unknown; never a feature;
 * a single-valued feature, int32: its id, local to its table;
@@ -32,6 +34,7 @@ CLICK_DELAY_S = "click_delay_s"
 CONVERSION_DELAY_S = "conversion_delay_s"
 OBSERVED_S = "observed_s"
 MATURE = "mature"
+FAKE_NEGATIVE = "fake_negative"
 NO_DELAY_S = -1
 
 KEY_COLUMNS = {SAMPLE_ID: "int64", GROUP_ID: "int64"}
@@ -39,12 +42,13 @@ LABEL_COLUMNS = {CLICK: "int8", CONVERSION: "int8", WEIGHT: "float32"}
 DELAY_COLUMNS = {
     CLICK_DELAY_S: "int32", CONVERSION_DELAY_S: "int32", OBSERVED_S: "int32", MATURE: "int8",
 }
-DECLARED_COLUMNS = {CONVERSION_VALUE: "float32"}
+DECLARED_COLUMNS = {FAKE_NEGATIVE: "int8", CONVERSION_VALUE: "float32"}
 
 
 def sample_columns(config: Config) -> dict[str, str]:
     """The columns of a config's samples with their types, those it declares itself included."""
-    declared = (CONVERSION_VALUE,) if config.logs.conversions.value is not None else ()
+    declared = [FAKE_NEGATIVE] if config.samples.label_stream == "fake_negative" else []
+    declared += [CONVERSION_VALUE] if config.logs.conversions.value is not None else []
     return column_types(config.features, declared)
 
 

@@ -69,6 +69,12 @@ class Samples(Section):
     lateness_hours: Annotated[float, Field(ge=0, le=24 * MAX_DAYS)] = 0.0
     """How long after they happened rows may become known: labels are mature so long after both
     windows, and not before."""
+    label_stream: Literal["as_of", "fake_negative"] = "as_of"
+    """fake_negative: beside every late conversion the files hold the negative that its click was
+    taken for before, as FNW (arXiv 1907.06558) and ES-DFM (arXiv 2012.03245) train on them. Methods
+    and figures that do not ask for such rows never see them."""
+    fake_negative_after_hours: Annotated[float, Field(ge=0, le=24 * MAX_DAYS)] = 0.0
+    """A conversion is late if it came so long after its click or longer; 0: each, as in FNW."""
     shuffle_seed: int = 0
     """Seed of the order of rows inside a day."""
     unclicked_rate: Annotated[float, Field(ge=1e-6, le=1)] = 1.0

@@ -26,6 +26,8 @@ def settings_of(config: Config) -> dict[str, Any]:
         "samples.group_key": samples.group_key,
         "samples.click_window_hours": samples.click_window_hours,
         "samples.conversion_window_hours": samples.conversion_window_hours,
+        "samples.label_stream": samples.label_stream,
+        "samples.fake_negative_after_hours": samples.fake_negative_after_hours,
         "samples.shuffle_seed": samples.shuffle_seed,
         "samples.unclicked_rate": samples.unclicked_rate,
         "samples.unclicked_days": samples.unclicked_days and samples.unclicked_days.model_dump(

@@ -20,6 +20,7 @@ from esmm_dist.contract.schema import (
     CONVERSION,
     CONVERSION_DELAY_S,
     DELAY_COLUMNS,
+    FAKE_NEGATIVE,
     GROUP_ID,
     MATURE,
     OBSERVED_S,
@@ -40,6 +41,7 @@ TYPE_OF_SCALAR = {
     CONVERSION_DELAY_S: torch.int32,
     OBSERVED_S: torch.int32,
     MATURE: torch.float32,
+    FAKE_NEGATIVE: torch.float32,
 }
 
 
@@ -185,6 +187,7 @@ class _Tensors:
             conversion_delay_s_B=self._scalar(CONVERSION_DELAY_S, parts),
             observed_s_B=self._scalar(OBSERVED_S, parts),
             mature_B=self._scalar(MATURE, parts),
+            fake_negative_B=self._scalar(FAKE_NEGATIVE, parts),
         )
 
     def _scalar(self, name: str, parts: Sequence[Part]) -> Tensor:

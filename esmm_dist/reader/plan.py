@@ -151,7 +151,9 @@ class TrainPlan(Plan):
         Raises:
             InputError: the rows that take part are less than one global batch.
         """
-        sizes = tuple(file.num_rows for file in files)
+        sizes = tuple(
+            file.num_rows if multiplicity.fake_negatives else file.num_samples for file in files
+        )
         assert multiplicity.is_trivial == (rows_of_file is None)
         drawn = sizes if rows_of_file is None else tuple(rows_of_file)
         num_rows = sum(drawn)
@@ -181,7 +183,7 @@ class TrainPlan(Plan):
 
 @dataclass(frozen=True)
 class EvaluationPlan(Plan):
-    """Every row once, in the order of the files; the last batches of a rank may run short."""
+    """Every sample once, in the order of the files; the last batches of a rank may run short."""
 
     @classmethod
     def make(cls, files: Sequence[SampleFile], *, batch_size: int, num_ranks: int) -> Self:
@@ -190,12 +192,12 @@ class EvaluationPlan(Plan):
         Raises:
             InputError: the files hold no row.
         """
-        num_rows = sum(file.num_rows for file in files)
+        num_rows = sum(file.num_samples for file in files)
         if num_rows == 0:
             raise InputError("evaluate.days: they hold no row: choose days with samples")
         return cls(
             files=tuple(files), multiplicity=EVERY_ROW,
-            rows_of_file=tuple(file.num_rows for file in files),
+            rows_of_file=tuple(file.num_samples for file in files),
             file_order=tuple(range(len(files))), batch_size=batch_size, num_ranks=num_ranks,
             num_lanes=num_ranks, num_steps=-(-num_rows // batch_size),
         )
@@ -203,7 +205,7 @@ class EvaluationPlan(Plan):
     def row_order(self, file: int, count_R: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
         """The order of the file."""
         assert count_R is None
-        return np.arange(self.files[file].num_rows)
+        return np.arange(self.files[file].num_samples)
 
 
 def _raised_lanes(num_lanes: int, num_ranks: int) -> tuple[int, str | None]:

@@ -9,6 +9,7 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow
@@ -19,7 +20,9 @@ from esmm_dist.contract.features import Feature, fingerprint
 from esmm_dist.contract.manifest import Manifest, SampleFile, check_fingerprint
 from esmm_dist.contract.multiplicity import Multiplicity
 from esmm_dist.contract.schema import (
+    DECLARED_COLUMNS,
     DELAY_COLUMNS,
+    FAKE_NEGATIVE,
     KEY_COLUMNS,
     LABEL_COLUMNS,
     column_types,
@@ -67,6 +70,8 @@ class SampleReader:
             LABEL_COLUMNS | (KEY_COLUMNS if with_keys else {})
             | (DELAY_COLUMNS if with_delays else {})
         )
+        if with_delays and FAKE_NEGATIVE in manifest.columns:
+            scalars = scalars | {FAKE_NEGATIVE: DECLARED_COLUMNS[FAKE_NEGATIVE]}
         self._stored_types = column_types(features)
         self._types = scalars | feature_types(features)
         self._check_columns(self._types)
@@ -100,7 +105,8 @@ class SampleReader:
         with closing(read_files(paths, list(types))) as decoded:
             for path, file, table in zip(paths, files, decoded, strict=True):
                 _check_num_rows(path, table.num_rows, file.num_rows)
-                count_R = count_rows(columns_of(table, types, path), multiplicity, seed, epoch)
+                columns = columns_of(table, types, path)
+                count_R = _counts(columns, multiplicity, file, seed, epoch)
                 nums.append(int(count_R.sum()))
         return nums
 
@@ -169,13 +175,22 @@ class SampleReader:
         return self._samples_path / plan.files[file].path
 
 
+def _counts(
+    columns: Mapping[str, NDArray[Any]], multiplicity: Multiplicity, file: SampleFile, seed: int,
+    epoch: int,
+) -> NDArray[np.int64]:
+    """How often each row of a file takes part, from its first to the last one that may."""
+    count_R = count_rows(columns, multiplicity, seed, epoch)
+    return count_R if multiplicity.fake_negatives else count_R[: file.num_samples]
+
+
 def _row_order(plan: Plan, file: int, table: pyarrow.Table, path: Path) -> NDArray[np.int64]:
     """The order of a decoded file's rows; of those that do not take part once, by their counts."""
     if plan.multiplicity.is_trivial:
         return plan.row_order(file)
     assert isinstance(plan, TrainPlan), "an evaluation takes every row once"
     columns = columns_of(table, plan.multiplicity.columns, path)
-    count_R = count_rows(columns, plan.multiplicity, plan.seed, plan.epoch)
+    count_R = _counts(columns, plan.multiplicity, plan.files[file], plan.seed, plan.epoch)
     if count_R.sum() != plan.rows_of_file[file]:
         raise InputError(
             f"{path}: {int(count_R.sum()):,} of its rows take part, {plan.rows_of_file[file]:,} "

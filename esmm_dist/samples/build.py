@@ -44,7 +44,7 @@ from esmm_dist.samples.lateness import refuse_later_values
 from esmm_dist.samples.layout import Layout, num_files
 from esmm_dist.samples.learning import encodings_to_use
 from esmm_dist.samples.publication import publish, refuse_other_settings
-from esmm_dist.samples.ripening import lateness, text_of_verdicts, verdicts
+from esmm_dist.samples.ripening import fake_negative_after_s, lateness, text_of_verdicts, verdicts
 from esmm_dist.samples.sample_file import (
     CONTENT_SCHEMA,
     FIRST_TIME,
@@ -242,6 +242,7 @@ class Builder:
             None if as_of is None else micros_of_instant(as_of),
             micros(lateness(config)),
             Thinning.of(config),
+            fake_negative_after_s(config),
         )
         contents = layout.in_files(rows, config.samples.shuffle_seed).mapInArrow(
             writer, CONTENT_SCHEMA

@@ -53,3 +53,4 @@ def check_identities(day: date, counters: Mapping[str, int]) -> None:
             f"({', '.join(f'{name}={counters[name]:,}' for name in accounted)})"
         )
     assert counters["samples_converted"] <= counters["samples_clicked"], day
+    assert counters.get("samples_fake_negative", 0) <= counters["samples_converted"], day

@@ -39,7 +39,7 @@ from esmm_dist.samples.logs import (
     read_impressions,
     visible,
 )
-from esmm_dist.samples.sample_file import CONTENT, MAGIC, TALLY
+from esmm_dist.samples.sample_file import CONTENT, FAKE_NEGATIVES, MAGIC, TALLY
 from esmm_dist.samples.snapshots import read_snapshot, sources_of
 
 DRAFTS = "_drafts"
@@ -258,8 +258,12 @@ class Store:
             assert fields == wanted, f"{path}: {fields}, not {wanted}"
             assert len(blocks) == 1 or not num_rows, f"{path}: {len(blocks)} row groups"
             tally = json.loads(metadata.getKeyValueMetaData()[TALLY])
-            assert tally["impressions_out"] == num_rows, f"{path}: {num_rows:,} rows"
-            return FoundFile(SampleFile(path=path, num_rows=num_rows, num_bytes=sizes[path]), tally)
+            num_fake = tally.get(FAKE_NEGATIVES, 0)
+            assert tally["impressions_out"] + num_fake == num_rows, f"{path}: {num_rows:,} rows"
+            file = SampleFile(
+                path=path, num_rows=num_rows, num_bytes=sizes[path], num_fake_negatives=num_fake
+            )
+            return FoundFile(file, tally)
 
         with ThreadPoolExecutor(NUM_FOOTER_THREADS) as pool:
             return list(pool.map(look, paths))

@@ -31,6 +31,14 @@ def lateness(config: Config) -> timedelta:
     return timedelta(hours=config.samples.lateness_hours)
 
 
+def fake_negative_after_s(config: Config) -> int | None:
+    """Seconds after its click from which a conversion is late; None where labels are no stream."""
+    samples = config.samples
+    if samples.label_stream != "fake_negative":
+        return None
+    return round(samples.fake_negative_after_hours * 3_600)
+
+
 def verdicts(days: Iterable[date], built: Mapping[date, Day], config: Config) -> list[Verdict]:
     """What is to be done with each of the days, in order, as of samples.as_of.
 

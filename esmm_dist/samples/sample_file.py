@@ -21,6 +21,7 @@ from esmm_dist.contract.schema import (
     CONVERSION_DELAY_S,
     CONVERSION_VALUE,
     DECLARED_COLUMNS,
+    FAKE_NEGATIVE,
     GROUP_ID,
     MATURE,
     OBSERVED_S,
@@ -28,7 +29,8 @@ from esmm_dist.contract.schema import (
     WEIGHT,
     column_types,
 )
-from esmm_dist.samples.crediting import CreditRules
+from esmm_dist.samples.crediting import MICROS_PER_SECOND, CreditRules
+from esmm_dist.samples.label_stream import streamed
 from esmm_dist.samples.labels import Labelled, label
 from esmm_dist.samples.ripeness import Observed
 from esmm_dist.samples.thinning import Thinning, left_out_and_weight
@@ -43,6 +45,7 @@ from esmm_dist.samples.wire import (
 
 TALLY = "esmm_dist.tally"
 IMMATURE = "samples_immature"
+FAKE_NEGATIVES = "samples_fake_negative"
 FIRST_TIME = "first_event_time"
 LAST_TIME = "last_event_time"
 
@@ -72,6 +75,9 @@ class SampleFileWriter:
     """Microseconds for which a row may lie unseen after it happened."""
     thinning: Thinning | None = None
     """Which samples are left out; None: none."""
+    fake_negative_after_s: int | None = None
+    """Seconds after its click from which a conversion is late, and its sample stands in the file
+    once more as a negative; None: none does."""
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """One row with the bytes of a file, without the magic that ends it; none for no rows."""
@@ -87,8 +93,18 @@ class SampleFileWriter:
         observed = Observed.at(
             self.as_of, self.lateness, wire.time_N[labelled.row_K], self.rules
         )
-        table = self._table(wire, labelled, observed, weight_K)
-        tally = json.dumps(self._tally(wire, labelled, observed))
+        counters = self._tally(wire, labelled, observed)
+        fake_negative_M = None
+        if self.fake_negative_after_s is not None:
+            longest = self.rules.click_window + self.rules.conversion_window
+            labelled, observed, fake_negative_M = streamed(
+                labelled, observed, self.fake_negative_after_s, longest // MICROS_PER_SECOND
+            )
+            counters[FAKE_NEGATIVES] = num_fake = int(fake_negative_M.sum())
+            # Clicked samples are never thinned: each counts 1.
+            weight_K = np.concatenate([weight_K, np.ones(num_fake, np.float32)])
+        table = self._table(wire, labelled, observed, weight_K, fake_negative_M)
+        tally = json.dumps(counters)
         sink = pa.BufferOutputStream()
         # Files are read whole: statistics cost, and help nobody.
         pq.write_table(
@@ -108,7 +124,8 @@ class SampleFileWriter:
         return labelled.without(is_left_out_K), weight_K[~is_left_out_K]
 
     def _table(
-        self, wire: Wire, labelled: Labelled, observed: Observed, weight_K: Array
+        self, wire: Wire, labelled: Labelled, observed: Observed, weight_K: Array,
+        fake_negative_K: Array | None,
     ) -> pa.Table:
         row_K = labelled.row_K
         columns: dict[str, Array | pa.Array] = {
@@ -128,6 +145,8 @@ class SampleFileWriter:
             columns[list_feature.name] = wire.lists(place, row_K)
         for place, weighted in enumerate(weighted_features(self.features)):
             columns[weights_column(weighted)] = wire.weights(place, row_K)
+        if fake_negative_K is not None:
+            columns[FAKE_NEGATIVE] = fake_negative_K
         if labelled.value_K is not None:
             columns[CONVERSION_VALUE] = labelled.value_K
         types = column_types(self.features, [name for name in DECLARED_COLUMNS if name in columns])

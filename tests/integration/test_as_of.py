@@ -13,7 +13,10 @@ from esmm_dist.contract.command_line import run_command
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.features import BucketEncoding
 from esmm_dist.contract.manifest import Day, Manifest, read_manifest
+from esmm_dist.contract.multiplicity import Multiplicity
 from esmm_dist.contract.sections import Config
+from esmm_dist.reader.plan import TrainPlan
+from esmm_dist.reader.samples import SampleReader
 from tests.factories.raw_logs import Logs, config_of, dirty_logs, ingested, visible_rows, write_logs
 from tests.oracles.join import Row, Rules, join, start_of
 
@@ -144,3 +147,38 @@ def test_ripening_builds_what_is_new_or_was_immature_and_takes_up_what_came_late
     assert after.days[1].counters["samples_immature"] == 0
     assert "nothing to build" in told(end + 99 * HOURS, both)
     assert read_manifest(tmp_path / "samples") == after
+
+
+def test_a_stream_of_fake_negatives_changes_no_sample_and_counts_its_rows(
+    spark: "SparkSession", tmp_path: Path
+) -> None:
+    from esmm_dist.samples.build import Builder
+
+    logs = dirty_logs(3, 300, [FIRST], RULES, is_partitioned=True)
+    write_logs(logs, tmp_path, is_partitioned=True, num_files=1, seed=1)
+    config = config_of(tmp_path, True, RULES._replace(as_of=None, ingested=()), FIRST, FIRST)
+    samples = config.samples.model_copy(
+        update={"label_stream": "fake_negative", "fake_negative_after_hours": 1.0}
+    )
+    config = config.model_copy(update={"samples": samples})
+    (day,) = Builder(spark, config, refit=False).build([FIRST]).days
+    num_fake = day.counters["samples_fake_negative"]
+    assert 0 < num_fake < day.num_conversions
+    assert day.num_rows == day.counters["impressions_out"] == sum(f.num_samples for f in day.files)
+    assert sum(file.num_fake_negatives for file in day.files) == num_fake
+    assert Counter(day.counters) - Counter(samples_fake_negative=num_fake) == join(
+        FIRST, *logs, RULES._replace(as_of=None)
+    ).counters
+
+    manifest = read_manifest(samples.path)
+    reader = SampleReader(samples.path, manifest, config.features, False, with_delays=True)
+    everything = Multiplicity(fake_negatives=True)
+    plan = TrainPlan.make(
+        reader.files([FIRST]), batch_size=1, num_lanes=1, seed=0, epoch=0, num_ranks=1,
+        multiplicity=everything,
+    )
+    with reader.train_batches(plan, rank=0) as batches:
+        told = [b.delays.fake_negative_B.item() for b in batches if b.delays is not None]
+    assert (len(told), sum(told)) == (day.num_rows + num_fake, num_fake)
+    with reader.evaluation_batches([FIRST], 64, num_ranks=1, rank=0) as batches:
+        assert sum(b.num_rows - b.num_padded for b in batches) == day.num_rows

@@ -11,9 +11,13 @@ import pyarrow as pa
 import pytest
 
 from esmm_dist.contract.command_line import run_command
-from esmm_dist.contract.config import load_config
+from esmm_dist.contract.config import load_config, parse_config
+from esmm_dist.contract.errors import InputError
+from esmm_dist.contract.folds import folds_of
+from esmm_dist.contract.multiplicity import Multiplicity
 from esmm_dist.distributed.world import SoloWorld
 from esmm_dist.evaluate import main
+from esmm_dist.planning import plan_epochs
 from esmm_dist.train import train_run
 from tests.factories.written_samples import small_document, write_config, write_samples
 
@@ -88,3 +92,14 @@ def test_an_evaluation_names_immature_test_days_and_its_reference_learns_what_th
     assert f"warning: {warning}" in capsys.readouterr().err
     assert warning in (folder / "runs/small/report.html").read_text()
     assert cards[0]["pooled"]["reference"] == cards[1]["pooled"]["reference"]
+
+
+def test_a_method_that_learns_from_fake_negatives_is_refused_samples_without_any(
+    tmp_path: Path
+) -> None:
+    document = small_document(tmp_path)
+    manifest = write_samples(document, ROWS_PER_DAY)
+    config = parse_config(document, "small")
+    wants = Multiplicity(fake_negatives=True)
+    with pytest.raises(InputError, match="samples.label_stream fake_negative"):
+        plan_epochs(config, folds_of(config)[0], manifest, wants, 8, SoloWorld())

@@ -14,7 +14,7 @@ from esmm_dist.contract.batch import Bag, Batch
 from esmm_dist.contract.draws import NUM_DRAWS, draws_of_samples
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.manifest import read_manifest
-from esmm_dist.contract.multiplicity import CLICKED_ROWS, Multiplicity
+from esmm_dist.contract.multiplicity import CLICKED_ROWS, EVERY_ROW, Multiplicity
 from esmm_dist.reader.plan import TrainPlan
 from esmm_dist.reader.samples import SampleReader
 from tests.factories.numbered_samples import (
@@ -282,3 +282,38 @@ def test_more_ranks_than_files_is_no_error(tmp_path: Path) -> None:
     ids = [i for rank in range(5) for b in read_epoch(reader, plan, rank)
            for i in b.sample_id_B.tolist()]
     assert len(ids) == len(set(ids)) == 40
+
+
+def test_fake_negatives_are_read_only_by_who_asks_for_them(samples: Path) -> None:
+    """The last row of every file is one."""
+    manifest = read_manifest(samples)
+    days = tuple(
+        day.model_copy(update={"files": tuple(
+            file.model_copy(update={"num_fake_negatives": 1}) for file in day.files
+        )})
+        for day in manifest.days
+    )
+    reader = SampleReader(
+        samples, manifest.model_copy(update={"days": days}), FEATURES, with_keys=True
+    )
+    files = reader.files(DAYS)
+    ends = np.cumsum([file.num_rows for file in files]).tolist()
+    fakes = {end - 1 for end in ends}
+    with reader.evaluation_batches(DAYS, batch_size=20, num_ranks=1, rank=0) as batches:
+        real = [batch.sample_id_B[: batch.num_rows - batch.num_padded] for batch in batches]
+    evaluated = torch.cat(real).tolist()
+    assert evaluated == [number for number in range(ends[-1]) if number not in fakes]
+
+    def trained(multiplicity: Multiplicity) -> list[int]:
+        rows = None if multiplicity.is_trivial else reader.count_rows(files, multiplicity, 5, 0)
+        plan = TrainPlan.make(
+            files, batch_size=1, num_lanes=1, seed=5, epoch=0, num_ranks=1,
+            multiplicity=multiplicity, rows_of_file=rows,
+        )
+        return sorted(i for b in read_epoch(reader, plan, 0) for i in b.sample_id_B.tolist())
+
+    assert trained(EVERY_ROW) == evaluated
+    assert trained(Multiplicity(fake_negatives=True)) == list(range(ends[-1]))
+    clicked = [number for number in range(ends[-1]) if number % 3 == 0]
+    assert trained(CLICKED_ROWS) == [number for number in clicked if number not in fakes]
+    assert trained(replace(CLICKED_ROWS, fake_negatives=True)) == clicked
