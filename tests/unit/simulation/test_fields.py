@@ -1,6 +1,7 @@
 """Values of fields: informative, noisy, in no order."""
 
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from esmm_dist.simulation.factors import Members, draw_members
-from esmm_dist.simulation.fields import Column, context_field, cross_field, member_column
+from esmm_dist.simulation.fields import Column, context_field, cross_field, cuts_of, member_column
 from esmm_dist.simulation.histories import lists_of_members
 from esmm_dist.simulation.streams import Purpose, stream
 from tests.factories.simulated_logs import declared, simulation_config
@@ -59,6 +60,17 @@ def test_numbers_of_values_tell_no_order(tmp_path: Path) -> None:
     for d in range(users.factor_MD.shape[1]):
         correlation = np.corrcoef(column.value_M, users.factor_MD[:, d])[0, 1]
         assert abs(correlation) < 0.35, d
+
+
+def test_frequent_values_lie_anywhere_on_the_direction(tmp_path: Path) -> None:
+    """Not at its end, or how frequent a value is would tell what it means."""
+    simulation = declared(simulation_config(tmp_path, fields=[
+        {"name": "f", "group": "user", "cardinality": 100},
+        {"name": "c", "group": "context", "cardinality": 3}], delays={}))
+    cuts = cuts_of(simulation, simulation.fields[0], stream(1, Purpose.USER_FIELDS))
+    reached_C = np.array([0.0, *map(NormalDist().cdf, cuts.edge_C), 1.0])
+    share_C = np.diff(reached_C)
+    assert abs(np.corrcoef(np.argsort(np.argsort(share_C)), np.arange(100))[0, 1]) < 0.4
 
 
 def test_nulls_have_their_share(tmp_path: Path) -> None:

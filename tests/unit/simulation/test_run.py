@@ -93,6 +93,17 @@ def test_an_interrupted_simulation_goes_on_and_ends_as_one_that_was_not(tmp_path
     assert files_of(tmp_path / "a") == files_of(tmp_path / "b")
 
 
+def test_a_part_that_another_simulation_left_is_not_taken_for_its_own(tmp_path: Path) -> None:
+    written(config_of(tmp_path / "other", seed=8))
+    config = config_of(tmp_path / "a")
+    written(config)
+    before = files_of(tmp_path / "a")
+    name = next(name for name in before if "truth" in name)
+    (tmp_path / "a" / name).write_bytes((tmp_path / "other" / name).read_bytes())
+    written(config)
+    assert files_of(tmp_path / "a") == before
+
+
 def test_a_folder_with_other_files_is_refused_and_stays(tmp_path: Path) -> None:
     precious = tmp_path / "clicks" / "dt=2020-01-01" / "0.parquet"
     precious.parent.mkdir(parents=True)
