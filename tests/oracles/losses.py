@@ -58,11 +58,15 @@ COUNTERFACTUAL_WEIGHT, ORDER_WEIGHT = mpf("0.125"), mpf("0.6")
 
 
 class Row(NamedTuple):
-    """A row's labels, and p_ctr as a constant: where a formula stops the gradient."""
+    """A row's labels, and its logits as constants: where a formula stops the gradient."""
 
     y: int
     z: int
-    fixed_p_ctr: mpf
+    fixed: Logits
+
+    @property
+    def fixed_p_ctr(self) -> mpf:
+        return sigmoid(self.fixed["ctr"])
 
 
 def ctr(x: Logits, row: Row) -> mpf:
@@ -100,6 +104,10 @@ def imputation(x: Logits, row: Row) -> mpf:
     return IMPUTATION_WEIGHT * row.y * (cvr(x, row) - imputed(x)) ** 2 / p
 
 
+def imputation_alone(x: Logits, row: Row) -> mpf:
+    return imputation({**x, "cvr": row.fixed["cvr"]}, row)
+
+
 def counterfactual(x: Logits, row: Row) -> mpf:
     p = max(1 - row.fixed_p_ctr, MIN_PROPENSITY)
     return CVR_WEIGHT * (1 - row.y) * cross_entropy(x["counterfactual"], 1) / p
@@ -127,7 +135,7 @@ ESMM: dict[str, Term] = {"ctr_loss": ctr, "ctcvr_loss": ctcvr}
 CVR_ALONE: dict[str, Term] = {"cvr_loss": cvr}
 MULTI_TASK: dict[str, Term] = {"ctr_loss": ctr, "cvr_loss": weighted_cvr_of_clicked}
 MULTI_DR: dict[str, Term] = {
-    "ctr_loss": ctr, "cvr_loss": doubly_robust, "imputation_loss": imputation,
+    "ctr_loss": ctr, "cvr_loss": doubly_robust, "imputation_loss": imputation_alone,
 }
 
 
@@ -150,7 +158,7 @@ TERMS_OF_STAGES: dict[str, list[dict[str, Term]]] = {
     "escm2_ips": [{
         "ctr_loss": ctr, "cvr_loss": inverse_propensity_weighted, "ctcvr_loss": weighted_ctcvr,
     }],
-    "escm2_dr": [MULTI_DR | {"ctcvr_loss": weighted_ctcvr}],
+    "escm2_dr": [{**MULTI_DR, "imputation_loss": imputation, "ctcvr_loss": weighted_ctcvr}],
     "dcmt": [{
         "ctr_loss": ctr, "cvr_loss": inverse_propensity_weighted,
         "counterfactual_loss": counterfactual, "agreement_loss": agreement,

@@ -24,7 +24,13 @@ def body_of(name: str, **options: int) -> Any:
 
 @pytest.fixture
 def x_BI() -> Tensor:
-    return torch.randn(NUM_ROWS, NUM_INPUTS, dtype=torch.float64)
+    return inputs(NUM_ROWS)
+
+
+def inputs(num_rows: int) -> Tensor:
+    """Always the same."""
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(num_rows, NUM_INPUTS, dtype=torch.float64, generator=generator)
 
 
 def one(mlps: ParallelMlps, number: int, x: Tensor) -> Tensor:
@@ -105,6 +111,6 @@ def test_aitm_attends_to_what_the_click_tower_hands_on(x_BI: Tensor) -> None:
 def test_every_part_of_a_body_learns_from_some_head(name: str) -> None:
     """Of a batch of many rows: a ReLU that is shut on all of a few would hide a part."""
     body = body_of(name)
-    body(torch.randn(500, NUM_INPUTS, dtype=torch.float64)).sum().backward()
+    body(inputs(500)).sum().backward()
     untouched = [n for n, p in body.named_parameters() if p.grad is None or not p.grad.any()]
     assert not untouched

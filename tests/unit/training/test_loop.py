@@ -224,6 +224,55 @@ def test_twice_the_weight_is_twice_the_row() -> None:
         torch.testing.assert_close(other, one, rtol=1e-9, atol=1e-12)
 
 
+def twice(rows: Batch) -> Batch:
+    """The same rows once more."""
+    (bag,) = rows.bags
+    return replace(
+        rows, ids_BF=torch.cat([rows.ids_BF] * 2),
+        bags=(Bag(torch.cat([bag.ids_V] * 2), torch.arange(2 * rows.num_rows + 1) * 2),),
+        click_B=torch.cat([rows.click_B] * 2), conversion_B=torch.cat([rows.conversion_B] * 2),
+        weight_B=torch.cat([rows.weight_B] * 2), sample_id_B=torch.cat([rows.sample_id_B] * 2),
+        group_id_B=torch.cat([rows.group_id_B] * 2),
+    )
+
+
+def test_the_same_rows_twice_are_the_same_step() -> None:
+    """Of a summed loss they would be twice the step: its learning rate depends on the batch."""
+    rule = Optimizer.model_validate({"name": "sgd", "learning_rate": 0.5})
+    once, doubled = learner(rule, rule), learner(rule, rule)
+    once.step(batch(1), 0)
+    doubled.step(twice(batch(1)), 0)
+    for one, other in zip(once.model.parameters(), doubled.model.parameters()):
+        torch.testing.assert_close(other, one, rtol=1e-12, atol=1e-15)
+    torch.testing.assert_close(tables_of(doubled), tables_of(once), rtol=1e-12, atol=1e-15)
+
+
+def tables_of(trained: Learner) -> dict[str, torch.Tensor]:
+    assert isinstance(trained.tables, ShardedEmbedding)
+    return dict(trained.tables.state())
+
+
+class Wrapped(torch.nn.Module):
+    """A model inside of another, as libraries for parallel training hand it back."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        self.module = model
+
+    def forward(self, *inputs: Any) -> Any:
+        return self.module(*inputs)
+
+
+def test_a_wrapped_model_is_trained_by_the_same_loss() -> None:
+    """The loss is the stage's, whatever class the model is of."""
+    plain, wrapped = learner(), learner()
+    wrapped.model = Wrapped(wrapped.model)
+    sums, _ = plain.step(batch(1), 0)
+    sums_of_wrapped, _ = wrapped.step(batch(1), 0)
+    assert list(sums_of_wrapped) == ["ctr_loss", "ctcvr_loss"]
+    torch.testing.assert_close(sums_of_wrapped, sums, rtol=0, atol=0)
+
+
 def with_stage(**changes: Any) -> Learner:
     """The learner, with a stage that is ESMM's but for what is given."""
     changed = learner()
