@@ -1,6 +1,7 @@
-"""Measures a trained run on its test days, beside a logistic regression on the same samples.
+"""Measures a trained run on its test days, beside a reference fitted on the same samples.
 
     python -m esmm_dist.evaluate
+    python -m esmm_dist.evaluate --set evaluate.reference=trees_jointly
     python -m esmm_dist.evaluate --run kuairand --set evaluate.num_bootstraps=2000
     horovodrun -np 8 python -m esmm_dist.evaluate
 
@@ -38,7 +39,7 @@ from esmm_dist.evaluation.prediction_files import (
     write_part,
 )
 from esmm_dist.evaluation.predictions import Logits, Predict, Predictions
-from esmm_dist.evaluation.reference import REFERENCE, Reference
+from esmm_dist.evaluation.reference import Reference
 from esmm_dist.evaluation.report import CurvePoint, Evidence, render_report
 from esmm_dist.evaluation.ripeness import warnings_of
 from esmm_dist.evaluation.scorecard import FoldRecord, RunRecord, make_scorecard
@@ -184,17 +185,38 @@ def predict_references(run: TrainedRun) -> None:
     """Fits the reference on every fold's training days and predicts its test days."""
     reader = _reader(run)
     remove_other_folds(run.path / "reference", _names(run))
-    origin = Origin(REFERENCE, run.manifest.number, None, num_parts=1)
-    with _progress(method_name(REFERENCE), len(run.folds), rank=0, unit=" folds") as bar:
+    name = run.config.evaluate.reference
+    origin = Origin(name, run.manifest.number, None, num_parts=1)
+    fit = _fitter(run)
+    with _progress(method_name(name), len(run.folds), rank=0, unit=" folds") as bar:
         for trained in run.folds:
-            reference = Reference.fit(_read_to_learn(trained.fold.train_days, run),
-                                      run.config.features, run.encodings)
+            reference = fit(_read_to_learn(trained.fold.train_days, run))
             predictions = Predictions.concatenate([
                 Predictions.collect(day, _read([day], run, reader), reference.predict)
                 for day in trained.fold.test_days
             ])
             write_part(run.path / "reference" / trained.fold.name, 0, predictions, origin)
             bar.update()
+
+
+def _fitter(run: TrainedRun) -> Callable[[Iterator[Batch]], Any]:
+    """Fits the reference that the config asks for.
+
+    Raises:
+        InputError: it asks for trees, and LightGBM is not installed.
+    """
+    config = run.config
+    if config.evaluate.reference == "logistic_regression":
+        return lambda batches: Reference.fit(batches, config.features, run.encodings)
+    try:
+        from esmm_dist.evaluation.trees import JointTrees, TreesApart
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"evaluate.reference = {config.evaluate.reference}: there is no {error.name}: pip "
+            "install esmm-dist[trees]"
+        ) from None
+    trees = TreesApart if config.evaluate.reference == "trees_apart" else JointTrees
+    return lambda batches: trees.fit(batches, config.features, config.evaluate.trees)
 
 
 def pooled_predictions(run: TrainedRun, directory: str) -> Predictions:
@@ -214,7 +236,7 @@ def pooled_predictions(run: TrainedRun, directory: str) -> Predictions:
 
 def _record(run: TrainedRun) -> RunRecord:
     return RunRecord(
-        name=run.path.name, method=run.config.model.method, reference=REFERENCE,
+        name=run.path.name, method=run.config.model.method, reference=run.config.evaluate.reference,
         note=run.config.note, samples_path=run.config.samples.path,
         fingerprint=run.manifest.fingerprint, encodings=run.encodings.content_hash,
         commit=commit(), evaluated_at=datetime.now(UTC).replace(microsecond=0),

@@ -33,7 +33,7 @@ def resolved_versions(upgrade: bool) -> dict[str, str]:
         command = [f"{folder}/bin/python", "-m", "pip", "install", "--quiet", "--dry-run"]
         command += ["--ignore-installed", "--report", str(report)]
         command += ["--requirement", str(ROOT / "requirements" / "build.in")]
-        command += [f"{ROOT}[train,spark,dev]"]
+        command += [f"{ROOT}[train,trees,spark,dev]"]
         if LOCK.exists() and not upgrade:
             command += ["--constraint", str(LOCK)]
         subprocess.run(command, check=True)

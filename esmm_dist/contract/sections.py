@@ -148,6 +148,17 @@ class Train(Section):
     """Steps between two points of the curves."""
 
 
+class Trees(Section):
+    """Gradient-boosted trees as the reference."""
+
+    num_rounds: Annotated[int, Field(gt=0, le=100_000)] = 200
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.05
+    num_leaves: Annotated[int, Field(ge=2, le=4096)] = 31
+    min_rows_of_leaf: Positive = 100
+    l2_penalty: Annotated[float, Field(ge=0)] = 1.0
+    """Of a leaf's score, in units of curvature: about one click, or one conversion."""
+
+
 class Evaluate(Section):
     """What the model is measured on."""
 
@@ -158,6 +169,11 @@ class Evaluate(Section):
     batch_size: Annotated[int, Field(gt=0, le=2**20)] = 8192
     num_bootstraps: Annotated[int, Field(ge=100, le=100_000)] = 1000
     """Draws of users behind every confidence interval."""
+    reference: Literal["logistic_regression", "trees_apart", "trees_jointly"] = \
+        "logistic_regression"
+    """What the model is shown beside, fitted on the same samples: logistic regressions, or
+    gradient-boosted trees for CTR and CVR apart, or as a pair by ESMM's loss (docs/gbt.md)."""
+    trees: Trees = Trees()
 
 
 class Config(Section):

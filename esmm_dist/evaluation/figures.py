@@ -7,6 +7,11 @@ from esmm_dist.contract.sections import DayRange
 from esmm_dist.evaluation.metrics import HIGHER_IS_BETTER
 from esmm_dist.evaluation.scorecard import Estimate
 
+NAMES_OF_REFERENCES = {
+    "logistic_regression": "logistic regression",
+    "trees_apart": "boosted trees (apart)",
+    "trees_jointly": "boosted trees (joint)",
+}
 NUM_DECIMALS = {"ece": 5, "logloss": 5, "excess": 6}
 
 
@@ -66,9 +71,8 @@ def span(days: DayRange) -> str:
 
 
 def method_name(name: str) -> str:
-    """A method as people write it: ESMM, logistic regression."""
-    return name.replace("_", " ") if name == "logistic_regression" else \
-        name.upper().replace("_", "-")
+    """A method or reference as people write it: ESMM, logistic regression."""
+    return NAMES_OF_REFERENCES.get(name) or name.upper().replace("_", "-")
 
 
 def _num_decimals(metric: str) -> int:

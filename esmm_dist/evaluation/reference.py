@@ -1,4 +1,4 @@
-"""The reference that every report shows: plain logistic regressions on the very same samples.
+"""The reference that a report shows unless told otherwise: logistic regressions on its samples.
 
 Three separate fits, each on its own space and label: CTR and CTCVR over impressions, CVR over
 clicks. Every id is one column; a bag adds 1, or its weight, to one column an element. No embedding,
@@ -27,7 +27,6 @@ from esmm_dist.contract.features import Feature, MultiValuedFeature
 from esmm_dist.evaluation.predictions import Logits
 from esmm_dist.evaluation.tasks import FloatArray, Task
 
-REFERENCE = "logistic_regression"
 INVERSE_PENALTY = 0.3
 MAX_ITERATIONS = 100
 GRADIENT_TOLERANCE = 1e-4

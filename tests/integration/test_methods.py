@@ -197,3 +197,19 @@ def test_a_mistake_is_one_line_and_leaves_no_run(
     assert line.startswith("error: ") and line.count("\n") == 1
     assert all(text in line for text in named), line
     assert not (Path(document["runs_path"]) / "mistaken").exists()
+
+
+@pytest.mark.parametrize("reference", ["trees_apart", "trees_jointly"])
+def test_boosted_trees_are_a_reference_on_the_same_samples(
+    run_of: Callable[[str], Path], reference: str
+) -> None:
+    run = run_of("esmm")
+    argv = ["--run", "esmm", "--config", str(run / "config.yaml"),
+            "--set", f"evaluate.reference={reference}", "--set", "evaluate.trees.num_rounds=60"]
+    assert run_command(evaluate, argv) == 0
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["run"]["reference"] == reference
+    of_reference = metrics["pooled"]["reference"]
+    for name in ("ctr_auc", "cvr_auc_click", "ctcvr_auc"):
+        assert of_reference[name]["value"] > 0.6
+    assert "boosted trees" in (run / "report.html").read_text()
