@@ -15,6 +15,7 @@ Python workers ever held together.
 
 import argparse
 import json
+import multiprocessing
 import os
 import shutil
 import tempfile
@@ -83,6 +84,17 @@ def spent_so_far(spark: SparkSession | None) -> Mapping[str, float]:
     return seconds
 
 
+def generated(folder: Path, num_rows: int, is_skewed: bool = False) -> Path:
+    """The folder, with logs in it: made by a process of its own, whose memory is not the job's."""
+    process = multiprocessing.get_context("spawn").Process(
+        target=generate, args=(folder, num_rows, is_skewed, NUM_CORES)
+    )
+    process.start()
+    process.join()
+    assert process.exitcode == 0, "the logs could not be made"
+    return folder
+
+
 def build(spark: SparkSession, folder: Path) -> Counts:
     """Our job on the logs of a folder, from nothing."""
     config = config_of(folder)
@@ -129,22 +141,20 @@ def main() -> None:
 
 def measure(folder: Path, num_rows: int, is_skewed: bool, sizes: list[int]) -> dict[str, float]:
     """All figures by their names, each of which begins as its bar does."""
-    uniform, skewed = folder / "uniform", folder / "skewed"
-    generate(uniform, num_rows, False, NUM_CORES)
+    uniform = generated(folder / "uniform", num_rows)
     spark = open_session("benchmark: build")
     first = timed("ours, first build", lambda: build(spark, uniform), spark)
     second = timed("ours, second build", lambda: build(spark, uniform), spark)
     figures, per_row = {}, [second.seconds / num_rows]
     peak = max(first, second, key=lambda run: run.peak_bytes)
     if is_skewed:
-        generate(skewed, num_rows, True, NUM_CORES)
+        skewed = generated(folder / "skewed", num_rows, is_skewed)
         of_skewed = timed("ours, skewed", lambda: build(spark, skewed), spark)
         third = timed("ours, third build", lambda: build(spark, uniform), spark)
         figures["skewed to uniform"] = of_skewed.seconds / min(second.seconds, third.seconds)
         shutil.rmtree(skewed)
     for size in sizes:
-        sized = folder / "sized"
-        generate(sized, size, False, NUM_CORES)
+        sized = generated(folder / "sized", size)
         run = timed(f"ours, {size:,} rows", lambda: build(spark, sized), spark)
         per_row.append(run.seconds / size)
         peak = max(peak, run, key=lambda run: run.peak_bytes)
