@@ -35,6 +35,8 @@ class SampleFile(_Document):
     num_bytes: int
     num_fake_negatives: int = 0
     """Its last rows, which repeat samples as they were before their conversion."""
+    content_hash: str | None = None
+    """Of the values as they were written, so that a flipped byte can be found; None: not known."""
 
     @property
     def num_samples(self) -> int:

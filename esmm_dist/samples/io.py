@@ -27,6 +27,7 @@ from esmm_dist.contract.manifest import (
     manifest_numbers,
 )
 from esmm_dist.contract.sections import Config
+from esmm_dist.samples.content import CONTENT_HASH
 from esmm_dist.samples.days import Calendar
 from esmm_dist.samples.failures import naming_the_file, plain_path
 from esmm_dist.samples.files import Files
@@ -257,11 +258,13 @@ class Store:
             )
             assert fields == wanted, f"{path}: {fields}, not {wanted}"
             assert len(blocks) == 1 or not num_rows, f"{path}: {len(blocks)} row groups"
-            tally = json.loads(metadata.getKeyValueMetaData()[TALLY])
+            notes = metadata.getKeyValueMetaData()
+            tally = json.loads(notes[TALLY])
             num_fake = tally.get(FAKE_NEGATIVES, 0)
             assert tally["impressions_out"] + num_fake == num_rows, f"{path}: {num_rows:,} rows"
             file = SampleFile(
-                path=path, num_rows=num_rows, num_bytes=sizes[path], num_fake_negatives=num_fake
+                path=path, num_rows=num_rows, num_bytes=sizes[path], num_fake_negatives=num_fake,
+                content_hash=notes[CONTENT_HASH],
             )
             return FoundFile(file, tally)
 

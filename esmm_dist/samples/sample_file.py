@@ -29,6 +29,7 @@ from esmm_dist.contract.schema import (
     WEIGHT,
     column_types,
 )
+from esmm_dist.samples.content import CONTENT_HASH, content_hash
 from esmm_dist.samples.crediting import MICROS_PER_SECOND, CreditRules
 from esmm_dist.samples.label_stream import streamed
 from esmm_dist.samples.labels import Labelled, label
@@ -104,11 +105,11 @@ class SampleFileWriter:
             # Clicked samples are never thinned: each counts 1.
             weight_K = np.concatenate([weight_K, np.ones(num_fake, np.float32)])
         table = self._table(wire, labelled, observed, weight_K, fake_negative_M)
-        tally = json.dumps(counters)
+        metadata = {TALLY: json.dumps(counters), CONTENT_HASH: content_hash(table)}
         sink = pa.BufferOutputStream()
         # Files are read whole: statistics cost, and help nobody.
         pq.write_table(
-            table.replace_schema_metadata({TALLY: tally}), sink, row_group_size=max(1, len(table)),
+            table.replace_schema_metadata(metadata), sink, row_group_size=max(1, len(table)),
             use_dictionary=repeating(table), write_statistics=False, compression="snappy",
         )
         return sink.getvalue()
