@@ -8,11 +8,11 @@ Shape legend: N rows; B bins.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
 
 from esmm_dist.evaluation.intervals import LEVEL, Interval
 from esmm_dist.evaluation.metrics import NUM_BINS, bin_of, equal_weight_edges, ratio, sum_by
 from esmm_dist.evaluation.tasks import FloatArray, Rows
+from esmm_dist.pages.rates import wilson_interval
 
 
 @dataclass(frozen=True)
@@ -46,19 +46,11 @@ def reliability(rows: Rows, num_bins: int = NUM_BINS) -> list[ReliabilityBin]:
         ReliabilityBin(
             predicted=float(predicted_B[b] / weight_B[b]),
             observed=float(positive_B[b] / weight_B[b]),
-            interval=wilson_interval(float(positive_B[b] / weight_B[b]), float(effective_B[b])),
+            interval=Interval(*wilson_interval(
+                float(positive_B[b] / weight_B[b]), float(effective_B[b]), LEVEL
+            )),
             num_rows=int(num_rows_B[b]),
             num_positives=int(num_positives_B[b]),
         )
         for b in np.flatnonzero(weight_B > 0)
     ]
-
-
-def wilson_interval(rate: float, num_trials: float) -> Interval:
-    """Of a share of successes; holds its level for rare events, where rate +- error does not
-    (Wilson, JASA 1927)."""
-    z = float(norm.ppf((1 + LEVEL) / 2))
-    shrink = 1 + z**2 / num_trials
-    center = (rate + z**2 / (2 * num_trials)) / shrink
-    half = z / shrink * np.sqrt(rate * (1 - rate) / num_trials + (z / (2 * num_trials)) ** 2)
-    return Interval(max(0.0, float(center - half)), min(1.0, float(center + half)))

@@ -3,7 +3,6 @@
 It computes none of them.
 """
 
-from esmm_dist.contract.sections import DayRange
 from esmm_dist.evaluation.metrics import HIGHER_IS_BETTER
 from esmm_dist.evaluation.scorecard import Estimate
 
@@ -44,30 +43,6 @@ def verdict(estimate: Estimate, metric: str) -> str:
     if not estimate.interval.excludes_zero:
         return "none"
     return "better" if (estimate.value > 0) == better_up else "worse"
-
-
-def count(value: int) -> str:
-    """A whole number with separators."""
-    return f"{value:,}"
-
-
-def percent(share: float | None) -> str:
-    """A share; small ones with more decimals."""
-    if share is None:
-        return "–"
-    num_decimals = 1 if share >= 0.1 else 2 if share >= 0.001 else 4
-    return f"{100 * share:.{num_decimals}f} %"
-
-
-def span(days: DayRange) -> str:
-    """A range of days, or the one day it is."""
-    first, last = (f"{day.day} {day:%B %Y}" for day in (days.first, days.last))
-    if days.first == days.last:
-        return first
-    if (days.first.year, days.first.month) == (days.last.year, days.last.month):
-        return f"{days.first.day} to {last}"
-    return f"{days.first.day} {days.first:%B} to {last}" if days.first.year == days.last.year \
-        else f"{first} to {last}"
 
 
 def method_name(name: str) -> str:

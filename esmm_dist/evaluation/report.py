@@ -6,36 +6,28 @@ template.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from itertools import groupby
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from esmm_dist.contract.manifest import Day
 from esmm_dist.contract.sections import Config
-from esmm_dist.evaluation.charts import (
-    Mark,
-    curve_chart,
-    day_chart,
-    difference_chart,
-    reliability_chart,
-)
+from esmm_dist.evaluation.charts import curve_chart, difference_chart, reliability_chart
 from esmm_dist.evaluation.figures import (
-    count,
     figure,
     interval_text,
     method_name,
-    percent,
     signed,
-    span,
     verdict,
 )
 from esmm_dist.evaluation.metrics import METRICS
 from esmm_dist.evaluation.ripeness import horizon
 from esmm_dist.evaluation.scorecard import Estimate, Scorecard
 from esmm_dist.evaluation.tasks import Task, metric_name
+from esmm_dist.pages.charts import day_chart
+from esmm_dist.pages.page import rendered
+from esmm_dist.pages.svg import Mark
 
 TEMPLATE = "report.html.j2"
 TITLES = {Task.CTR: "CTR", Task.CVR: "CVR on clicks", Task.CTCVR: "CTCVR"}
@@ -73,14 +65,10 @@ class Evidence:
 
 def render_report(evidence: Evidence) -> str:
     """The report as the text of one HTML file without any outside resource."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-                              lstrip_blocks=True)
-    environment.filters.update(
-        figure=figure, interval=interval_text, signed=signed, count=count, percent=percent,
-        span=span, method=method_name, verdict=verdict,
-    )
-    text = resources.files("esmm_dist.evaluation").joinpath(TEMPLATE).read_text(encoding="utf-8")
-    return environment.from_string(text).render(
+    return rendered(
+        "esmm_dist.evaluation", TEMPLATE,
+        {"figure": figure, "interval": interval_text, "signed": signed, "method": method_name,
+         "verdict": verdict},
         run=evidence.scorecard.run, config=evidence.config, card=evidence.scorecard,
         tasks=[_task_view(task, evidence.scorecard) for task in Task],
         difference_chart=Markup(_differences(evidence.scorecard)),

@@ -27,6 +27,8 @@ ALL = SPARK | HOROVOD | FILES | TENSORS | ANALYSIS | TERMINAL | {"numpy"}
 # everything but Spark: they run where `pip install esmm-dist[train]` is all there is.
 ABSENT_FOR = {
     "contract": ALL,
+    "pages": ALL - {"jinja2", "markupsafe"},
+    "quality": ALL - {"jinja2", "markupsafe"},
     "samples": ALL - SPARK - {"numpy", "pyarrow"},
     "simulation": ALL - {"numpy", "pyarrow"},
     "reader": SPARK | HOROVOD,

@@ -1,20 +1,12 @@
-"""Reliability bins against the rows they are made of, and Wilson's interval."""
+"""Reliability bins against the rows they are made of."""
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
 
-from esmm_dist.evaluation.calibration import reliability, wilson_interval
+from esmm_dist.evaluation.calibration import reliability
 from esmm_dist.evaluation.tasks import Rows, Task, group_codes, log_probabilities, rows_of
 from tests.factories.predictions import random_predictions
 from tests.oracles import metrics as oracle
-
-
-@pytest.mark.parametrize(("num_positives", "num_rows"), [(0, 50), (3, 200), (25, 50), (50, 50)])
-def test_wilson_equals_scipys(num_positives: int, num_rows: int) -> None:
-    found = wilson_interval(num_positives / num_rows, num_rows)
-    expected = binomtest(num_positives, num_rows).proportion_ci(0.95, method="wilson")
-    np.testing.assert_allclose([found.low, found.high], [expected.low, expected.high], atol=1e-12)
 
 
 @pytest.mark.parametrize("task", Task)

@@ -2,40 +2,17 @@
 
 import re
 
-import numpy as np
 import pytest
 
 from esmm_dist.evaluation.calibration import ReliabilityBin
 from esmm_dist.evaluation.charts import (
-    BOTTOM,
-    LEFT,
-    RIGHT,
     SQUARE_HEIGHT,
-    TOP,
-    WIDTH,
-    Axis,
-    Mark,
     curve_chart,
-    day_chart,
     difference_chart,
     reliability_chart,
 )
 from esmm_dist.evaluation.intervals import Interval
-
-
-@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (0.58, 0.66), (-3e-4, 2e-3), (0, 170_000)])
-def test_ticks_are_few_round_and_inside(low: float, high: float) -> None:
-    ticks = Axis(low, high, 0, 100).ticks()
-    assert 2 <= len(ticks) <= 7
-    assert all(low - 1e-12 <= tick <= high + 1e-12 for tick in ticks)
-    np.testing.assert_allclose(np.diff(ticks), ticks[1] - ticks[0])
-
-
-def test_a_logarithmic_axis_gives_decades_equal_room() -> None:
-    axis = Axis(1e-4, 1e-1, 0, 300, log=True)
-    np.testing.assert_allclose([axis(v) for v in (1e-4, 1e-3, 1e-2, 1e-1)], [0, 100, 200, 300])
-    assert axis(0.0) == 0, "what lies outside is kept at the frame"
-    assert set(axis.ticks()) <= {d * 10.0**e for d in (1, 2, 5) for e in range(-4, 0)}
+from esmm_dist.pages.svg import BOTTOM, LEFT, RIGHT, TOP, WIDTH, Mark
 
 
 def test_a_calibrated_bin_lies_on_the_diagonal() -> None:
@@ -78,7 +55,6 @@ def test_differences_lie_about_zero() -> None:
 def test_nothing_to_draw_draws_nothing() -> None:
     assert reliability_chart("t", {"model": [], "reference": []}, "clicks") == ""
     assert curve_chart("t", {"a": [(1.0, 0.5)]}, "loss") == ""
-    assert day_chart("t", {"model": [None]}, ["2024-01-01"]) == ""
     assert difference_chart("t", {}, "gap") == ""
 
 

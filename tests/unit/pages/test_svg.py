@@ -1,0 +1,21 @@
+"""Axes put values where they belong, and ticks where people look for them."""
+
+import numpy as np
+import pytest
+
+from esmm_dist.pages.svg import Axis
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (0.58, 0.66), (-3e-4, 2e-3), (0, 170_000)])
+def test_ticks_are_few_round_and_inside(low: float, high: float) -> None:
+    ticks = Axis(low, high, 0, 100).ticks()
+    assert 2 <= len(ticks) <= 7
+    assert all(low - 1e-12 <= tick <= high + 1e-12 for tick in ticks)
+    np.testing.assert_allclose(np.diff(ticks), ticks[1] - ticks[0])
+
+
+def test_a_logarithmic_axis_gives_decades_equal_room() -> None:
+    axis = Axis(1e-4, 1e-1, 0, 300, log=True)
+    np.testing.assert_allclose([axis(v) for v in (1e-4, 1e-3, 1e-2, 1e-1)], [0, 100, 200, 300])
+    assert axis(0.0) == 0, "what lies outside is kept at the frame"
+    assert set(axis.ticks()) <= {d * 10.0**e for d in (1, 2, 5) for e in range(-4, 0)}
