@@ -20,6 +20,7 @@ from esmm_dist.contract.sections import DayRange
 
 MANIFESTS = "_manifests"
 ENCODINGS = "_encodings"
+REPORTS = "_reports"
 
 
 class _Document(BaseModel):
@@ -153,6 +154,11 @@ class Manifest(_Document):
 def manifest_path(number: int) -> str:
     """The path of a manifest by its number, relative to the samples' directory."""
     return f"{MANIFESTS}/{number:08d}.json"
+
+
+def report_path(number: int) -> str:
+    """Where the quality report of a manifest lies, without the ending."""
+    return f"{REPORTS}/{number:08d}"
 
 
 def manifest_numbers(names: Iterable[str]) -> list[int]:

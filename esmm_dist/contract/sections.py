@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, Field, model_validator
 
 from esmm_dist.contract.declaration import check_features, check_sources
+from esmm_dist.contract.expectations import Quality, check_columns
 from esmm_dist.contract.features import Feature, Section
 from esmm_dist.contract.leaks import check_leaks
 from esmm_dist.contract.logs import Logs
@@ -193,12 +194,14 @@ class Config(Section):
     evaluate: Evaluate
     simulate: Simulation | None = None
     """The world that esmm_dist.simulate draws the logs from, where they are drawn."""
+    quality: Quality = Quality()
 
     @model_validator(mode="after")
     def _consistent(self) -> "Config":
         check_features(self.features)
         check_leaks(self.features, self.logs)
         check_sources(self.features, [snapshot.name for snapshot in self.logs.snapshots])
+        check_columns(self.quality, ("group_id", *[feature.name for feature in self.features]))
         if self.train.days.last >= self.evaluate.days.first:
             raise ValueError(
                 f"train.days end on {self.train.days.last}, evaluate.days begin on "

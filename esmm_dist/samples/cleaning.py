@@ -2,7 +2,7 @@
 
 Old manifests stay readable for as long as anyone may use them: whoever pinned a manifest did so
 before it was superseded, and whoever builds has written lately. It touches nothing but manifests,
-encodings, builds of days and drafts.
+encodings, builds of days, reports and drafts.
 """
 
 import json
@@ -14,9 +14,11 @@ from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.manifest import (
     ENCODINGS,
     MANIFESTS,
+    REPORTS,
     Manifest,
     manifest_numbers,
     manifest_path,
+    report_path,
 )
 from esmm_dist.samples.files import Files, Found
 from esmm_dist.samples.filing import DAY
@@ -27,7 +29,7 @@ class Leftover(NamedTuple):
     """A file or directory that nothing needs."""
 
     kind: str
-    """manifest, build, encodings or draft."""
+    """manifest, build, encodings, report or draft."""
     path: str
     """Relative to the samples' directory."""
     num_bytes: int
@@ -62,7 +64,9 @@ def inventory(
     manifests = _readable(files)
     kept = _kept(manifests, files.root, num_kept, pinned, now - grace)
     builds = {file.path.rpartition("/")[0] for m in kept for day in m.days for file in day.files}
-    needed = builds | {m.path for m in kept} | {m.encodings.path for m in kept}
+    needed = builds | {m.path for m in kept} | {m.encodings.path for m in kept} | {
+        f"{report_path(m.number)}.{ending}" for m in kept for ending in ("html", "json")
+    }
     # A manifest may be younger than the clock of this machine says: it is kept by number above.
     superseded = {manifest.path for manifest in manifests} - needed
     leftovers = tuple(
@@ -121,6 +125,7 @@ def _found(files: Files, needed: Collection[str]) -> Iterator[Leftover]:
         if day.is_directory and day.name.startswith(f"{DAY}="):
             yield from _of_folder(files, "build", day.name, needed)
     yield from _of_folder(files, "encodings", ENCODINGS, needed)
+    yield from _of_folder(files, "report", REPORTS, needed)
     yield from _of_folder(files, "draft", DRAFTS, needed)
 
 

@@ -13,6 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
+from esmm_dist.samples.packed import packed_range
+
 CONTENT_HASH = "esmm_dist.content_hash"
 
 
@@ -38,12 +40,6 @@ def _bytes_of(column: pa.ChunkedArray) -> Iterator[memoryview]:
     for chunk in column.chunks:
         first, end = packed_range(chunk)
         yield memoryview(chunk.buffers()[2] or b"")[first:end]
-
-
-def packed_range(chunk: pa.BinaryArray) -> tuple[int, int]:
-    """Where the bytes of an array's rows begin and end in its buffer of values."""
-    offsets = np.frombuffer(chunk.buffers()[1] or bytes(4), np.int32)
-    return int(offsets[chunk.offset]), int(offsets[chunk.offset + len(chunk)])
 
 
 def _view(array: npt.NDArray[Any]) -> memoryview:

@@ -81,6 +81,12 @@ class Files:
         finally:
             stream.close()
 
+    def write(self, name: str, text: str) -> None:
+        """Makes a file, or replaces it."""
+        stream = self._system.create(self.path(name), True)
+        stream.write(bytearray(text.encode()))
+        stream.close()
+
     def create(self, name: str, text: str) -> bool:
         """Makes a file whole or not at all.
 

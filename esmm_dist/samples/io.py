@@ -183,6 +183,19 @@ class Store:
         manifest = latest_manifest(names, self.files.read, self.path)
         return manifest, 1 + (numbers[0] if numbers else 0)
 
+    def published(self) -> Manifest:
+        """The highest whole manifest.
+
+        Raises:
+            InputError: nothing has been built.
+        """
+        manifest, _ = self.latest()
+        if manifest is None:
+            raise InputError(
+                f"{self.path}: no samples manifest there: run jobs/build_samples.py first"
+            )
+        return manifest
+
     def encodings(self, reference: EncodingsReference) -> Encodings:
         """The encodings that a manifest refers to."""
         source = f"{self.path}/{reference.path}"

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import accumulate, count
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from esmm_dist.samples.filing import DAY
 from esmm_dist.samples.wire import SAMPLE_ID
 
 PARTITION_KEY = "partition_key"
+PLACE_BITS = 31
 
 _HASH_PARTITIONING_SEED = 42
 _MASK = 0xFFFFFFFF
@@ -57,12 +58,12 @@ class Layout:
             seed: of the hash.
         """
         keys = F.array(*[F.lit(key) for key in keys_of_partitions(self.num_partitions)])
-        hashed = F.xxhash64(F.lit(seed).cast("bigint"), SAMPLE_ID)
-        upper = F.shiftright(hashed, 33) + 2**30  # in its signed order, as 31 bits from 0
+        upper = place_in_day(seed)
         firsts = self._first_partition()
         partition = F.coalesce(*[
             F.when(
-                F.col(DAY) == F.lit(day), F.shiftright(upper * number, 31).cast("int") + firsts[day]
+                F.col(DAY) == F.lit(day),
+                F.shiftright(upper * number, PLACE_BITS).cast("int") + firsts[day],
             )
             for day, number in self.num_files_of_day.items()
         ])
@@ -71,6 +72,26 @@ class Layout:
             .repartition(self.num_partitions, PARTITION_KEY)
             .drop(DAY, PARTITION_KEY)
         )
+
+
+def place_in_day(seed: int) -> Column:
+    """Where a sample lies in its day, as a whole number in [0, 2^31), by its id alone."""
+    hashed = F.xxhash64(F.lit(seed).cast("bigint"), SAMPLE_ID)
+    return F.shiftright(hashed, 64 - PLACE_BITS) + 2 ** (PLACE_BITS - 1)  # in its signed order
+
+
+def are_parts_of_a_day(places: Mapping[int, tuple[int, int]]) -> bool:
+    """Whether each file n holds the n-th of some number of equal parts of a day.
+
+    Args:
+        places: by the file's number the least and the greatest `place_in_day` of its rows.
+    """
+    least, most = 1, 2**PLACE_BITS
+    for number, (low, high) in places.items():
+        # floor(place * parts / 2^31) = number for both, solved for the number of parts
+        least = max(least, -(-number * 2**PLACE_BITS // max(low, 1)))
+        most = min(most, ((number + 1 << PLACE_BITS) - 1) // max(high, 1))
+    return least <= most
 
 
 def keys_of_partitions(num_partitions: int) -> tuple[int, ...]:

@@ -8,7 +8,9 @@ from contextlib import contextmanager
 
 from esmm_dist.contract.manifest import Day
 from esmm_dist.samples.cleaning import Leftover
+from esmm_dist.samples.inspection import Finding
 
+MAX_FINDINGS = 50
 COLUMNS = ("day", "rows in", "dropped", "rows out", "clicks", "conv.", "CTR", "CVR", "files")
 
 
@@ -56,6 +58,16 @@ def leftovers_table(leftovers: Sequence[Leftover]) -> str:
     kinds = ", ".join(f"{kind} {number:,}" for kind, number in by_kind.items()) or "nothing"
     total = sum(found.num_bytes for found in leftovers)
     return "\n".join([*lines, f"not needed: {kinds}; {total:,} bytes"])
+
+
+def findings_text(findings: Sequence[Finding]) -> str:
+    """A line for each finding, as many as one can read."""
+    if not findings:
+        return "every invariant holds"
+    lines = [f"{finding.path}: {finding.what}" for finding in findings[:MAX_FINDINGS]]
+    if len(findings) > MAX_FINDINGS:
+        lines.append(f"and {len(findings) - MAX_FINDINGS:,} more")
+    return "\n".join(lines)
 
 
 def _cells(name: str, days: Sequence[Day]) -> tuple[str, ...]:

@@ -128,6 +128,15 @@ def test_encodings_stay_with_any_kept_manifest(directory: Directory) -> None:
     assert directory.leftovers(num_kept=2) == [oldest]
 
 
+def test_a_report_stays_with_its_manifest(directory: Directory) -> None:
+    kept = directory.build(FIRST, "kept", 400)
+    older = directory.manifest(1, 400, [kept])
+    directory.manifest(2, 300, [kept])
+    reports = [directory.write(f"_reports/0000000{number}.{ending}", 400)
+               for number in (1, 2) for ending in ("html", "json")]
+    assert directory.leftovers() == [older, *reports[:2]]
+
+
 def test_saving_encodings_again_makes_them_young(spark: "SparkSession", tmp_path: Path) -> None:
     from esmm_dist.contract.encodings import Encodings
     from esmm_dist.samples.io import Store

@@ -3,8 +3,10 @@
 from datetime import date
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from esmm_dist.samples.layout import Layout, num_files
+from esmm_dist.samples.layout import PLACE_BITS, Layout, are_parts_of_a_day, num_files
 
 
 @pytest.mark.parametrize(
@@ -21,3 +23,22 @@ def test_partitions_are_the_files_of_the_days_one_after_the_other() -> None:
     assert [layout.file(partition) for partition in range(5)] == [
         (first, 0), (first, 1), (second, 0), (second, 1), (second, 2),
     ]
+
+
+@given(num_parts=st.integers(1, 300), data=st.data())
+def test_equal_parts_of_a_day_are_known_as_such(num_parts: int, data: st.DataObject) -> None:
+    hashed = data.draw(st.lists(st.integers(0, 2**PLACE_BITS - 1), min_size=1))
+    places: dict[int, tuple[int, int]] = {}
+    for place in hashed:
+        number = place * num_parts >> PLACE_BITS
+        low, high = places.get(number, (place, place))
+        places[number] = min(low, place), max(high, place)
+    assert are_parts_of_a_day(places)
+
+
+def test_a_place_in_a_file_that_cannot_hold_it_is_noticed() -> None:
+    half = 2 ** (PLACE_BITS - 1)
+    assert are_parts_of_a_day({0: (0, half - 1), 1: (half, 2 * half - 1)})
+    assert not are_parts_of_a_day({0: (0, half), 1: (half, 2 * half - 1)})
+    assert not are_parts_of_a_day({1: (0, 10)})
+    assert not are_parts_of_a_day({0: (half, 2 * half - 1), 1: (0, half - 1)})
