@@ -12,9 +12,10 @@ from markupsafe import Markup
 from rich.console import Console
 from rich.table import Table
 
-from esmm_dist.evaluation.charts import Mark, difference_chart
+from esmm_dist.evaluation.charts import difference_chart
 from esmm_dist.evaluation.comparison import COMMON_CTR_AUC, Comparison, Spread
 from esmm_dist.evaluation.figures import figure, signed
+from esmm_dist.pages.svg import Mark
 
 TEMPLATE = "comparison.html.j2"
 MAIN = ("cvr_auc_click", COMMON_CTR_AUC, "ctcvr_auc", "cvr_pcoc_click", "ctcvr_ne")
