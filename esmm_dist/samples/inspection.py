@@ -59,7 +59,9 @@ def inspect(
         {name: column.type for name, column in manifest.columns.items()},
         {feature.name: num_rows_of_feature(feature, encodings) for feature in config.features},
         manifest.shuffle_seed,
-        {file.path: Listed(day.day, file.num_rows, file.content_hash)
+        {file.path: Listed(
+            day.day, file.num_rows, file.content_hash, file.num_fake_negatives
+        )
          for day in days for file in day.files if file.path in there},
     )
     inspected = _inspected(spark, store.path, inspector)

@@ -46,6 +46,8 @@ class Listed:
     day: date
     num_rows: int
     content_hash: str | None
+    num_fake_negatives: int = 0
+    """Its last rows, which are no samples."""
 
 
 @dataclass(frozen=True)
@@ -93,19 +95,20 @@ class Inspector:
         report["findings"] += self._of_shape(path, file, table)
         if report["findings"]:
             return report, []
+        samples = table.slice(0, len(table) - self.listed[path].num_fake_negatives)
         report |= {
             "tally": _tally(notes) or {},
-            "num_rows": len(table),
-            "num_clicks": int(table[CLICK].to_numpy().sum()),
-            "num_conversions": int(table[CONVERSION].to_numpy().sum()),
-            "delays": _delays(table),
+            "num_rows": len(samples),
+            "num_clicks": int(samples[CLICK].to_numpy().sum()),
+            "num_conversions": int(samples[CONVERSION].to_numpy().sum()),
+            "delays": _delays(samples),
         }
         report["findings"] += [
             *_of_tally(report), *self._of_notes(path, table, notes), *broken_rules(
-                table, self.features, self.num_ids, self.shuffle_seed
+                table, len(samples), self.features, self.num_ids, self.shuffle_seed
             ),
         ]
-        return report, [self._count(table, name, report) for name in self.counted]
+        return report, [self._count(samples, name, report) for name in self.counted]
 
     def _of_shape(self, path: str, file: pq.ParquetFile, table: pa.Table) -> Iterator[str]:
         if file.num_row_groups != 1:

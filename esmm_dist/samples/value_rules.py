@@ -15,6 +15,7 @@ from esmm_dist.contract.schema import (
     CONVERSION,
     CONVERSION_DELAY_S,
     CONVERSION_VALUE,
+    FAKE_NEGATIVE,
     MATURE,
     NO_DELAY_S,
     OBSERVED_S,
@@ -30,17 +31,25 @@ LABELS = (CLICK, CONVERSION, MATURE, WEIGHT, *DELAY_OF, OBSERVED_S, CONVERSION_V
 
 
 def broken_rules(
-    table: pa.Table, features: Sequence[Feature], num_ids: Mapping[str, int], shuffle_seed: int
+    table: pa.Table, num_samples: int, features: Sequence[Feature], num_ids: Mapping[str, int],
+    shuffle_seed: int,
 ) -> Iterator[str]:
     """How many rows or values break a rule, one text a rule.
 
     Args:
+        num_samples: its first rows; those beyond are fake negatives.
         num_ids: of each feature one more than its largest id.
     """
-    order_N = mixed(table[SAMPLE_ID].to_numpy(), shuffle_seed)
+    order_N = mixed(table[SAMPLE_ID].to_numpy()[:num_samples], shuffle_seed)
     # Strictly: so no sample id stands in a file twice, and files hold different ranges.
     yield from _broken(order_N[1:] > order_N[:-1], "rows do not follow in the seeded order")
     yield from _of_labels(table)
+    if FAKE_NEGATIVE in table.column_names:
+        is_beyond_N = np.arange(len(table)) >= num_samples
+        yield from _broken(
+            table[FAKE_NEGATIVE].to_numpy() == is_beyond_N,
+            f"rows have a {FAKE_NEGATIVE} that their place contradicts",
+        )
     for feature in features:
         if isinstance(feature, MultiValuedFeature):
             yield from _of_lists(feature, table, num_ids[feature.name])
