@@ -1,14 +1,17 @@
-"""The config's section on the logs: where they lie, and what their columns are called.
+"""The config's section on the logs: where they lie, and how events find their causes.
 
 Values only: what they mean is the business of the half that reads the logs.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from esmm_dist.contract.features import Section
+
+Positive = Annotated[int, Field(gt=0)]
 
 
 class TableSource(Section):
@@ -53,9 +56,50 @@ class SnapshotSource(TableSource):
     """A row older than this at the impression says nothing any more; none: it always does."""
 
 
-class ConversionSource(LogSource):
-    """The conversions log, and which of its events count."""
+class Bots(Section):
+    """Who clicks too often is no person: all clicks of such an interval are dropped."""
 
+    key: str
+    """The column of the clicks log that says who clicked, for example user_id."""
+    max_clicks: Positive
+    """Clicks in an interval that a person may make."""
+    interval_seconds: Annotated[int, Field(gt=0, le=86_400)]
+
+
+class ClickSource(LogSource):
+    """The clicks log, and how a click finds its impression."""
+
+    attribute_by: Literal["impression_id", "keys"] = "impression_id"
+    """impression_id: the log says it; keys: an impression of equal `keys` before the click."""
+    keys: tuple[str, ...] = ()
+    """Columns that impressions and clicks share, for example [user_id, item_id]."""
+    credit: Literal["last_impression", "first_impression"] = "last_impression"
+    """Of several impressions of equal keys in whose window the click falls."""
+    bots: Bots | None = None
+    double_click_seconds: Annotated[float, Field(gt=0, le=3_600)] | None = None
+    """A click at most so long after another of the same impression (or keys) is dropped."""
+
+    @model_validator(mode="after")
+    def _attributable(self) -> "ClickSource":
+        _check_attribution("logs.clicks", self.attribute_by, self.keys)
+        if self.attribute_by != "keys" and self.credit != "last_impression":
+            raise ValueError(
+                f"logs.clicks.credit = {self.credit} needs attribute_by: keys; an impression_id "
+                "says which impression"
+            )
+        return self
+
+
+class ConversionSource(LogSource):
+    """The conversions log, which of its events count, and how a conversion finds its click."""
+
+    attribute_by: Literal["impression_id", "click_id", "keys"] = "impression_id"
+    """impression_id: any click of that impression; click_id: the click of that id, which the clicks
+    log carries too; keys: a click of equal `keys` before the conversion."""
+    keys: tuple[str, ...] = ()
+    """Columns that clicks and conversions share, for example [user_id, item_id]."""
+    credit: Literal["last_click", "first_click"] = "last_click"
+    """Of several clicks of equal keys in whose window the conversion falls."""
     types: tuple[str, ...] = ()
     """Values of the column `type` that count as a conversion; empty: every row counts."""
     value: str | None = None
@@ -65,10 +109,34 @@ class ConversionSource(LogSource):
     """drop: a conversion of an impression without a click that counts is dropped; imply_click: it
     stands for a click that the log lost. Both are counted."""
 
+    @model_validator(mode="after")
+    def _attributable(self) -> "ConversionSource":
+        _check_attribution("logs.conversions", self.attribute_by, self.keys)
+        if self.attribute_by != "keys" and self.credit != "last_click":
+            raise ValueError(
+                f"logs.conversions.credit = {self.credit} needs attribute_by: keys; by "
+                f"{self.attribute_by} any click that covers the conversion will do"
+            )
+        if self.attribute_by != "impression_id" and self.without_click != "drop":
+            raise ValueError(
+                f"logs.conversions.without_click = {self.without_click} needs attribute_by: "
+                "impression_id: without a click nothing else tells the impression"
+            )
+        return self
+
+
+def _check_attribution(key: str, attribute_by: str, keys: Sequence[str]) -> None:
+    if attribute_by == "keys" and not keys:
+        raise ValueError(f"{key}.attribute_by = keys needs {key}.keys: name the shared columns")
+    if attribute_by != "keys" and keys:
+        raise ValueError(f"{key}.keys = {list(keys)} is not looked at: set attribute_by: keys")
+    if len(set(keys)) < len(keys):
+        raise ValueError(f"{key}.keys = {list(keys)}: a column stands there twice")
+
 
 class Logs(Section):
     """The three logs. Impressions carry impression_id, event_time and the features; clicks and
-    conversions impression_id and event_time. Instants are in UTC."""
+    conversions event_time and what attributes them. Instants are in UTC."""
 
     day_timezone: str = "UTC"
     """The zone whose midnights part one day from the next."""
@@ -76,7 +144,7 @@ class Logs(Section):
     """An event that lies at most so long before its cause counts as if it lay at it: a click before
     its impression, a conversion before its click. Clocks of several machines differ."""
     impressions: ImpressionSource
-    clicks: LogSource
+    clicks: ClickSource
     conversions: ConversionSource
     snapshots: tuple[SnapshotSource, ...] = ()
     """Tables that features are taken from as they stood at the impression."""

@@ -15,11 +15,19 @@ from esmm_dist.contract.sections import Config
 
 def settings_of(config: Config) -> dict[str, Any]:
     """What ids and labels depend on, as manifests keep it."""
-    samples, conversions = config.samples, config.logs.conversions
+    samples, clicks, conversions = config.samples, config.logs.clicks, config.logs.conversions
     features = {feature.name: declared(feature) for feature in config.features}
     settings = {
         "logs.day_timezone": config.logs.day_timezone,
         "logs.max_clock_skew_seconds": config.logs.max_clock_skew_seconds,
+        "logs.clicks.attribute_by": clicks.attribute_by,
+        "logs.clicks.keys": sorted(clicks.keys),
+        "logs.clicks.credit": clicks.credit,
+        "logs.clicks.bots": clicks.bots and clicks.bots.model_dump(),
+        "logs.clicks.double_click_seconds": clicks.double_click_seconds,
+        "logs.conversions.attribute_by": conversions.attribute_by,
+        "logs.conversions.keys": sorted(conversions.keys),
+        "logs.conversions.credit": conversions.credit,
         "logs.conversions.types": sorted(conversions.types),
         "logs.conversions.value": conversions.value,
         "logs.conversions.without_click": conversions.without_click,

@@ -22,7 +22,8 @@ from esmm_dist.samples.counters import check_identities, counters_of
 from esmm_dist.samples.crediting import CreditRules
 from esmm_dist.samples.days import Calendar, instant_of, micros, micros_of_instant
 from esmm_dist.samples.encoding import encode, tables_to_join
-from esmm_dist.samples.filing import own_clicks, own_conversions, own_impressions
+from esmm_dist.samples.events import events_seen
+from esmm_dist.samples.filing import own_impressions
 from esmm_dist.samples.fitting import Sighting, fitted, sightings
 from esmm_dist.samples.horizon import (
     known_by,
@@ -92,10 +93,7 @@ def rows_of_days(
         impressions_of(days, frames, snapshots, config),
         config.features, encodings, large_vocabularies,
     )
-    clicks = own_clicks(frames.clicks, windows.click_days, calendar)
-    conversions = own_conversions(
-        frames.conversions, config.logs.conversions.types, windows.conversion_days, calendar
-    )
+    clicks, conversions = events_seen(frames, config.logs, windows, calendar)
     of_events = [name for name in wire.NO_VALUE_OF if name in conversions.columns]
     rows = wire.pack_impressions(impressions, config.features, of_events)
     for events in (clicks, conversions):

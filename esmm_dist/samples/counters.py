@@ -14,11 +14,13 @@ IDENTITIES = {
         "impressions_repeated", "impressions_conflicting", "impressions_out", "samples_left_out",
     ),
     ("clicks_in", "clicks_from_other_days"): (
-        "clicks_null_id", "clicks_null_time", "clicks_without_impression", "clicks_repeated",
+        "clicks_null_id", "clicks_null_time", "clicks_misfiled", "clicks_of_bots", "clicks_double",
+        "clicks_without_impression", "clicks_repeated",
         "clicks_before_impression", "clicks_after_window", "clicks_skewed", "clicks_credited",
     ),
     ("conversions_in", "conversions_from_other_days"): (
         "conversions_other_type", "conversions_null_id", "conversions_null_time",
+        "conversions_misfiled",
         "conversions_without_impression", "conversions_repeated", "conversions_conflicting",
         "conversions_without_click", "conversions_before_click", "conversions_after_window",
         "conversions_implying_click", "conversions_skewed", "conversions_credited",

@@ -34,6 +34,8 @@ class CreditRules:
     """Whether a conversion of an impression without a click that counts stands for one."""
     has_value: bool = False
     """Whether conversions are worth something."""
+    names_click: bool = False
+    """Whether a conversion says which click it is of; else any of its impression's will do."""
 
     @classmethod
     def of(cls, config: Config) -> "CreditRules":
@@ -45,6 +47,7 @@ class CreditRules:
             max_skew=micros(max_skew(config)),
             implies_click=conversions.without_click == "imply_click",
             has_value=conversions.value is not None,
+            names_click=conversions.attribute_by != "impression_id",
         )
 
 
@@ -63,11 +66,18 @@ class Events(NamedTuple):
     time_E: Array
     value_E: Array | None = None
     """Of conversions, where they have one; NaN where it is unknown."""
+    click_time_E: Array | None = None
+    """Of conversions that name their click."""
 
     def where(self, holds_E: Array) -> "Events":
         """Those for which something holds."""
-        value_E = None if self.value_E is None else self.value_E[holds_E]
-        return Events(self.impression_E[holds_E], self.time_E[holds_E], value_E)
+        value_E, click_time_E = (
+            None if column is None else column[holds_E]
+            for column in (self.value_E, self.click_time_E)
+        )
+        return Events(
+            self.impression_E[holds_E], self.time_E[holds_E], value_E, click_time_E
+        )
 
 
 class Credited(NamedTuple):
@@ -96,7 +106,8 @@ def distinct_clicks(
 
 
 def distinct_conversions(
-    wire: Wire, order_N: Array, impressions: Impressions, has_value: bool, counters: Counter[str]
+    wire: Wire, order_N: Array, impressions: Impressions, rules: CreditRules,
+    counters: Counter[str],
 ) -> Events:
     """The conversions of the file's impressions, each once.
 
@@ -106,8 +117,10 @@ def distinct_conversions(
     row_E, impression_E = _of_impressions(
         wire, order_N, impressions, marks, "conversions", counters
     )
-    keys = [impression_E, wire.time_N[row_E], wire.key_N[row_E]]
-    value_E = wire.value_N[row_E] if has_value else None
+    value_E = wire.value_N[row_E] if rules.has_value else None
+    click_time_E = wire.click_time_N[row_E] if rules.names_click else None
+    named_E = [] if click_time_E is None else [click_time_E]
+    keys = [impression_E, wire.time_N[row_E], *named_E, wire.key_N[row_E]]
     # An unknown value is less than any.
     cost_E = [] if value_E is None else [np.where(np.isnan(value_E), np.inf, -value_E)]
     sorted_E = np.lexsort([*keys, *cost_E][::-1])
@@ -117,7 +130,7 @@ def distinct_conversions(
     counters["conversions_repeated"] = int(np.count_nonzero(is_repeat_E))
     counters["conversions_conflicting"] = int(np.count_nonzero(is_same_E & ~is_repeat_E))
     kept_E = sorted_E[~is_same_E]
-    return Events(keys[0], keys[1], value_E).where(kept_E)
+    return Events(keys[0], keys[1], value_E, click_time_E).where(kept_E)
 
 
 def _of_impressions(
@@ -163,24 +176,31 @@ def credited_conversions(
     conversions: Events, clicks: Events, impressions: Impressions, rules: CreditRules,
     counters: Counter[str],
 ) -> Credited:
-    """The conversions that the latest click at or before them covers, and those that imply one."""
+    """The conversions that their click covers, and those that imply one.
+
+    Their click is the one they name if that counts, else the latest at or before them.
+    """
     is_clicked_K = any_of(clicks.impression_E, len(impressions.time_K)).astype(bool)
     is_clicked_E = is_clicked_K[conversions.impression_E]
     unclicked, clicked = conversions.where(~is_clicked_E), conversions.where(is_clicked_E)
-    latest_E = _latest_at_or_before(clicks, clicked, rules.max_skew)
-    has_click_E = latest_E >= 0
-    has_click_E &= clicks.impression_E[latest_E] == clicked.impression_E
-    delay_E = clicked.time_E - clicks.time_E[latest_E]
-    is_covered_E = has_click_E & (delay_E <= rules.conversion_window)
-    counters["conversions_before_click"] = int(np.count_nonzero(~has_click_E))
-    counters["conversions_after_window"] = int(np.count_nonzero(has_click_E & ~is_covered_E))
+    click_E, has_click_E = _click_of(clicked, clicks, rules)
+    delay_E = clicked.time_E - clicks.time_E[click_E]
+    is_early_E = has_click_E & (delay_E < -rules.max_skew)
+    is_late_E = has_click_E & (delay_E > rules.conversion_window)
+    is_covered_E = has_click_E & ~is_early_E & ~is_late_E
+    # Without a name, a conversion that finds no click lies before all that there are.
+    num_lost = int(np.count_nonzero(~has_click_E))
+    num_early = int(np.count_nonzero(is_early_E)) + (0 if rules.names_click else num_lost)
+    counters["conversions_before_click"] = num_early
+    counters["conversions_after_window"] = int(np.count_nonzero(is_late_E))
     counters["conversions_skewed"] = int(np.count_nonzero(is_covered_E & (delay_E < 0)))
     counters["conversions_credited"] = int(np.count_nonzero(is_covered_E & (delay_E >= 0)))
     implies_E = _may_imply_a_click(unclicked, impressions, rules)
     counters["conversions_implying_click"] = int(np.count_nonzero(implies_E))
     counters["conversions_without_click"] = int(np.count_nonzero(~implies_E))
+    counters["conversions_without_click"] += num_lost if rules.names_click else 0
     return Credited(
-        clicked.where(is_covered_E), clicks.time_E[latest_E[is_covered_E]],
+        clicked.where(is_covered_E), clicks.time_E[click_E[is_covered_E]],
         unclicked.where(implies_E),
     )
 
@@ -197,17 +217,28 @@ def _may_imply_a_click(
     return within_E
 
 
-def _latest_at_or_before(clicks: Events, conversions: Events, max_skew: int) -> Array:
-    """For each conversion the place of the last click that is at most `max_skew` after it, of
-    whatever impression, in the order of impressions and times; -1 if there is none."""
+def _click_of(conversions: Events, clicks: Events, rules: CreditRules) -> tuple[Array, Array]:
+    """The place of each conversion's click, and whether there is one."""
+    named_E = conversions.click_time_E
+    until_E = conversions.time_E + rules.max_skew if named_E is None else named_E
+    click_E = _latest_at_or_before(clicks, conversions.impression_E, until_E)
+    has_click_E = (click_E >= 0) & (clicks.impression_E[click_E] == conversions.impression_E)
+    if named_E is not None:
+        has_click_E &= clicks.time_E[click_E] == named_E
+    return click_E, has_click_E
+
+
+def _latest_at_or_before(clicks: Events, impression_E: Array, time_E: Array) -> Array:
+    """For each impression and time the place of the last click that is not after it, of whatever
+    impression, in the order of impressions and times; -1 if there is none."""
     num_clicks = len(clicks.time_E)
-    impression = np.concatenate([clicks.impression_E, conversions.impression_E])
-    time = np.concatenate([clicks.time_E, conversions.time_E + max_skew])
-    is_conversion = np.arange(len(time)) >= num_clicks
-    in_order = np.lexsort((is_conversion, time, impression))
-    latest = np.maximum.accumulate(np.where(is_conversion[in_order], -1, in_order))
-    latest_E = np.empty(len(conversions.time_E), np.int64)
-    latest_E[in_order[is_conversion[in_order]] - num_clicks] = latest[is_conversion[in_order]]
+    impression = np.concatenate([clicks.impression_E, impression_E])
+    time = np.concatenate([clicks.time_E, time_E])
+    is_asked = np.arange(len(time)) >= num_clicks
+    in_order = np.lexsort((is_asked, time, impression))
+    latest = np.maximum.accumulate(np.where(is_asked[in_order], -1, in_order))
+    latest_E = np.empty(len(time_E), np.int64)
+    latest_E[in_order[is_asked[in_order]] - num_clicks] = latest[is_asked[in_order]]
     return latest_E
 
 

@@ -44,6 +44,13 @@ class Calendar:
             first -= ONE_DAY
         return first
 
+    def first_day_reaching(self, day: date, window: timedelta) -> date:
+        """The first day of which a window of some impression is open when `day` begins."""
+        first = day
+        while self.last_day_reached(first - ONE_DAY, window) >= day:
+            first -= ONE_DAY
+        return first
+
     def reach(
         self, days: Iterable[date], window: timedelta, span_before: timedelta = timedelta()
     ) -> dict[date, tuple[date, ...]]:

@@ -16,6 +16,7 @@ from esmm_dist.samples.marks import Mark
 
 DAY = "day"
 MARK = "mark"
+REASON = "reason"
 
 
 def filed(frame: DataFrame, days: Sequence[date], calendar: Calendar) -> DataFrame:
@@ -59,64 +60,102 @@ def own_impressions(
     )
 
 
-def own_clicks(
-    clicks: DataFrame, days_seen: Mapping[date, Sequence[date]], calendar: Calendar
+def filed_clicks(
+    clicks: DataFrame, needed: Sequence[str], first_day_of: Mapping[date, date] | None,
+    days: Sequence[date], calendar: Calendar,
 ) -> DataFrame:
-    """The clicks that each day sees.
+    """The clicks filed under the days, with `reason`: the mark of those that can take no part.
+
+    Args:
+        needed: the columns without which a click finds no impression.
+        first_day_of: of each day the first one whose clicks may be filed under it, for clicks that
+            are looked up by keys; later ones may not. None: wherever they are filed.
+    """
+    reasons = {
+        Mark.CLICKS_NULL_ID: _any_is_null(needed),
+        Mark.CLICKS_NULL_TIME: F.col(EVENT_TIME).isNull(),
+    }
+    if first_day_of is not None and FILED_DAY in clicks.columns:
+        reasons[Mark.CLICKS_MISFILED] = ~_by_day(days, lambda day: (
+            F.col(EVENT_TIME) >= F.lit(calendar.start(first_day_of[day]))
+        ) & (F.col(EVENT_TIME) < F.lit(calendar.end(day))))
+    return _with_reason(filed(clicks, days, calendar), reasons)
+
+
+def filed_conversions(
+    conversions: DataFrame, needed: Sequence[str], types: Sequence[str], is_by_keys: bool,
+    days: Sequence[date], calendar: Calendar,
+) -> DataFrame:
+    """The conversions filed under the days, as for clicks; those of other types are dropped.
+
+    Args:
+        is_by_keys: whether they are looked up by keys; then none may be filed before its day.
+    """
+    is_of_type = F.col(TYPE).isin(list(types)) if types else F.lit(True)
+    reasons = {
+        Mark.CONVERSIONS_OTHER_TYPE: ~F.coalesce(is_of_type, F.lit(False)),
+        Mark.CONVERSIONS_NULL_ID: _any_is_null(needed),
+        Mark.CONVERSIONS_NULL_TIME: F.col(EVENT_TIME).isNull(),
+    }
+    if is_by_keys and FILED_DAY in conversions.columns:
+        reasons[Mark.CONVERSIONS_MISFILED] = ~_by_day(
+            days, lambda day: F.col(EVENT_TIME) < F.lit(calendar.end(day))
+        )
+    return _with_reason(filed(conversions, days, calendar), reasons)
+
+
+def clicks_seen(clicks: DataFrame, days_seen: Mapping[date, Sequence[date]]) -> DataFrame:
+    """The filed clicks that each day sees.
 
     Args:
         days_seen: of each day that is built the days whose clicks it sees, its own among them.
 
     Returns:
-        A row for each click and day that sees it. Those that can take no part are seen by their
-        own day alone.
+        A row for each click and day that sees it, with `day` and `mark`. Those that can take no
+        part are seen by their own day alone.
     """
-    reasons = {
-        Mark.CLICKS_NULL_ID: F.col(IMPRESSION_ID).isNull(),
-        Mark.CLICKS_NULL_TIME: F.col(EVENT_TIME).isNull(),
-    }
-    return _seen(clicks, days_seen, calendar, reasons, (Mark.CLICK, Mark.CLICK_ELSEWHERE))
+    return _seen(clicks, days_seen, (Mark.CLICK, Mark.CLICK_ELSEWHERE))
 
 
-def own_conversions(
-    conversions: DataFrame, types: Sequence[str], days_seen: Mapping[date, Sequence[date]],
-    calendar: Calendar,
+def conversions_seen(
+    conversions: DataFrame, days_seen: Mapping[date, Sequence[date]]
 ) -> DataFrame:
-    """The conversions that each day sees, as for clicks; those of other types are dropped."""
-    is_of_type = F.col(TYPE).isin(list(types)) if types else F.lit(True)
-    reasons = {
-        Mark.CONVERSIONS_OTHER_TYPE: ~F.coalesce(is_of_type, F.lit(False)),
-        Mark.CONVERSIONS_NULL_ID: F.col(IMPRESSION_ID).isNull(),
-        Mark.CONVERSIONS_NULL_TIME: F.col(EVENT_TIME).isNull(),
-    }
-    live = (Mark.CONVERSION, Mark.CONVERSION_ELSEWHERE)
-    return _seen(conversions, days_seen, calendar, reasons, live)
+    """The filed conversions that each day sees, as for clicks."""
+    return _seen(conversions, days_seen, (Mark.CONVERSION, Mark.CONVERSION_ELSEWHERE))
 
 
 def _seen(
-    events: DataFrame, days_seen: Mapping[date, Sequence[date]], calendar: Calendar,
-    reasons: Mapping[Mark, Column], live: tuple[Mark, Mark],
+    events: DataFrame, days_seen: Mapping[date, Sequence[date]], live: tuple[Mark, Mark]
 ) -> DataFrame:
     seen_by: dict[date, list[date]] = {}
     for day, filed_days in days_seen.items():
         for filed_day in filed_days:
             seen_by.setdefault(filed_day, []).append(day)
     observers = _by_day(list(seen_by), lambda day: F.array(*[F.lit(d) for d in seen_by[day]]))
-    reason = _first_that_holds(reasons, F.lit(None).cast("int"))
     own, elsewhere = (F.lit(mark.value) for mark in live)
-    columns = [c for c in events.columns if c != FILED_DAY]
+    columns = [c for c in events.columns if c not in (FILED_DAY, REASON)]
     return (
-        filed(events, list(seen_by), calendar)
-        .select(*columns, FILED_DAY, F.explode(observers).alias(DAY), reason.alias("reason"))
-        .where(F.col("reason").isNull() | (F.col(DAY) == F.col(FILED_DAY)))
+        events.select(*columns, FILED_DAY, REASON, F.explode(observers).alias(DAY))
+        .where(F.col(REASON).isNull() | (F.col(DAY) == F.col(FILED_DAY)))
         .select(
             *columns,
             DAY,
             F.coalesce(
-                F.col("reason"), F.when(F.col(DAY) == F.col(FILED_DAY), own).otherwise(elsewhere)
+                F.col(REASON), F.when(F.col(DAY) == F.col(FILED_DAY), own).otherwise(elsewhere)
             ).alias(MARK),
         )
     )
+
+
+def _with_reason(events: DataFrame, reasons: Mapping[Mark, Column]) -> DataFrame:
+    return events.withColumn(REASON, _first_that_holds(reasons, F.lit(None).cast("int")))
+
+
+def _any_is_null(columns: Sequence[str]) -> Column:
+    is_null = F.lit(False)
+    for name in columns:
+        is_null = is_null | F.col(name).isNull()
+    return is_null
 
 
 def _by_day(days: Sequence[date], value: Callable[[date], Column]) -> Column:

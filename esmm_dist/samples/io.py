@@ -29,14 +29,13 @@ from esmm_dist.contract.manifest import (
 from esmm_dist.contract.sections import Config
 from esmm_dist.samples.content import CONTENT_HASH
 from esmm_dist.samples.days import Calendar
+from esmm_dist.samples.event_logs import read_clicks, read_conversions
 from esmm_dist.samples.failures import naming_the_file, plain_path
 from esmm_dist.samples.files import Files
 from esmm_dist.samples.filing import DAY, filed
 from esmm_dist.samples.logs import (
     FILED_DAY,
     check_key_types,
-    read_clicks,
-    read_conversions,
     read_impressions,
     visible,
 )
@@ -76,10 +75,10 @@ def open_logs(spark: SparkSession, config: Config) -> LogFrames:
     frames = LogFrames(
         read_impressions(
             _load(spark, logs.impressions, "logs.impressions", config),
-            logs.impressions, config.features, config.samples.group_key,
+            logs, config.features, config.samples.group_key,
             {source.name: source.key for source in _snapshots_used(config)},
         ),
-        read_clicks(_load(spark, logs.clicks, "logs.clicks", config), logs.clicks),
+        read_clicks(_load(spark, logs.clicks, "logs.clicks", config), logs),
         read_conversions(
             _load(spark, logs.conversions, "logs.conversions", config), logs.conversions
         ),

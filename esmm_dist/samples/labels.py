@@ -74,7 +74,7 @@ def label(wire: Wire, rules: CreditRules, seed: int) -> Labelled:
     clicks = valid_clicks(
         distinct_clicks(wire, order_N, impressions, counters), impressions, rules, counters
     )
-    conversions = distinct_conversions(wire, order_N, impressions, rules.has_value, counters)
+    conversions = distinct_conversions(wire, order_N, impressions, rules, counters)
     credited = credited_conversions(conversions, clicks, impressions, rules, counters)
     implied_K = any_of(credited.implying.impression_E, len(row_K))
     click_K = any_of(clicks.impression_E, len(row_K)) | implied_K

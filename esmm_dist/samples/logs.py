@@ -21,12 +21,16 @@ from esmm_dist.contract.features import (
     time_of,
     weights_column,
 )
-from esmm_dist.contract.logs import ConversionSource, LogSource, TableSource
+from esmm_dist.contract.logs import Logs, LogSource, TableSource
 
 IMPRESSION_ID = "impression_id"
+CLICK_ID = "click_id"
+BOT_KEY = "bot_key"
 EVENT_TIME = "event_time"
 TYPE = "type"
 VALUE = "value"
+CLICK_TIME = "click_time"
+"""Of a conversion that is attributed to one click: when that was, in microseconds since 1970."""
 GROUP_KEY = "group_key"
 FILED_DAY = "filed_day"
 
@@ -38,8 +42,6 @@ KEY = "a text or a whole number"
 TIME = "a timestamp"
 ANY_VALUE = "a text, a number or a boolean"
 NUMBER = "a number or a boolean"
-# Of a conversion; the sum of a sample's has to be a float32.
-MAX_VALUE = 1e30
 
 Types = tuple[type[T.DataType], ...]
 
@@ -57,6 +59,16 @@ def later_column(feature: Feature) -> str:
 def snapshot_key_column(snapshot: str) -> str:
     """The column by which rows of the impressions and of a snapshot meet."""
     return f"key_of_{snapshot}"
+
+
+def key_column(name: str) -> str:
+    """The column of a key by which events find their causes."""
+    return f"cause_key_{name}"
+
+
+def is_key_column(name: str) -> bool:
+    """Whether a canonical column is such a key."""
+    return name.startswith(key_column(""))
 
 
 def column_of(frame: DataFrame, source: TableSource, name: str, key: str) -> Column:
@@ -134,7 +146,7 @@ def _ingest_time(frame: DataFrame, source: TableSource, key: str) -> Column:
 
 
 def check_key_types(frames: Mapping[str, DataFrame]) -> None:
-    """Refuses logs whose ids cannot be equal, a text here and a number there.
+    """Refuses logs whose ids or keys cannot be equal, a text here and a number there.
 
     Args:
         frames: canonical logs by their key in the config.
@@ -142,76 +154,60 @@ def check_key_types(frames: Mapping[str, DataFrame]) -> None:
     Raises:
         InputError: names both logs and their types.
     """
-    (first, frame), *others = frames.items()
-    wanted = frame.schema[IMPRESSION_ID].dataType
-    for key, other in others:
-        found = other.schema[IMPRESSION_ID].dataType
-        if found != wanted:
-            raise InputError(
-                f"{key}: impression_id is {found.simpleString()}, in {first} it is "
-                f"{wanted.simpleString()}: write it alike in all logs"
-            )
+    found: dict[str, tuple[str, T.DataType]] = {}
+    for log, frame in frames.items():
+        for field in frame.schema:
+            if field.name not in (IMPRESSION_ID, CLICK_ID) and not is_key_column(field.name):
+                continue
+            first, wanted = found.setdefault(field.name, (log, field.dataType))
+            if field.dataType != wanted:
+                raise InputError(
+                    f"{log}: {field.name.removeprefix(key_column(''))} is "
+                    f"{field.dataType.simpleString()}, in {first} it is {wanted.simpleString()}: "
+                    "write it alike in all logs"
+                )
 
 
 def read_impressions(
-    frame: DataFrame, source: LogSource, features: Sequence[Feature], group_key: str,
+    frame: DataFrame, logs: Logs, features: Sequence[Feature], group_key: str,
     key_of_snapshot: Mapping[str, str],
 ) -> DataFrame:
-    """impression_id, event_time, group_key, the keys by which snapshots are looked up, and the
-    features of the log under names that meet no others."""
-    key = "logs.impressions"
+    """impression_id, event_time, group_key, the keys by which clicks find impressions and snapshots
+    are looked up, and the features of the log under names that meet no others."""
+    key, source = "logs.impressions", logs.impressions
     group = typed_column(frame, source, group_key, key, KEY_TYPES, KEY)
     return frame.select(
-        *_id_and_time(frame, source, key),
+        identity(frame, source, IMPRESSION_ID, key),
+        event_time(frame, source, key),
         group.alias(GROUP_KEY),
+        *keys_of(frame, source, logs.clicks.keys, key),
         *[key_value(frame, source, column, key).alias(snapshot_key_column(name))
           for name, column in key_of_snapshot.items()],
         *feature_values(frame, source, [f for f in features if source_of(f) is None], key),
         *_lateness(frame, source, features, key),
-        *_partition(frame, source, key),
+        *partition(frame, source, key),
     )
 
 
-def read_clicks(frame: DataFrame, source: LogSource) -> DataFrame:
-    """impression_id and event_time of every click."""
-    key = "logs.clicks"
-    return frame.select(*_id_and_time(frame, source, key), *_partition(frame, source, key))
+def identity(frame: DataFrame, source: LogSource, name: str, key: str) -> Column:
+    """A column that tells rows apart, under our name of it."""
+    return key_value(frame, source, name, key).alias(name)
 
 
-def read_conversions(frame: DataFrame, source: ConversionSource) -> DataFrame:
-    """impression_id, event_time and type of every conversion, and its value where one is declared.
-
-    type is null if none is declared, value if it is no number that a float32 can hold.
-    """
-    key = "logs.conversions"
-    kind = (
-        typed_column(frame, source, TYPE, key, (T.StringType,), "a text")
-        if source.types
-        else F.lit(None).cast("string")
-    )
-    return frame.select(
-        *_id_and_time(frame, source, key), kind.alias(TYPE), *_value(frame, source, key),
-        *_partition(frame, source, key),
-    )
+def keys_of(
+    frame: DataFrame, source: LogSource, names: Sequence[str], key: str
+) -> list[Column]:
+    """The keys by which events find their causes, under names that meet no others."""
+    return [key_value(frame, source, name, key).alias(key_column(name)) for name in names]
 
 
-def _value(frame: DataFrame, source: ConversionSource, key: str) -> list[Column]:
-    """What a conversion is worth, as `value`, if the config says where that stands."""
-    if source.value is None:
-        return []
-    number = typed_column(frame, source, source.value, key, NUMBER_TYPES, NUMBER).cast("double")
-    return [F.when(F.abs(number) <= MAX_VALUE, number).alias(VALUE)]
-
-
-def _id_and_time(frame: DataFrame, source: LogSource, key: str) -> list[Column]:
+def event_time(frame: DataFrame, source: LogSource, key: str) -> Column:
+    """When a row came to be."""
     time = typed_column(frame, source, EVENT_TIME, key, TIME_TYPES, TIME)
-    return [
-        key_value(frame, source, IMPRESSION_ID, key).alias(IMPRESSION_ID),
-        time.cast("timestamp").alias(EVENT_TIME),
-    ]
+    return time.cast("timestamp").alias(EVENT_TIME)
 
 
-def _partition(frame: DataFrame, source: LogSource, key: str) -> list[Column]:
+def partition(frame: DataFrame, source: LogSource, key: str) -> list[Column]:
     """The declared partition as `filed_day`, if there is one."""
     if source.partition is None:
         return []

@@ -6,15 +6,24 @@ from datetime import date, timedelta
 
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.sections import Config, DayRange
-from esmm_dist.samples.days import Calendar
+from esmm_dist.samples.days import Calendar, span
 
 
 @dataclass(frozen=True)
 class Windows:
-    """For each day the days whose clicks, and whose conversions, it has to see."""
+    """For each day the days whose clicks, and whose conversions, it has to see, and those whose
+    impressions and clicks are rivals of its own where events look for their causes by keys."""
 
     click_days: dict[date, tuple[date, ...]]
     conversion_days: dict[date, tuple[date, ...]]
+    rival_impression_days: dict[date, tuple[date, ...]]
+    rival_click_days: dict[date, tuple[date, ...]]
+    click: timedelta
+    """How long after its impression a click counts."""
+    conversion: timedelta
+    """How long after its click a conversion counts."""
+    max_skew: timedelta
+    """How long before its cause either still counts."""
 
     @classmethod
     def of(cls, days: Sequence[date], config: Config) -> "Windows":
@@ -23,8 +32,42 @@ class Windows:
         calendar = Calendar.of(config.logs.day_timezone)
         click, conversion, skew = click_window(config), conversion_window(config), max_skew(config)
         return cls(
-            calendar.reach(days, click, skew), calendar.reach(days, click + conversion, 2 * skew)
+            calendar.reach(days, click, skew),
+            calendar.reach(days, click + conversion, 2 * skew),
+            {day: _rival_impressions(day, config, calendar) for day in days},
+            {day: _rival_clicks(day, config, calendar) for day in days},
+            click, conversion, skew,
         )
+
+
+def _rival_impressions(day: date, config: Config, calendar: Calendar) -> tuple[date, ...]:
+    """The days of all impressions that may take a click from one of the day's.
+
+    The last impression wins: none before the day can, those up to the last click seen can. The
+    first one wins: none after the day can, those in whose window an early click falls can.
+    """
+    click, skew = click_window(config), max_skew(config)
+    if config.logs.clicks.credit == "first_impression":
+        return span(calendar.first_day_reached(day, click + skew), day)
+    return span(day, calendar.last_day_reached(calendar.last_day_reached(day, click), skew))
+
+
+def _rival_clicks(day: date, config: Config, calendar: Calendar) -> tuple[date, ...]:
+    """The days under which all clicks are filed that may take a conversion from one of the day's.
+
+    A click may be filed as late as the click window reaches from its own day; hence one more reach
+    of that window at the end.
+    """
+    click, conversion, skew = click_window(config), conversion_window(config), max_skew(config)
+    if config.logs.conversions.credit == "first_click":
+        first = calendar.first_day_reached(day, conversion + 2 * skew)
+        last = calendar.last_day_reached(day, click)
+    else:
+        first = calendar.first_day_reached(day, skew)
+        last = calendar.last_day_reached(
+            calendar.last_day_reached(day, click + conversion), skew
+        )
+    return span(first, calendar.last_day_reached(last, click))
 
 
 def click_window(config: Config) -> timedelta:

@@ -8,6 +8,7 @@ column holds a null. It decides nothing about rows.
     time        microseconds since 1970 of the event
     key         of an impression its group_id, of a conversion XXH64 of its type, else 0
     marks       a `Mark`, and an impression's flags above it
+    click_time  of a conversion when its click was; only where one is looked up for it
     value       of a conversion what it is worth, NaN if unknown; only where values are declared
     pair_n      ids of the features 2n (upper half) and 2n + 1 of those that are no lists
     list_n      packed ids of the n-th multi-valued feature
@@ -29,6 +30,7 @@ from esmm_dist.contract.features import Feature, MultiValuedFeature, time_of, we
 from esmm_dist.samples.encoding import cut_column, unweighted_column
 from esmm_dist.samples.filing import DAY, MARK
 from esmm_dist.samples.logs import (
+    CLICK_TIME,
     EVENT_TIME,
     GROUP_KEY,
     IMPRESSION_ID,
@@ -37,7 +39,7 @@ from esmm_dist.samples.logs import (
     feature_column,
     later_column,
 )
-from esmm_dist.samples.marks import MARK_BITS, Mark
+from esmm_dist.samples.marks import DROPPED, MARK_BITS, Mark
 from esmm_dist.samples.snapshots import missing_column, sources_of
 
 SAMPLE_ID = "sample_id"
@@ -48,7 +50,7 @@ NO_GROUP = 0
 GROUP_KEY_IS_NULL = "group_key_is_null"
 FLOAT_BYTES = 4
 # Columns of events alone, each on the wire only where the config needs it.
-NO_VALUE_OF = {VALUE: float("nan")}
+NO_VALUE_OF = {CLICK_TIME: 0, VALUE: float("nan")}
 
 Array = npt.NDArray[Any]
 
@@ -151,9 +153,10 @@ def pack_events(
 
 
 def _keys(key: Column, marks: Column) -> list[Column]:
-    # A row without an id takes part in nothing: its hash only spreads such rows over the files.
+    # What takes part in nothing is spread over the files, so that no bot's clicks meet in one.
+    takes_part = F.col(IMPRESSION_ID).isNotNull() & (F.col(MARK) < min(DROPPED))
     identity = F.coalesce(
-        F.when(F.col(IMPRESSION_ID).isNotNull(), F.xxhash64(IMPRESSION_ID)), F.xxhash64(EVENT_TIME)
+        F.when(takes_part, F.xxhash64(IMPRESSION_ID)), F.xxhash64(EVENT_TIME, IMPRESSION_ID)
     )
     return [
         identity.alias(SAMPLE_ID),
@@ -193,6 +196,12 @@ class Wire:
 
     def __len__(self) -> int:
         return len(self.mark_N)
+
+    @property
+    def click_time_N(self) -> Array:
+        """When the click of a conversion was, (N,) int64, in microseconds since 1970; only where
+        one is looked up for it."""
+        return self._array(CLICK_TIME)
 
     @property
     def value_N(self) -> Array:

@@ -9,7 +9,7 @@ import xxhash
 
 from esmm_dist.contract.manifest import Day
 from tests.factories.raw_logs import Logs, config_of, write_logs
-from tests.oracles.join import Rules
+from tests.oracles.log_rows import Rules
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

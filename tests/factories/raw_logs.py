@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from esmm_dist.contract.sections import Config
-from tests.oracles.join import Row, Rules, day_of, is_visible, start_of
+from tests.oracles.log_rows import Row, Rules, day_of, is_visible, start_of
 
 INSTANT = timedelta(microseconds=1)
 TYPES = ("order", "order", "lead", "share", None)
@@ -30,6 +30,9 @@ VALUES = pa.schema(
         ("user_id", pa.string()),
         ("revenue", pa.float64()),
         ("ingest_time", pa.timestamp("us", tz="UTC")),
+        ("visitor", pa.string()),
+        ("item", pa.string()),
+        ("click_id", pa.string()),
     ]
 )
 
@@ -67,6 +70,9 @@ def _table(rows: Sequence[Row]) -> pa.Table:
         "user_id": [row.content[1] for row in rows],
         "revenue": [row.value for row in rows],
         "ingest_time": [row.ingest_time for row in rows],
+        "visitor": [row.keys[0] for row in rows],
+        "item": [row.keys[1] for row in rows],
+        "click_id": [row.click_id for row in rows],
     }
     return pa.table(columns, schema=VALUES)
 
@@ -93,7 +99,18 @@ def config_of(
                 "day_timezone": rules.zone.key,
                 "max_clock_skew_seconds": rules.max_skew.total_seconds(),
                 **logs,
+                "clicks": {
+                    **logs["clicks"],
+                    **_attribution(rules, rules.clicks_by, "impression"),
+                    "bots": rules.bots and {
+                        "key": "visitor", "max_clicks": rules.bots[0],
+                        "interval_seconds": rules.bots[1],
+                    },
+                    "double_click_seconds":
+                        rules.double_click and rules.double_click.total_seconds(),
+                },
                 "conversions": {
+                    **_attribution(rules, rules.conversions_by, "click"),
                     **logs["conversions"], "types": rules.types,
                     "value": "revenue" if rules.has_value else None,
                     "without_click": "imply_click" if rules.implies_click else "drop",
@@ -119,6 +136,13 @@ def config_of(
 def visible_rows(logs: Logs, as_of: datetime) -> Logs:
     """The logs as they lay at an instant."""
     return Logs(*[[row for row in rows if is_visible(row, as_of)] for rows in logs])
+
+
+def _attribution(rules: Rules, attribute_by: str, cause: str) -> dict[str, object]:
+    if attribute_by != "keys":
+        return {"attribute_by": attribute_by}
+    credit = f"{'first' if rules.is_first else 'last'}_{cause}"
+    return {"attribute_by": "keys", "keys": ["visitor", "item"], "credit": credit}
 
 
 def dirty_logs(
@@ -157,19 +181,27 @@ def _of_one_impression(
     start, end = start_of(day, zone), start_of(day + timedelta(days=1), zone)
     edges = (start, end - INSTANT, start - INSTANT)
     time = rng.choice(edges) if rng.random() < 0.1 else start + (end - start) * rng.random()
-    first = Row(name, time, day, content=(float(rng.randrange(4)), rng.choice(["u", "v", None])))
+    # Few enough that impressions, clicks and conversions of several meet in one pair of keys.
+    keys = (f"p{rng.randrange(30)}", f"q{rng.randrange(4)}")
+    content = (float(rng.randrange(4)), rng.choice(["u", "v", None]))
+    first = Row(name, time, day, content=content, keys=keys)
     impressions = [first] * (rng.random() > 0.05)
     while rng.random() < 0.2:
         other = time + rng.choice([timedelta(), INSTANT, -INSTANT, timedelta(hours=20)])
         value = float(rng.randrange(4))
         impressions.append(
-            rng.choice([first, replace(first, event_time=other, content=(value, first.content[1]))])
+            rng.choice([first, replace(
+                first, event_time=other, content=(value, first.content[1]),
+                keys=rng.choice([keys, (keys[0], "q0")]),
+            )])
         )
     clicks = [
-        Row(name, at, None) for at in _near(rng, time, rules, rng.choice((0, 1, 1, 3)))
+        Row(name, at, None, keys=keys, click_id=f"{name}c{rng.choice((number, number, 0))}")
+        for number, at in enumerate(_near(rng, time, rules, rng.choice((0, 1, 1, 3))))
     ]
     conversions = [
-        Row(name, at, None, type=rng.choice(TYPES), value=rng.choice(REVENUES))
+        Row(name, at, None, type=rng.choice(TYPES), value=rng.choice(REVENUES), keys=keys,
+            click_id=cause.click_id or f"{name}c0")
         for cause in (first, *clicks)
         if cause.event_time is not None
         for at in _near(rng, cause.event_time, rules, rng.choice((0, 0, 1, 3)), is_click=False)
@@ -203,7 +235,10 @@ def _filed(rng: random.Random, row: Row, zone: ZoneInfo, is_partitioned: bool) -
         filed_day += timedelta(days=rng.choice((-1, 1, 2)))
     chance = rng.random()
     if chance < 0.02:
-        return replace(row, impression_id=None, filed_day=filed_day)
+        nothing = rng.choice([(None, "q1"), (row.keys[0], None), (None, None)])
+        return replace(
+            row, impression_id=None, keys=nothing, click_id=None, filed_day=filed_day
+        )
     if chance < 0.04:
         return replace(row, event_time=None, filed_day=filed_day if is_partitioned else None)
     return replace(row, filed_day=filed_day)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from tests.factories.raw_logs import INSTANT, Logs
-from tests.oracles.join import Row, Rules, start_of
+from tests.oracles.log_rows import Row, Rules, start_of
 
 ZONE = ZoneInfo("Asia/Shanghai")
 FIRST, NEXT = date(2026, 3, 1), date(2026, 3, 2)
@@ -30,6 +30,8 @@ class Timeline(NamedTuple):
     """What its conversions are worth."""
     delays: tuple[int, int] | None = None
     """Seconds to the click, and from the click to the conversion; None: as they may be."""
+    other: tuple[int, int] | None = None
+    """click, conversion of the sample of the timeline's second impression."""
 
 
 class Story(NamedTuple):
@@ -39,7 +41,7 @@ class Story(NamedTuple):
     timelines: tuple[Timeline, ...]
     days: tuple[date, ...] = (FIRST,)
     nameless: str = "impressions_null_id clicks_null_id=2 conversions_null_id=3"
-    """What a row, two and three rows of the logs without an id come to."""
+    """What a row, two and three rows of the logs without ids and keys come to."""
 
 
 def impression(at: datetime = NOON, value: float = 0.0, filed: date | None = None) -> Row:
@@ -171,7 +173,7 @@ GENEROUS = (
              of((click(HOUR),), (order(HOUR / 2),)), (1, 0),
              "clicks_credited conversions_before_click"),
 )
-STORIES = {
+PLAIN_STORIES = {
     "by impression id": Story(RULES, PLAIN, (FIRST, NEXT)),
     "with skew, values and implied clicks": Story(
         RULES._replace(max_skew=5 * SECOND, has_value=True, implies_click=True), GENEROUS

@@ -11,7 +11,7 @@ from esmm_dist.samples.marks import MARK_BITS, Mark
 from esmm_dist.samples.wire import Wire
 from tests.factories.built_samples import sample_id
 from tests.factories.raw_logs import Logs
-from tests.oracles.join import Row
+from tests.oracles.log_rows import Row
 
 MICROSECOND = timedelta(microseconds=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

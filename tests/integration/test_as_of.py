@@ -18,7 +18,8 @@ from esmm_dist.contract.sections import Config
 from esmm_dist.reader.plan import TrainPlan
 from esmm_dist.reader.samples import SampleReader
 from tests.factories.raw_logs import Logs, config_of, dirty_logs, ingested, visible_rows, write_logs
-from tests.oracles.join import Row, Rules, join, start_of
+from tests.oracles.join import join
+from tests.oracles.log_rows import Row, Rules, start_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -26,7 +26,7 @@ from esmm_dist.contract.sections import Config
 from esmm_dist.samples.build import Builder
 from esmm_dist.samples.publication import publish
 from tests.factories.raw_logs import Logs, config_of, dirty_logs, write_logs
-from tests.oracles.join import Rules
+from tests.oracles.log_rows import Rules
 
 pytestmark = pytest.mark.spark
 

@@ -11,24 +11,33 @@ import pytest
 
 from esmm_dist.contract.manifest import Day
 from tests.factories.built_samples import Labels, built, sample_id
+from tests.factories.keyed_timelines import KEYED_STORIES
 from tests.factories.raw_logs import Logs
-from tests.factories.timelines import FIRST, NEXT, STORIES, ZONE, Timeline, impression
-from tests.oracles.join import Row, join
+from tests.factories.timelines import FIRST, NEXT, PLAIN_STORIES, ZONE, Timeline, impression
+from tests.oracles.join import join
+from tests.oracles.log_rows import Row
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 pytestmark = pytest.mark.spark
 
+STORIES = PLAIN_STORIES | KEYED_STORIES
 Built = dict[date, tuple[Day, Labels]]
 
 
 def laid_out(story: str, number: int) -> Logs:
-    """A timeline's rows under its own id, each filed under its day unless it says otherwise."""
+    """A timeline's rows under its own ids, each filed under its day unless it says otherwise."""
+    def own(name: str | None) -> str | None:
+        return None if name is None else f"t{number}{name}"
+
     def lies(row: Row) -> Row:
-        at = row.event_time
+        at, (who, what) = row.event_time, row.keys
         day = row.filed_day or (at.astimezone(ZONE).date() if at else None)
-        return replace(row, impression_id=f"t{number}", filed_day=day)
+        return replace(
+            row, impression_id=own(row.impression_id), keys=(own(who), what),
+            click_id=own(row.click_id), filed_day=day,
+        )
 
     return Logs(*[[lies(row) for row in rows] for rows in timeline_of(story, number).rows])
 
@@ -77,6 +86,8 @@ def test_timeline(found: Callable[[str], Built], story: str, number: int) -> Non
     label = timeline.label and (*timeline.label, 1 + timeline.value, timeline.worth)
     assert (sample and sample[:4]) == label
     assert timeline.delays is None or sample is None or sample[4][:2] == timeline.delays
+    other = found(story)[FIRST][1].get(sample_id(f"t{number}b"))
+    assert (other and other[:4]) == (timeline.other and (*timeline.other, 1, 0.0))
     fates = join(FIRST, *laid_out(story, number), STORIES[story].rules).counters
     rows = ("_in", "_out", "samples_clicked", "samples_converted")
     told = Counter({name: n for name, n in fates.items() if n and not name.endswith(rows)})
@@ -92,7 +103,10 @@ def test_every_fate_is_counted(found: Callable[[str], Built], story: str) -> Non
         wanted[f"{name}_in"] = sum(row.filed_day == FIRST for row in rows)
     for timeline in STORIES[story].timelines:
         wanted.update(fates_of(timeline.fates))
-    labels = [timeline.label for timeline in STORIES[story].timelines if timeline.label]
+    labels = [
+        label for timeline in STORIES[story].timelines
+        for label in (timeline.label, timeline.other) if label
+    ]
     wanted["impressions_out"] = len(labels)
     wanted["samples_clicked"] = sum(clicked for clicked, _ in labels)
     wanted["samples_converted"] = sum(converted for _, converted in labels)

@@ -5,46 +5,13 @@ Slow and obvious; it shares no code with the Spark half.
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
+
+from tests.oracles.attribution import Event, attribute, by_click_id
+from tests.oracles.log_rows import Row, Rules, day_of, is_visible, start_of
 
 SECOND = timedelta(seconds=1)
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row of any log."""
-
-    impression_id: str | None
-    event_time: datetime | None
-    filed_day: date | None
-    """The day of the partition in which it lies; without partitions, that of event_time."""
-    type: str | None = None
-    """Of a conversion."""
-    content: tuple[float, str | None] = (0.0, None)
-    """Of an impression: the values of a feature and of the group key."""
-    value: float | None = None
-    """Of a conversion: what it is worth."""
-    ingest_time: datetime | None = None
-    """When it became known; None: at event_time."""
-
-
-class Rules(NamedTuple):
-    """What the config says of the join."""
-
-    zone: ZoneInfo
-    click_window: timedelta
-    conversion_window: timedelta
-    types: tuple[str, ...]
-    max_skew: timedelta = timedelta()
-    implies_click: bool = False
-    has_value: bool = False
-    as_of: datetime | None = None
-    """The last instant that may be seen; None: all of them."""
-    ingested: tuple[str, ...] = ()
-    """The logs that tell by `ingest_time` when a row became known."""
 
 
 class Sample(NamedTuple):
@@ -70,22 +37,6 @@ class Joined(NamedTuple):
     counters: Counter[str]
 
 
-def day_of(time: datetime, zone: ZoneInfo) -> date:
-    """The calendar day of an instant."""
-    return time.astimezone(zone).date()
-
-
-def start_of(day: date, zone: ZoneInfo) -> datetime:
-    """The first instant of a calendar day."""
-    return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
-
-
-def is_visible(row: Row, as_of: datetime | None) -> bool:
-    """Whether a row had become known by an instant; nobody can tell of a row without times."""
-    known = row.ingest_time or row.event_time
-    return as_of is None or known is None or known <= as_of
-
-
 def join(
     day: date, impressions: Sequence[Row], clicks: Sequence[Row], conversions: Sequence[Row],
     rules: Rules,
@@ -97,20 +48,28 @@ def join(
         for rows in (impressions, clicks, conversions)
     )
     of_id = _impressions_that_may_count(day, impressions, rules, counters)
-    live_clicks = _events_seen(day, clicks, "clicks", rules.click_window, rules, counters)
+    attributed = attribute(impressions, clicks, conversions, rules)
+    seen_clicks = _events_seen(
+        day, attributed.clicks, "clicks", rules.click_window, rules, counters
+    )
     live_conversions = _events_seen(
-        day, conversions, "conversions", rules.click_window + rules.conversion_window,
+        day, attributed.conversions, "conversions", rules.click_window + rules.conversion_window,
         rules, counters,
     )
+    live_clicks = [event.row for event in seen_clicks]
+    converted = [
+        by_click_id(event.row, live_clicks) if rules.conversions_by == "click_id" else event.row
+        for event in live_conversions
+    ]
     samples: dict[str, Sample] = {}
     for impression_id, rows in of_id.items():
         samples[impression_id] = _sample(
             day, rows,
             [row for row in live_clicks if row.impression_id == impression_id],
-            [row for row in live_conversions if row.impression_id == impression_id],
+            [row for row in converted if row.impression_id == impression_id],
             rules, counters,
         )
-    for log, events in (("clicks", live_clicks), ("conversions", live_conversions)):
+    for log, events in (("clicks", live_clicks), ("conversions", converted)):
         for row in events:
             if row.impression_id not in of_id and row.filed_day == day:
                 counters[f"{log}_without_impression"] += 1
@@ -137,33 +96,30 @@ def _impressions_that_may_count(
 
 
 def _events_seen(
-    day: date, events: Sequence[Row], log: str, window: timedelta, rules: Rules,
+    day: date, events: Sequence[Event], log: str, window: timedelta, rules: Rules,
     counters: Counter[str],
-) -> list[Row]:
+) -> list[Event]:
     """Events filed under the day, later while a window of the day may be open, and earlier as far
     as clocks may differ."""
     one_day = timedelta(days=1)
     opened = start_of(day, rules.zone) - rules.max_skew * (2 if log == "conversions" else 1)
     closed = start_of(day + one_day, rules.zone) + window
     seen = []
-    for row in events:
-        if row.filed_day is None:
+    for event in events:
+        filed_day = event.row.filed_day
+        if filed_day is None:
             continue
-        is_own = row.filed_day == day
-        begins = start_of(row.filed_day, rules.zone)
-        ends = start_of(row.filed_day + one_day, rules.zone)
+        is_own = filed_day == day
+        begins = start_of(filed_day, rules.zone)
+        ends = start_of(filed_day + one_day, rules.zone)
         if not is_own and (begins >= closed or ends <= opened):
             continue
         if is_own:
             counters[f"{log}_in"] += 1
-        if log == "conversions" and rules.types and row.type not in rules.types:
-            counters["conversions_other_type"] += is_own
-        elif row.impression_id is None:
-            counters[f"{log}_null_id"] += is_own
-        elif row.event_time is None:
-            counters[f"{log}_null_time"] += is_own
+        if event.reason is not None:
+            counters[f"{log}_{event.reason}"] += is_own
         else:
-            seen.append(row)
+            seen.append(event)
     return seen
 
 
@@ -210,7 +166,10 @@ def _delays_s(
     times = [row.event_time for row in credited if row.event_time is not None]
     if not times:
         return click_delay // SECOND, -1
-    cause = max(time for time in click_times if time <= min(times) + rules.max_skew)
+    named = [row.click_time for row in credited if row.event_time == min(times) and row.click_time]
+    cause = min(named, default=None) or max(
+        time for time in click_times if time <= min(times) + rules.max_skew
+    )
     return click_delay // SECOND, max(min(times) - cause, 0 * SECOND) // SECOND
 
 
@@ -250,11 +209,12 @@ def _credited(
 
 
 def _distinct(conversions: list[Row], rules: Rules, counters: Counter[str]) -> list[Row]:
-    """Of rows of one instant and type the one that is worth most."""
-    kept: dict[tuple[datetime | None, str | None], list[Row]] = {}
+    """Of rows of one instant and type, and one click, the one that is worth most."""
+    kept: dict[tuple[datetime | None, str | None, datetime | None], list[Row]] = {}
     for row in conversions:
         # Where no types are declared nobody reads the column.
-        same = kept.setdefault((row.event_time, row.type if rules.types else None), [])
+        kind = row.type if rules.types else None
+        same = kept.setdefault((row.event_time, kind, row.click_time), [])
         if not rules.has_value and same or any(other.value == row.value for other in same):
             counters["conversions_repeated"] += 1
         else:
@@ -270,16 +230,19 @@ def _counts(
     row: Row, impression_time: datetime, click_times: list[datetime], rules: Rules,
     counters: Counter[str],
 ) -> bool:
-    """Whether a conversion counts: any click that counts will do."""
+    """Whether a conversion counts: any click that counts will do, or the one it was found for."""
     assert row.event_time is not None
-    causes = [time for time in click_times if time <= row.event_time + rules.max_skew]
-    if not click_times:
+    if rules.conversions_by == "impression_id":
+        causes = [time for time in click_times if time <= row.event_time + rules.max_skew]
+    else:
+        causes = [time for time in click_times if time == row.click_time]
+    if not click_times or (not causes and rules.conversions_by != "impression_id"):
         longest = rules.click_window + rules.conversion_window
         may = impression_time - rules.max_skew <= row.event_time <= impression_time + longest
         is_implying = rules.implies_click and may
         counters["conversions_implying_click" if is_implying else "conversions_without_click"] += 1
         return is_implying
-    if not causes:
+    if not causes or row.event_time + rules.max_skew < max(causes):
         counters["conversions_before_click"] += 1
         return False
     if row.event_time > max(causes) + rules.conversion_window:

@@ -16,7 +16,8 @@ from esmm_dist.samples.labels import label, mixed
 from tests.factories.built_samples import sample_id
 from tests.factories.raw_logs import Logs
 from tests.factories.wire_rows import MICROSECOND, wire_of
-from tests.oracles.join import Row, Rules, join, start_of
+from tests.oracles.join import join
+from tests.oracles.log_rows import Row, Rules, start_of
 
 DAY = date(2026, 3, 1)
 ZONE = ZoneInfo("UTC")

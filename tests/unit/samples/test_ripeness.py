@@ -20,7 +20,8 @@ from esmm_dist.samples.sample_file import FIRST_TIME, LAST_TIME, TALLY, SampleFi
 from tests.factories.built_samples import sample_id
 from tests.factories.raw_logs import Logs, visible_rows
 from tests.factories.wire_rows import MICROSECOND, micros, wire_of
-from tests.oracles.join import Row, Rules, Sample, join, start_of
+from tests.oracles.join import Sample, join
+from tests.oracles.log_rows import Row, Rules, start_of
 
 DAY = date(2026, 3, 1)
 ZONE = ZoneInfo("UTC")

@@ -1,0 +1,156 @@
+"""Which impression an event belongs to, and which click a conversion, where the log does not say.
+
+Frames in, frames out; nothing is counted and no row is lost. A log that carries impression_id
+passes as it is. docs/samples.md tells the rules as timelines.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from esmm_dist.contract.logs import Logs
+from esmm_dist.samples.days import micros
+from esmm_dist.samples.filing import DAY, REASON
+from esmm_dist.samples.logs import (
+    CLICK_ID,
+    CLICK_TIME,
+    EVENT_TIME,
+    FILED_DAY,
+    IMPRESSION_ID,
+    key_column,
+)
+
+AT = "at"
+IS_EFFECT = "is_effect"
+CAUSE = "cause"
+APART = "apart"
+
+
+def clicks_of_impressions(
+    clicks: DataFrame, impressions: DataFrame, logs: Logs, window: timedelta, max_skew: timedelta
+) -> DataFrame:
+    """Filed clicks with the impression_id that each belongs to, null where there is none.
+
+    Args:
+        clicks: with `reason`; those that have one take no part.
+        impressions: those that may have been clicked, as `filing.own_impressions` gives them.
+        window: how long after its impression a click counts.
+        max_skew: how long before its impression it still counts.
+    """
+    if logs.clicks.attribute_by == "impression_id":
+        return clicks
+    keys = [key_column(name) for name in logs.clicks.keys]
+    # Of the rows of one id that which is kept: the earliest, by the least of its keys.
+    shown = (
+        impressions.where(_none_is_null([IMPRESSION_ID, *keys]))
+        .groupBy(DAY, IMPRESSION_ID)
+        .agg(F.min(F.struct(EVENT_TIME, *keys)).alias("kept"))
+        .select(IMPRESSION_ID, F.col(f"kept.{EVENT_TIME}"), *[F.col(f"kept.{k}") for k in keys])
+    )
+    found = with_cause(
+        clicks, shown, keys, F.struct(EVENT_TIME, IMPRESSION_ID),
+        is_first=logs.clicks.credit == "first_impression", window=window, max_skew=max_skew,
+    )
+    return found.select(*clicks.columns, F.col(f"{CAUSE}.{IMPRESSION_ID}").alias(IMPRESSION_ID))
+
+
+def conversions_by_keys(
+    conversions: DataFrame, clicks: DataFrame, logs: Logs, window: timedelta, max_skew: timedelta
+) -> DataFrame:
+    """Filed conversions with the impression_id and the time of the click of equal keys that gets
+    the credit, null where there is none.
+
+    Args:
+        conversions: with `reason`; those that have one take no part.
+        clicks: those that may get the credit, with `reason` and the impression_id of each.
+        window: how long after its click a conversion counts.
+        max_skew: how long before its click it still counts.
+    """
+    keys = [key_column(name) for name in logs.conversions.keys]
+    made = clicks.where(F.col(REASON).isNull() & _none_is_null(keys))
+    found = with_cause(
+        conversions, made, keys, F.struct(EVENT_TIME, IMPRESSION_ID),
+        is_first=logs.conversions.credit == "first_click", window=window, max_skew=max_skew,
+    )
+    return found.select(
+        *conversions.columns,
+        F.col(f"{CAUSE}.{IMPRESSION_ID}").alias(IMPRESSION_ID),
+        F.unix_micros(f"{CAUSE}.{EVENT_TIME}").alias(CLICK_TIME),
+    )
+
+
+def conversions_by_click_id(conversions: DataFrame, clicks: DataFrame) -> DataFrame:
+    """The conversions that a day sees with the impression_id and the time of their click.
+
+    Of several clicks of one id that the day sees the earliest is meant, of those at one instant the
+    one of the least impression.
+
+    Args:
+        conversions: with `day`.
+        clicks: those that a day sees, with `day`, those that take no part left out.
+    """
+    named = (
+        clicks.where(F.col(CLICK_ID).isNotNull())
+        .groupBy(DAY, CLICK_ID)
+        .agg(F.min(F.struct(EVENT_TIME, IMPRESSION_ID)).alias(CAUSE))
+    )
+    return conversions.join(named, [DAY, CLICK_ID], how="left").select(
+        *conversions.columns,
+        F.col(f"{CAUSE}.{IMPRESSION_ID}").alias(IMPRESSION_ID),
+        F.unix_micros(f"{CAUSE}.{EVENT_TIME}").alias(CLICK_TIME),
+    )
+
+
+def with_cause(
+    effects: DataFrame, causes: DataFrame, keys: Sequence[str], cause: Column, is_first: bool,
+    window: timedelta, max_skew: timedelta,
+) -> DataFrame:
+    """Effects with the last, or the first, cause of equal keys in whose window they lie, else null.
+
+    One sort of both by keys and time, in which each effect looks back to the cause nearest before
+    its place: the last cause is looked for from the effect's time (and the skew) backwards, the
+    first one from the beginning of the window forwards, which is backwards where time runs
+    backwards. No pair is formed, so a hot key costs a sort of its rows and no more.
+
+    Args:
+        effects: with `reason`; those that have one get no cause.
+        cause: a struct (event_time, impression_id) of a cause, by which ties are broken: of two at
+            one instant the greater is the later.
+
+    Returns:
+        The columns of `effects` and the struct `cause`.
+    """
+    place = F.unix_micros(EVENT_TIME)
+    offset = -micros(window) if is_first else micros(max_skew)
+    # What takes no part is spread over the tasks, null keys above all.
+    apart = F.when(F.col(REASON).isNotNull(), F.xxhash64(EVENT_TIME, FILED_DAY, *keys))
+    looking = effects.withColumns({
+        APART: apart, AT: place + offset, IS_EFFECT: F.lit(True), CAUSE: F.lit(None),
+    })
+    sought = causes.select(
+        *keys, F.lit(None).cast("bigint").alias(APART), place.alias(AT),
+        F.lit(False).alias(IS_EFFECT), cause.alias(CAUSE),
+    )
+    direction = F.desc if is_first else F.asc
+    order = [direction(AT), F.asc(IS_EFFECT), direction(CAUSE)]
+    back = Window.partitionBy(APART, *keys).orderBy(*order).rowsBetween(
+        Window.unboundedPreceding, Window.currentRow
+    )
+    nearest = F.last(CAUSE, ignorenulls=True).over(back)
+    delay = F.unix_micros(EVENT_TIME) - F.unix_micros(f"{CAUSE}.{EVENT_TIME}")
+    is_inside = (delay >= -micros(max_skew)) & (delay <= micros(window))
+    return (
+        looking.unionByName(sought, allowMissingColumns=True)
+        .withColumn(CAUSE, nearest)
+        .where(IS_EFFECT)
+        .select(*effects.columns, F.when(is_inside, F.col(CAUSE)).alias(CAUSE))
+    )
+
+
+def _none_is_null(columns: Sequence[str]) -> Column:
+    holds = F.lit(True)
+    for name in columns:
+        holds = holds & F.col(name).isNotNull()
+    return holds

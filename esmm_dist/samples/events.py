@@ -1,0 +1,90 @@
+"""The clicks and conversions that days see, each with the impression it belongs to.
+
+It only puts in order what other modules do: file the rows, drop what no person made, look for the
+causes. Where logs carry impression_id nothing is looked for.
+"""
+
+from collections.abc import Sequence
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from esmm_dist.contract.logs import Logs
+from esmm_dist.samples.attribution import (
+    clicks_of_impressions,
+    conversions_by_click_id,
+    conversions_by_keys,
+)
+from esmm_dist.samples.click_rules import without_bots, without_double_clicks
+from esmm_dist.samples.days import Calendar
+from esmm_dist.samples.filing import (
+    MARK,
+    clicks_seen,
+    conversions_seen,
+    filed_clicks,
+    filed_conversions,
+    own_impressions,
+)
+from esmm_dist.samples.io import LogFrames
+from esmm_dist.samples.logs import IMPRESSION_ID, key_column
+from esmm_dist.samples.marks import DROPPED, Mark
+from esmm_dist.samples.schedule import Windows, days_seen
+
+
+def events_seen(
+    frames: LogFrames, logs: Logs, windows: Windows, calendar: Calendar
+) -> tuple[DataFrame, DataFrame]:
+    """The clicks and the conversions that each day sees, with `day`, `mark` and impression_id; a
+    conversion that is looked up by click_id or keys with click_time.
+
+    Args:
+        frames: canonical logs.
+    """
+    clicks = _clicks(frames, logs, windows, calendar)
+    conversions = _conversions(frames, logs, windows, calendar)
+    if logs.conversions.attribute_by == "keys":
+        conversions = conversions_by_keys(
+            conversions, clicks, logs, windows.conversion, windows.max_skew
+        )
+    seen = clicks_seen(clicks, windows.click_days)
+    converted = conversions_seen(conversions, windows.conversion_days)
+    if logs.conversions.attribute_by == "click_id":
+        converted = conversions_by_click_id(converted, seen.where(F.col(MARK) < min(DROPPED)))
+    return seen, converted
+
+
+def _clicks(frames: LogFrames, logs: Logs, windows: Windows, calendar: Calendar) -> DataFrame:
+    """Filed clicks with their impressions, rivals of the days' clicks among them."""
+    is_by_keys = logs.clicks.attribute_by == "keys"
+    has_rivals = logs.conversions.attribute_by == "keys"
+    days = days_seen(windows.click_days)
+    if has_rivals:
+        days = tuple(sorted({*days, *days_seen(windows.rival_click_days)}))
+    first_day_of = {day: calendar.first_day_reaching(day, windows.click) for day in days}
+    clicks = filed_clicks(
+        frames.clicks, _needed(logs.clicks.keys, IMPRESSION_ID),
+        first_day_of if is_by_keys or has_rivals else None, days, calendar,
+    )
+    clicks = without_double_clicks(without_bots(clicks, logs.clicks.bots), logs.clicks)
+    if not is_by_keys:
+        return clicks
+    shown_days = days_seen(windows.rival_impression_days)
+    shown = own_impressions(frames.impressions, shown_days, calendar)
+    return clicks_of_impressions(
+        clicks, shown.where(F.col(MARK) == Mark.IMPRESSION.value), logs, windows.click,
+        windows.max_skew,
+    )
+
+
+def _conversions(
+    frames: LogFrames, logs: Logs, windows: Windows, calendar: Calendar
+) -> DataFrame:
+    source = logs.conversions
+    return filed_conversions(
+        frames.conversions, _needed(source.keys, source.attribute_by), source.types,
+        source.attribute_by == "keys", days_seen(windows.conversion_days), calendar,
+    )
+
+
+def _needed(keys: Sequence[str], otherwise: str) -> list[str]:
+    return [key_column(name) for name in keys] or [otherwise]

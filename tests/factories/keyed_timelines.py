@@ -1,0 +1,146 @@
+"""Worked timelines of events that carry no impression_id: by keys (who and what), by click_id."""
+
+from datetime import date, timedelta
+
+from tests.factories.raw_logs import INSTANT
+from tests.factories.timelines import FIRST, HOUR, NEXT, NOON, RULES, SECOND, Story, Timeline, of
+from tests.oracles.log_rows import Row
+
+MINUTE = timedelta(minutes=1)
+A, B = "", "b"
+
+
+def shown(after: timedelta = timedelta(), name: str = A, item: str = "") -> Row:
+    return Row(name, NOON + after, None, content=(0.0, "u"), keys=("", item))
+
+
+def touch(
+    after: timedelta, filed: date | None = None, item: str | None = "", name: str = A,
+    click_id: str = "c",
+) -> Row:
+    return Row(name, NOON + after, filed, keys=("", item), click_id=click_id)
+
+
+def buy(
+    after: timedelta, filed: date | None = None, click_id: str | None = "c", item: str = ""
+) -> Row:
+    return Row("", NOON + after, filed, type="order", keys=("", item), click_id=click_id)
+
+
+TWO_SHOWN = (shown(), shown(30 * MINUTE, B))
+FROM_LATER = "clicks_from_other_days"
+V_FROM_LATER = "conversions_from_other_days"
+LAST_OF_KEYS = (
+    Timeline("a click finds the impression of its keys, an order the click",
+             of((touch(HOUR),), (buy(2 * HOUR),), shown()), (1, 1),
+             "clicks_credited conversions_credited"),
+    Timeline("the last impression before the click has it", of((touch(HOUR),), (), *TWO_SHOWN),
+             (0, 0), "clicks_credited", other=(1, 0)),
+    Timeline("an impression after the click does not", of((touch(10 * MINUTE),), (), *TWO_SHOWN),
+             (1, 0), "clicks_credited", other=(0, 0)),
+    Timeline("of two at one instant the greater id has it",
+             of((touch(HOUR),), (), shown(), shown(name=B)), (0, 0), "clicks_credited",
+             other=(1, 0)),
+    Timeline("of one id's rows the earliest counts, here too",
+             of((touch(HOUR),), (), shown(), shown(40 * MINUTE), shown(30 * MINUTE, B)), (0, 0),
+             "impressions_conflicting clicks_credited",
+             other=(1, 0)),
+    Timeline("the window's end counts", of((touch(24 * HOUR),), (), shown()), (1, 0),
+             f"clicks_credited {FROM_LATER}"),
+    Timeline("an instant later there is no impression",
+             of((touch(24 * HOUR + INSTANT),), (), shown()), (0, 0), ""),
+    Timeline("a click before any impression", of((touch(-MINUTE),), (), shown()), (0, 0),
+             "clicks_without_impression"),
+    Timeline("keys that differ in one column are other keys",
+             of((touch(HOUR, item="x"),), (buy(2 * HOUR),), shown()), (0, 0),
+             "clicks_without_impression conversions_without_impression"),
+    Timeline("a click without one of its keys", of((touch(HOUR, item=None),), (), shown()), (0, 0),
+             "clicks_null_id"),
+    Timeline("the last click before the order has it",
+             of((touch(10 * MINUTE), touch(HOUR)), (buy(2 * HOUR),), *TWO_SHOWN), (1, 0),
+             "clicks_credited=2 conversions_credited", other=(1, 1)),
+    Timeline("a click after the order does not",
+             of((touch(10 * MINUTE), touch(HOUR)), (buy(20 * MINUTE),), *TWO_SHOWN), (1, 1),
+             "clicks_credited=2 conversions_credited", other=(1, 0)),
+    Timeline("the last click has it even if it counts for no impression",
+             of((touch(HOUR), touch(30 * HOUR)), (buy(31 * HOUR),), shown()), (1, 0),
+             "clicks_credited"),
+    Timeline("an order after the window has no click",
+             of((touch(HOUR),), (buy(49 * HOUR + INSTANT),), shown()), (1, 0), "clicks_credited"),
+    Timeline("an order of no click and its day's", of((), (buy(HOUR),), shown()), (0, 0),
+             "conversions_without_impression"),
+    Timeline("a click or an order in the folder of a day before its own",
+             of((touch(12 * HOUR, FIRST),), (buy(13 * HOUR, FIRST),), shown()), (0, 0),
+             "clicks_misfiled conversions_misfiled"),
+    Timeline("a click in the folder of a day that its window does not reach",
+             of((touch(HOUR, FIRST + 3 * (NEXT - FIRST)),), (), shown()), (0, 0), ""),
+    Timeline("four clicks in a minute are a bot's, in two minutes they are not",
+             of((*[touch(HOUR + n * 10 * SECOND) for n in range(4)],
+                 *[touch(2 * HOUR + n * 20 * SECOND) for n in range(4)]), (), shown()), (1, 0),
+             "clicks_of_bots=4 clicks_credited=4"),
+    Timeline("a click a second after another is the same",
+             of((touch(HOUR), touch(HOUR + SECOND), touch(HOUR + 2 * SECOND + INSTANT)), (),
+                shown()),
+             (1, 0), "clicks_credited=2 clicks_double"),
+    Timeline("even where it hits another impression",
+             of((touch(30 * MINUTE - SECOND), touch(30 * MINUTE)), (), *TWO_SHOWN), (1, 0),
+             "clicks_credited clicks_double", other=(0, 0)),
+)
+FIRST_OF_KEYS = (
+    Timeline("the first impression has the click", of((touch(HOUR),), (), *TWO_SHOWN), (1, 0),
+             "clicks_credited", other=(0, 0)),
+    Timeline("the first one in whose window it falls",
+             of((touch(24 * HOUR + INSTANT),), (), *TWO_SHOWN), (0, 0),
+             f"clicks_credited {FROM_LATER}", other=(1, 0)),
+    Timeline("of two at one instant the lesser id has it",
+             of((touch(HOUR),), (), shown(name=B), shown()), (1, 0), "clicks_credited",
+             other=(0, 0)),
+    Timeline("the first click has the order, of yesterday's impression too",
+             of((touch(-13 * HOUR), touch(HOUR)), (buy(2 * HOUR),), shown(-30 * HOUR, B), shown()),
+             (1, 0), "clicks_credited conversions_without_impression"),
+    Timeline("the first click in whose window it falls",
+             of((touch(-13 * HOUR), touch(HOUR)), (buy(36 * HOUR),), shown(-30 * HOUR, B),
+                shown(30 * MINUTE)),
+             (1, 1), f"clicks_credited conversions_credited {V_FROM_LATER}"),
+)
+BY_CLICK_ID = (
+    Timeline("an order has the click of its id",
+             of((touch(HOUR), touch(2 * HOUR, click_id="d")), (buy(3 * HOUR),), shown()), (1, 1),
+             "clicks_credited=2 conversions_credited"),
+    Timeline("that click's window alone decides",
+             of((touch(HOUR), touch(20 * HOUR, click_id="d")), (buy(50 * HOUR),), shown()), (1, 0),
+             f"clicks_credited=2 {FROM_LATER} {V_FROM_LATER} conversions_after_window"),
+    Timeline("an order before its click",
+             of((touch(HOUR), touch(2 * HOUR, click_id="d")), (buy(1.5 * HOUR, click_id="d"),),
+                shown()),
+             (1, 0), "clicks_credited=2 conversions_before_click"),
+    Timeline("an order whose click does not count, beside one that does",
+             of((touch(HOUR), touch(-HOUR, click_id="d")), (buy(2 * HOUR, click_id="d"),),
+                shown()),
+             (1, 0), "clicks_credited clicks_before_impression conversions_without_click"),
+    Timeline("an order of a click that nobody logged",
+             of((touch(HOUR),), (buy(2 * HOUR, click_id="z"),), shown()), (1, 0),
+             "clicks_credited conversions_without_impression"),
+    Timeline("an order without a click id", of((touch(HOUR),), (buy(2 * HOUR, click_id=None),),
+                                               shown()),
+             (1, 0), "clicks_credited conversions_null_id"),
+    Timeline("of two clicks of one id the earlier is meant",
+             of((touch(HOUR), touch(10 * MINUTE, name=B)), (buy(2 * HOUR),), shown(),
+                shown(name=B)),
+             (1, 0), "clicks_credited=2 conversions_credited", other=(1, 1)),
+    Timeline("orders of two clicks at one instant are two",
+             of((touch(HOUR), touch(HOUR + SECOND, click_id="d")),
+                (buy(2 * HOUR), buy(2 * HOUR, click_id="d")), shown()), (1, 1),
+             "clicks_credited=2 conversions_credited=2"),
+)
+KEYED_STORIES = {
+    "by the last of equal keys": Story(
+        RULES._replace(
+            clicks_by="keys", conversions_by="keys", bots=(3, 60), double_click=SECOND
+        ), LAST_OF_KEYS,
+    ),
+    "by the first of equal keys": Story(
+        RULES._replace(clicks_by="keys", conversions_by="keys", is_first=True), FIRST_OF_KEYS
+    ),
+    "by click id": Story(RULES._replace(conversions_by="click_id"), BY_CLICK_ID),
+}
