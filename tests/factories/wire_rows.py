@@ -23,12 +23,14 @@ def micros(time: datetime) -> int:
 
 
 def wire_of(
-    logs: Logs, day: date, order: Sequence[int] | None = None, has_value: bool = False
+    logs: Logs, day: date, order: Sequence[int] | None = None, has_value: bool = False,
+    names_click: bool = False,
 ) -> Wire:
     """One file with all rows of some logs, none of which filing would drop.
 
     Args:
         order: of all rows, impressions first; as they stand if None.
+        names_click: whether conversions carry the time of their click.
     """
     rows = [_impression(row) for row in logs.impressions]
     rows += [_event(row, day, Mark.CLICK, Mark.CLICK_ELSEWHERE) for row in logs.clicks]
@@ -39,11 +41,16 @@ def wire_of(
     names = ["sample_id", "time", "key", "marks", "pair_0"]
     arrays = [pa.array(np.array(column, np.int64)) for column in columns]
     arrays[3] = arrays[3].cast(pa.int32())
+    of_events = {}
     if has_value:
         values = [row.value for some in logs for row in some]
-        numbers = [float("nan") if value is None else value for value in values]
-        names.append("value")
-        arrays.append(pa.array(np.array(numbers)[list(order or range(len(rows)))]))
+        of_events["value"] = [float("nan") if value is None else value for value in values]
+    if names_click:
+        clicked = [row.click_time for some in logs for row in some]
+        of_events["click_time"] = [0 if time is None else micros(time) for time in clicked]
+    for name, column in of_events.items():
+        names.append(name)
+        arrays.append(pa.array(np.array(column)[list(order or range(len(rows)))]))
     return Wire([pa.RecordBatch.from_arrays(arrays, names)])
 
 
@@ -56,9 +63,10 @@ def _impression(row: Row) -> tuple[int, ...]:
 
 
 def _event(row: Row, day: date, own: Mark, later: Mark) -> tuple[int, ...]:
-    assert row.impression_id is not None and row.event_time is not None
+    assert row.event_time is not None
     mark = own if row.filed_day == day else later
-    return sample_id(row.impression_id), micros(row.event_time), _hashed(row.type), mark, 0
+    identity = sample_id(row.impression_id or "of nobody")
+    return identity, micros(row.event_time), _hashed(row.type), mark, 0
 
 
 def _hashed(text: str | None) -> int:

@@ -37,6 +37,36 @@ def test_other_conversion_types_are_told_whatever_their_order() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("logs.max_clock_skew_seconds=2", "logs.max_clock_skew_seconds is 2.0, built with 0.0"),
+        ("logs.conversions.value=price", 'logs.conversions.value is "price", built with null'),
+        ("logs.conversions.without_click=imply_click",
+         'logs.conversions.without_click is "imply_click", built with "drop"'),
+        ("logs.conversions.attribute_by=click_id",
+         'logs.conversions.attribute_by is "click_id", built with "impression_id"'),
+        ("logs.clicks.double_click_seconds=1",
+         "logs.clicks.double_click_seconds is 1.0, built with null"),
+        ("logs.clicks.bots={key: user_id, max_clicks: 5, interval_seconds: 60}",
+         'logs.clicks.bots is {"key": "user_id", "max_clicks": 5, "interval_seconds": 60}, built '
+         "with null"),
+    ],
+)
+def test_a_changed_rule_of_labels_is_told(override: str, told: str) -> None:
+    assert changed(override) == [told]
+
+
+@pytest.mark.parametrize("log", ["clicks", "conversions"])
+def test_other_keys_and_another_credit_are_told(log: str) -> None:
+    first = {"clicks": "first_impression", "conversions": "first_click"}[log]
+    source = f"path: x, attribute_by: keys, keys: [user_id], credit: {first}"
+    told = changed(f"logs.{log}={{{source}}}", "logs.conversions.types=[like]")
+    assert [line.partition(" is ")[0] for line in told] == [
+        f"logs.{log}.attribute_by", f"logs.{log}.keys", f"logs.{log}.credit",
+    ]
+
+
 def test_a_changed_encoding_is_told_by_its_feature() -> None:
     (told,) = changed("features.user_id.encode.hash_size=64")
     assert told.startswith("features.user_id.encode is") and "64" in told and "32768" in told

@@ -16,6 +16,7 @@ from esmm_dist.samples.labels import label, mixed
 from tests.factories.built_samples import sample_id
 from tests.factories.raw_logs import Logs
 from tests.factories.wire_rows import MICROSECOND, wire_of
+from tests.oracles.attribution import by_click_id
 from tests.oracles.join import join
 from tests.oracles.log_rows import Row, Rules, start_of
 
@@ -35,10 +36,11 @@ impressions = st.builds(
     Row, identities, instants, st.just(DAY),
     content=st.tuples(st.sampled_from([0.0, 1.0]), st.sampled_from(["u", None])),
 )
-clicks = st.builds(Row, identities, instants, filed_days)
+click_ids = st.sampled_from(["c", "d", "e"])
+clicks = st.builds(Row, identities, instants, filed_days, click_id=click_ids)
 conversions = st.builds(
     Row, identities, instants, filed_days, st.sampled_from(["order", "lead"]),
-    value=st.sampled_from([0.0, 2.5, 4.0, -1.0, None]),
+    value=st.sampled_from([0.0, 2.5, 4.0, -1.0, None]), click_id=click_ids,
 )
 all_logs = st.builds(
     Logs, st.lists(impressions, max_size=8), st.lists(clicks, max_size=8),
@@ -46,21 +48,29 @@ all_logs = st.builds(
 ).filter(any)
 
 
-@given(
-    all_logs, st.randoms(use_true_random=False), st.sampled_from([0, 1, 2]), *2 * [st.booleans()]
-)
+ways = st.sampled_from(["drop", "imply_click", "click_id"])
+
+
+@given(all_logs, st.randoms(use_true_random=False), st.sampled_from([0, 1, 2]), ways, st.booleans())
 def test_a_file_is_labelled_and_counted_as_the_oracle_does(
-    logs: Logs, chance: random.Random, max_skew: int, implies_click: bool, has_value: bool
+    logs: Logs, chance: random.Random, max_skew: int, way: str, has_value: bool
 ) -> None:
     order = list(range(sum(map(len, logs))))
     chance.shuffle(order)
-    wire = wire_of(logs, DAY, order, has_value)
+    implies_click, names_click = way == "imply_click", way == "click_id"
+    attributed = logs
+    if names_click:
+        named = [by_click_id(row, logs.clicks) for row in logs.conversions]
+        attributed = logs._replace(conversions=named)
+    wire = wire_of(attributed, DAY, order, has_value, names_click)
     rules = replace(
-        PLAIN, max_skew=max_skew * TICK_MICROS, implies_click=implies_click, has_value=has_value
+        PLAIN, max_skew=max_skew * TICK_MICROS, implies_click=implies_click, has_value=has_value,
+        names_click=names_click,
     )
     found = label(wire, rules, seed=1)
     wanted = join(DAY, *logs, RULES._replace(
-        max_skew=max_skew * TICK, implies_click=implies_click, has_value=has_value
+        max_skew=max_skew * TICK, implies_click=implies_click, has_value=has_value,
+        conversions_by="click_id" if names_click else "impression_id",
     ))
     by_id = {sample_id(name): sample for name, sample in wanted.samples.items()}
     rows = zip(

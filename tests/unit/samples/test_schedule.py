@@ -1,11 +1,15 @@
 """The days a build is asked for."""
 
 from datetime import date
+from typing import Any
 
 import pytest
 
+from esmm_dist.contract import yaml_core
+from esmm_dist.contract.config import parse_config
 from esmm_dist.contract.errors import InputError
-from esmm_dist.samples.schedule import days_seen, parse_days, text_of
+from esmm_dist.samples.schedule import Windows, days_seen, parse_days, text_of
+from tests.unit.contract.conftest import MINIMAL
 
 
 def test_a_range_and_a_single_day_are_read() -> None:
@@ -29,6 +33,50 @@ def test_a_range_from_late_to_early_is_refused() -> None:
 def test_days_seen_are_those_of_all_windows_each_once() -> None:
     first, second, third = (date(2026, 1, day) for day in (1, 2, 3))
     assert days_seen({first: (first, second), second: (second, third)}) == (first, second, third)
+
+
+def test_all_days_with_rivals_of_a_days_impressions_and_clicks_are_read() -> None:
+    """Of windows of 24 and 48 hours, where midnight is no rival's end."""
+    keyed = {"attribute_by": "keys", "keys": ["user_id"]}
+    last = windows({"credit": "last_impression"} | keyed, {"credit": "last_click"} | keyed)
+    assert last.click_days == {day(10): days(10, 11)}
+    assert last.conversion_days == {day(10): days(10, 13)}
+    assert last.rival_impression_days == {day(10): days(10, 11)}
+    assert last.rival_click_days == {day(10): days(10, 14)}
+    first = windows({"credit": "first_impression"} | keyed, {"credit": "first_click"} | keyed)
+    assert first.rival_impression_days == {day(10): days(9, 10)}
+    assert first.rival_click_days == {day(10): days(8, 12)}
+
+
+def test_a_skew_lets_rivals_lie_further_away() -> None:
+    keyed = {"attribute_by": "keys", "keys": ["user_id"]}
+    last = windows({"credit": "last_impression"} | keyed, {"credit": "last_click"} | keyed, 60)
+    assert last.click_days == {day(10): days(9, 11)}
+    assert last.rival_impression_days == {day(10): days(10, 12)}
+    assert last.rival_click_days == {day(10): days(9, 15)}
+    first = windows({"credit": "first_impression"} | keyed, {"credit": "first_click"} | keyed, 60)
+    assert first.rival_impression_days == {day(10): days(8, 10)}
+    assert first.rival_click_days == {day(10): days(7, 12)}
+
+
+def day(number: int) -> date:
+    return date(2024, 1, number)
+
+
+def days(first: int, last: int) -> tuple[date, ...]:
+    return tuple(day(number) for number in range(first, last + 1))
+
+
+def windows(
+    clicks: dict[str, Any], conversions: dict[str, Any], max_skew_seconds: float = 0
+) -> Windows:
+    """Of one day of the small config."""
+    document = yaml_core.load(MINIMAL.read_text(encoding="utf-8"))
+    document["logs"]["clicks"] |= clicks
+    document["logs"]["conversions"] |= conversions
+    document["logs"]["max_clock_skew_seconds"] = max_skew_seconds
+    document["samples"]["conversion_window_hours"] = 48
+    return Windows.of([day(10)], parse_config(document, "small"))
 
 
 def test_days_are_told_as_one_day_or_as_a_range() -> None:
