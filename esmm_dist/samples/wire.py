@@ -26,6 +26,7 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.features import Feature, MultiValuedFeature, time_of, weights_column
 from esmm_dist.samples.encoding import cut_column, unweighted_column
 from esmm_dist.samples.filing import DAY, MARK
@@ -49,6 +50,8 @@ MARKS = "marks"
 NO_GROUP = 0
 GROUP_KEY_IS_NULL = "group_key_is_null"
 FLOAT_BYTES = 4
+MAX_FLAGS_OF_INT = 31 - MARK_BITS
+MAX_FLAGS = 63 - MARK_BITS
 # Columns of events alone, each on the wire only where the config needs it.
 NO_VALUE_OF = {CLICK_TIME: 0, VALUE: float("nan")}
 
@@ -104,8 +107,16 @@ def pack_impressions(
         of_events: the names in `NO_VALUE_OF` that some event has.
     """
     group = F.when(F.col(GROUP_KEY).isNotNull(), F.xxhash64(GROUP_KEY))
-    marks = F.col(MARK)
-    for bit, flag in enumerate(counters_of_flags(features).values()):
+    flags = counters_of_flags(features)
+    if len(flags) > MAX_FLAGS:
+        raise InputError(
+            f"features: their lists, weights, sources and times are told by {len(flags)} flags a "
+            f"row, at most {MAX_FLAGS} fit: leave out some of features.*.time"
+        )
+    # Few fit the type that marks have by themselves; where they do not, Spark widens all rows'.
+    kind = "int" if len(flags) <= MAX_FLAGS_OF_INT else "bigint"
+    marks = F.col(MARK).cast(kind)
+    for bit, flag in enumerate(flags.values()):
         marks = marks + F.when(F.col(flag), F.lit(1 << MARK_BITS + bit)).otherwise(F.lit(0))
     impressions = impressions.withColumn(GROUP_KEY_IS_NULL, F.col(GROUP_KEY).isNull())
     return impressions.select(
@@ -137,7 +148,7 @@ def pack_events(
         key = F.coalesce(F.xxhash64(TYPE), key)
     return events.select(
         DAY,
-        *_keys(key, F.col(MARK)),
+        *_keys(key, F.col(MARK).cast("int")),
         *[
             F.coalesce(F.col(name) if name in events.columns else F.lit(None),
                        F.lit(NO_VALUE_OF[name])).alias(name)
@@ -162,7 +173,7 @@ def _keys(key: Column, marks: Column) -> list[Column]:
         identity.alias(SAMPLE_ID),
         F.coalesce(F.unix_micros(EVENT_TIME), F.lit(0)).alias(TIME),
         key.alias(KEY),
-        marks.cast("int").alias(MARKS),
+        marks.alias(MARKS),
     ]
 
 

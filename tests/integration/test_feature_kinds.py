@@ -24,6 +24,8 @@ from esmm_dist.contract.features import CrossFeature, MultiValuedFeature
 from esmm_dist.contract.manifest import read_encodings, read_manifest
 from esmm_dist.contract.sections import Config, DayRange
 from esmm_dist.samples.build import Builder
+from esmm_dist.samples.io import Store
+from esmm_dist.samples.publication import publish
 from esmm_dist.samples.thinning import Thinning, left_out_and_weight
 from tests.factories.built_samples import sample_id
 from tests.factories.encoding_vectors import packed
@@ -67,14 +69,17 @@ def write_snapshot(folder: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def config_of(
-    folder: Path, features: list[dict[str, Any]], snapshots: list[dict[str, Any]] | None = None
+    folder: Path, features: list[dict[str, Any]], snapshots: Sequence[dict[str, Any]] = (),
+    columns: dict[str, str] | None = None,
 ) -> Config:
     days, later = {"first": str(DAY), "last": str(DAY)}, str(DAY + timedelta(days=1))
     logs = ("impressions", "clicks", "conversions")
     return parse_config({
         "name": "kinds",
-        "logs": {log: {"path": str(folder / log)} for log in logs}
-        | {"snapshots": snapshots or []},
+        "logs": {log: {"path": str(folder / log)} for log in logs} | {
+            "impressions": {"path": str(folder / "impressions"), "columns": columns or {}},
+            "snapshots": list(snapshots),
+        },
         "samples": {"path": str(folder / "samples"), "days": days, "fit_days": days},
         "features": features,
         "train": {"days": days}, "evaluate": {"days": {"first": later, "last": later}},
@@ -143,10 +148,12 @@ def test_lists_are_packed_with_their_weights_and_values_are_crossed(
 def test_a_value_of_after_its_impression_is_refused_with_an_example(
     spark: SparkSession, tmp_path: Path
 ) -> None:
+    names = [f"hour_{n}" for n in range(30)]  # with more flags than fit an int
     config = config_of(tmp_path, [
-        {"name": "hour", "group": "user", "kind": "numeric", "encode": {"boundaries": [1, 2]},
-         "time": "seen"},
-    ])
+        {"name": name, "group": "user", "kind": "numeric", "encode": {"boundaries": [1, 2]},
+         "time": "seen" if name == names[-1] else "event_time"}
+        for name in names
+    ], columns={name: "hour" for name in names})
     second = timedelta(seconds=1)
     write_log(tmp_path, [
         {"impression_id": "at", "event_time": NOON, "seen": NOON},
@@ -157,7 +164,7 @@ def test_a_value_of_after_its_impression_is_refused_with_an_example(
     with pytest.raises(InputError) as caught:
         Builder(spark, config, refit=False).build([DAY])
     assert str(caught.value) == (
-        "features.hour: on 2024-03-01 2 samples have a value of after their impression by the "
+        "features.hour_29: on 2024-03-01 2 samples have a value of after their impression by the "
         "column 'seen', the first is the impression 'late': log the value as it was when it was "
         "shown"
     )
@@ -236,8 +243,6 @@ def test_a_later_build_appends_and_no_id_changes_its_meaning(
 ) -> None:
     first, later = growing_config(growing, DAY), growing_config(growing, NEXT_DAY)
     before = Builder(spark, first, refit=False).build([DAY])
-    begun = Builder(spark, first, refit=False)  # will publish after the one that appends
-    rival = Builder(spark, later, refit=False, append=True)
     after = Builder(spark, later, refit=False, append=True).build([NEXT_DAY])
     assert "vocabulary user_id: 1 keys and 2 new" in capsys.readouterr().err
 
@@ -249,25 +254,14 @@ def test_a_later_build_appends_and_no_id_changes_its_meaning(
     assert ids_of(later, DAY) == [2, 2, 1]
     assert ids_of(later, NEXT_DAY) == [4, 4, 3, 3, 1, 2]
 
-    joined = begun.build([DAY])
-    assert joined.encodings == after.encodings and ids_of(later, DAY) == [2, 2, 1]
-    again = rival.build([NEXT_DAY])  # learned the same: the same content, hence the same encodings
-    assert again.encodings.content_hash == after.encodings.content_hash
-    assert again.encodings.ancestry == after.encodings.ancestry
     with pytest.raises(InputError, match=f"samples.fit_days is {DAY} .* from {NEXT_DAY}"):
         Builder(spark, first, refit=False)
-
-
-def test_encodings_that_part_from_one_another_are_refused(
-    spark: SparkSession, growing: Path, tmp_path: Path
-) -> None:
-    first = growing_config(growing, DAY)
-    samples = first.samples.model_copy(update={"path": str(tmp_path / "samples")})
-    first = first.model_copy(update={"samples": samples})
-    Builder(spark, first, refit=False).build([DAY])
-    begun = Builder(spark, first, refit=False)
-    later = growing_config(growing, NEXT_DAY).samples.fit_days
-    anew = first.model_copy(update={"samples": samples.model_copy(update={"fit_days": later})})
-    Builder(spark, anew, refit=True).build([DAY])
+    # One that began before and publishes now joins what it finds; a stranger is refused.
+    store = Store(spark, later.samples.path)
+    joined = publish(store, first, before.encodings, before.days, starts_anew=False)
+    assert joined.encodings == after.encodings and joined.number == after.number + 1
+    assert [day.day for day in joined.days] == [DAY, NEXT_DAY]
+    stranger = after.encodings.model_copy(update={"content_hash": "0" * 64, "ancestry": ()})
     with pytest.raises(InputError, match="has published other features or encodings meanwhile"):
-        begun.build([DAY])
+        publish(store, first, stranger, before.days, starts_anew=False)
+    assert store.latest()[0] == joined
