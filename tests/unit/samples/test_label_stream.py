@@ -13,7 +13,7 @@ from esmm_dist.samples.crediting import CreditRules
 from esmm_dist.samples.sample_file import TALLY, SampleFileWriter
 from tests.factories.raw_logs import Logs
 from tests.factories.wire_rows import MICROSECOND, wire_of
-from tests.oracles.join import Row
+from tests.oracles.log_rows import Row
 from tests.unit.samples.test_ripeness import DAY, HOUR, RULES, START, VALUE, all_logs
 
 TICKS = CreditRules(RULES.click_window // MICROSECOND, RULES.conversion_window // MICROSECOND)
