@@ -306,10 +306,10 @@ def test_a_step_of_which_a_stage_keeps_no_row_changes_nothing() -> None:
 
 
 class TwoRanks(SoloWorld):
-    """Two ranks, of which the other one's rows sum to three times this one's."""
+    """Two ranks, of which the other one's loss terms sum to 5 and 7, and its weights to 3."""
 
     def sum(self, tensor: torch.Tensor, name: str) -> torch.Tensor:
-        return tensor * 4 if name == "terms" else tensor
+        return tensor + torch.tensor([5.0, 7.0, 3.0]) if name == "terms" else tensor
 
 
 def test_factors_of_terms_follow_from_means_over_all_ranks_and_have_no_gradient() -> None:
@@ -323,8 +323,8 @@ def test_factors_of_terms_follow_from_means_over_all_ranks_and_have_no_gradient(
     weighed.world = TwoRanks()
     sums, weight = weighed.step(batch(1), 0)
     plain_sums, _ = plain.step(batch(1), 0)
-    assert met == [{name: pytest.approx((value / weight).item())
-                    for name, value in plain_sums.items()}]
+    assert met == [{name: pytest.approx(((plain_sums[name] + others) / (weight + 3)).item())
+                    for name, others in (("ctr_loss", 5.0), ("ctcvr_loss", 7.0))}]
     torch.testing.assert_close(sums["ctr_loss"], plain_sums["ctr_loss"])
     torch.testing.assert_close(sums["ctcvr_loss"], plain_sums["ctcvr_loss"] / 4)
 
