@@ -4,7 +4,6 @@ The order of these steps is all that is decided here; a build that fails publish
 """
 
 import sys
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 
@@ -21,6 +20,7 @@ from esmm_dist.samples import wire
 from esmm_dist.samples.counters import check_identities, counters_of
 from esmm_dist.samples.crediting import CreditRules
 from esmm_dist.samples.days import Calendar, instant_of, micros, micros_of_instant
+from esmm_dist.samples.drafts import written
 from esmm_dist.samples.encoding import encode, tables_to_join
 from esmm_dist.samples.events import events_seen
 from esmm_dist.samples.filing import own_impressions
@@ -32,7 +32,6 @@ from esmm_dist.samples.horizon import (
     text_of_horizon,
 )
 from esmm_dist.samples.io import (
-    DRAFTS,
     LogFrames,
     Store,
     build_folder,
@@ -245,17 +244,7 @@ class Builder:
         contents = layout.in_files(rows, config.samples.shuffle_seed).mapInArrow(
             writer, CONTENT_SCHEMA
         )
-        build_id = new_build_id()
-        draft = f"{DRAFTS}/{build_id}"
-        try:
-            path_of_partition = self.store.write(contents, draft)
-            path_of_path: dict[str, str] = {}
-            for partition, path in path_of_partition.items():
-                day, place = layout.file(partition)
-                path_of_path[path] = f"{build_folder(day, build_id)}/{place:05}.parquet"
-            self.store.move(path_of_path)
-        finally:
-            self.store.files.delete(draft)
+        build_id = written(self.store, contents, layout.file)
         return [self._checked(day, build_id) for day in days]
 
     def _checked(self, day: date, build_id: str) -> Day:
@@ -295,8 +284,3 @@ class Builder:
             last_event_time=last,
             counters=dict(sorted(counters.items())),
         )
-
-
-def new_build_id() -> str:
-    """A name that no other build has, and that sorts by time."""
-    return f"{now():%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"

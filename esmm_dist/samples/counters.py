@@ -8,10 +8,14 @@ where `_from_other_days` adds it to the rows in.
 from collections.abc import Mapping
 from datetime import date
 
+# Samples of users who were deleted after the build: the one fate that a day can still take on.
+DELETED = "samples_deleted"
+
 IDENTITIES = {
     ("impressions_in",): (
         "impressions_null_id", "impressions_null_time", "impressions_misfiled",
         "impressions_repeated", "impressions_conflicting", "impressions_out", "samples_left_out",
+        DELETED,
     ),
     ("clicks_in", "clicks_from_other_days"): (
         "clicks_null_id", "clicks_null_time", "clicks_misfiled", "clicks_of_bots", "clicks_double",

@@ -10,7 +10,10 @@ from pyspark.errors import PySparkException
 from esmm_dist.contract.errors import InputError
 
 # What a text of Spark's error holds, and what it means for whoever wrote the log. In order.
+CHANGED_BYTES = "SAMPLE_BYTES_CHANGED"
 _MEANINGS = (
+    (CHANGED_BYTES, "its values are not those that were written: build its day again first"),
+    ("ChecksumException", "its bytes are not those that were written: build its day again first"),
     ("PATH_NOT_FOUND", "there is no such path: correct it in the config"),
     ("UNABLE_TO_INFER_SCHEMA", "there are no data files: correct the path, or write the log"),
     ("DATA_SOURCE_NOT_FOUND", "Spark knows no such format: correct it in the config"),

@@ -18,7 +18,7 @@ from esmm_dist.contract.manifest import Day, Manifest
 from esmm_dist.contract.profile import DayProfile
 from esmm_dist.contract.schema import SAMPLE_ID
 from esmm_dist.contract.sections import Config
-from esmm_dist.samples.counters import check_identities
+from esmm_dist.samples.counters import DELETED, check_identities
 from esmm_dist.samples.inspector import FINDING_SCHEMA, Inspector, Listed, Report
 from esmm_dist.samples.io import Store
 from esmm_dist.samples.layout import are_parts_of_a_day, place_in_day
@@ -146,7 +146,9 @@ def _sums(day: Day, reports: Sequence[Report]) -> Iterable[str]:
     for name, number in tally.items():
         counted = day.counters.get(name, 0)
         # Rows that came to a file without samples are counted, and that file is not listed.
-        may_be_more = not name.startswith("samples_") and not name.endswith(("_out", "_credited"))
+        may_be_more = name == DELETED or not (
+            name.startswith("samples_") or name.endswith(("_out", "_credited"))
+        )
         if counted != number and not (may_be_more and counted > number):
             yield f"{name} of {day.day} is {counted:,}, its files say {number:,}"
     times = (_micros(day.first_event_time), _micros(day.last_event_time))

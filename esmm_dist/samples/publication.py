@@ -41,15 +41,17 @@ def refuse_other_settings(manifest: Manifest, config: Config, appends: bool) -> 
 
 def publish(
     store: Store, config: Config, reference: EncodingsReference, built: Sequence[Day],
-    starts_anew: bool,
+    starts_anew: bool, replaced: Sequence[Day] = (),
 ) -> Manifest:
     """Merges days into the latest manifest, again and again if others publish meanwhile.
 
     Args:
         starts_anew: the manifest holds these days and no others.
+        replaced: days that the built ones were made from; they leave the manifest.
 
     Raises:
-        InputError: another build has published days with other ids meanwhile.
+        InputError: another build has published days with other ids meanwhile, or one of those that
+            are replaced.
     """
     while True:
         latest, number = store.latest()
@@ -62,7 +64,8 @@ def publish(
                     "meanwhile: run this one again"
                 )
             reference = joined
-            kept = latest.days
+            _refuse_newer(latest, replaced, store.path)
+            kept = tuple(day for day in latest.days if day not in replaced)
         days = {day.day: day for day in (*kept, *built)}
         manifest = Manifest(
             number=number,
@@ -79,6 +82,16 @@ def publish(
         )
         if store.publish(manifest):
             return manifest
+
+
+def _refuse_newer(latest: Manifest, replaced: Sequence[Day], source: str) -> None:
+    """What was made from a day must not take the place of a newer build of it."""
+    for day in replaced:
+        if day not in latest.days:
+            raise InputError(
+                f"{source}: {day.day} was built again meanwhile: nothing is published: run this "
+                "again"
+            )
 
 
 def _later_of(one: EncodingsReference, other: EncodingsReference) -> EncodingsReference | None:

@@ -105,14 +105,7 @@ class SampleFileWriter:
             # Clicked samples are never thinned: each counts 1.
             weight_K = np.concatenate([weight_K, np.ones(num_fake, np.float32)])
         table = self._table(wire, labelled, observed, weight_K, fake_negative_M)
-        metadata = {TALLY: json.dumps(counters), CONTENT_HASH: content_hash(table)}
-        sink = pa.BufferOutputStream()
-        # Files are read whole: statistics cost, and help nobody.
-        pq.write_table(
-            table.replace_schema_metadata(metadata), sink, row_group_size=max(1, len(table)),
-            use_dictionary=repeating(table), write_statistics=False, compression="snappy",
-        )
-        return sink.getvalue()
+        return parquet_bytes(table, counters)
 
     def _thinned(self, wire: Wire, labelled: Labelled) -> tuple[Labelled, Array]:
         """The samples that are written, and what each counts."""
@@ -172,6 +165,18 @@ def repeating(table: pa.Table) -> list[str]:
     values. Rows lie in the order of a hash, so the first ones are a sample of all."""
     first = table.slice(0, NUM_ROWS_LOOKED_AT)
     return [name for name in first.column_names if len(first[name].unique()) <= MAX_VALUES]
+
+
+def parquet_bytes(table: pa.Table, tally: Mapping[str, int]) -> pa.Buffer:
+    """A file of some rows: one row group, its tally and the hash of its values in the footer."""
+    metadata = {TALLY: json.dumps(tally), CONTENT_HASH: content_hash(table)}
+    sink = pa.BufferOutputStream()
+    # Files are read whole: statistics cost, and help nobody.
+    pq.write_table(
+        table.replace_schema_metadata(metadata), sink, row_group_size=max(1, len(table)),
+        use_dictionary=repeating(table), write_statistics=False, compression="snappy",
+    )
+    return sink.getvalue()
 
 
 def merged(tallies: Iterable[Mapping[str, int]]) -> dict[str, int]:
