@@ -18,6 +18,7 @@ from esmm_dist.samples.logs import (
     CLICK_TIME,
     EVENT_TIME,
     FILED_DAY,
+    IMPRESSION_DAY,
     IMPRESSION_ID,
     key_column,
 )
@@ -31,7 +32,8 @@ APART = "apart"
 def clicks_of_impressions(
     clicks: DataFrame, impressions: DataFrame, logs: Logs, window: timedelta, max_skew: timedelta
 ) -> DataFrame:
-    """Filed clicks with the impression_id that each belongs to, null where there is none.
+    """Filed clicks with the impression_id, and its day, that each belongs to, null where there is
+    none.
 
     Args:
         clicks: with `reason`; those that have one take no part.
@@ -47,13 +49,16 @@ def clicks_of_impressions(
         impressions.where(_none_is_null([IMPRESSION_ID, *keys]))
         .groupBy(DAY, IMPRESSION_ID)
         .agg(F.min(F.struct(EVENT_TIME, *keys)).alias("kept"))
-        .select(IMPRESSION_ID, F.col(f"kept.{EVENT_TIME}"), *[F.col(f"kept.{k}") for k in keys])
+        .select(
+            F.col(DAY).alias(IMPRESSION_DAY), IMPRESSION_ID,
+            F.col(f"kept.{EVENT_TIME}"), *[F.col(f"kept.{k}") for k in keys],
+        )
     )
     found = with_cause(
-        clicks, shown, keys, F.struct(EVENT_TIME, IMPRESSION_ID),
+        clicks, shown, keys, F.struct(EVENT_TIME, IMPRESSION_ID, IMPRESSION_DAY),
         is_first=logs.clicks.credit == "first_impression", window=window, max_skew=max_skew,
     )
-    return found.select(*clicks.columns, F.col(f"{CAUSE}.{IMPRESSION_ID}").alias(IMPRESSION_ID))
+    return found.select(*clicks.columns, *_of_cause(IMPRESSION_ID, IMPRESSION_DAY))
 
 
 def conversions_by_keys(
@@ -70,13 +75,14 @@ def conversions_by_keys(
     """
     keys = [key_column(name) for name in logs.conversions.keys]
     made = clicks.where(F.col(REASON).isNull() & _none_is_null(keys))
+    # An impression_id that the clicks log carries says no day.
+    told = [name for name in (IMPRESSION_ID, IMPRESSION_DAY) if name in clicks.columns]
     found = with_cause(
-        conversions, made, keys, F.struct(EVENT_TIME, IMPRESSION_ID),
+        conversions, made, keys, F.struct(EVENT_TIME, *told),
         is_first=logs.conversions.credit == "first_click", window=window, max_skew=max_skew,
     )
     return found.select(
-        *conversions.columns,
-        F.col(f"{CAUSE}.{IMPRESSION_ID}").alias(IMPRESSION_ID),
+        *conversions.columns, *_of_cause(*told),
         F.unix_micros(f"{CAUSE}.{EVENT_TIME}").alias(CLICK_TIME),
     )
 
@@ -97,8 +103,7 @@ def conversions_by_click_id(conversions: DataFrame, clicks: DataFrame) -> DataFr
         .agg(F.min(F.struct(EVENT_TIME, IMPRESSION_ID)).alias(CAUSE))
     )
     return conversions.join(named, [DAY, CLICK_ID], how="left").select(
-        *conversions.columns,
-        F.col(f"{CAUSE}.{IMPRESSION_ID}").alias(IMPRESSION_ID),
+        *conversions.columns, *_of_cause(IMPRESSION_ID),
         F.unix_micros(f"{CAUSE}.{EVENT_TIME}").alias(CLICK_TIME),
     )
 
@@ -116,8 +121,8 @@ def with_cause(
 
     Args:
         effects: with `reason`; those that have one get no cause.
-        cause: a struct (event_time, impression_id) of a cause, by which ties are broken: of two at
-            one instant the greater is the later.
+        cause: a struct (event_time, impression_id, …) of a cause, by which ties are broken: of two
+            at one instant the greater is the later.
 
     Returns:
         The columns of `effects` and the struct `cause`.
@@ -147,6 +152,10 @@ def with_cause(
         .where(IS_EFFECT)
         .select(*effects.columns, F.when(is_inside, F.col(CAUSE)).alias(CAUSE))
     )
+
+
+def _of_cause(*names: str) -> list[Column]:
+    return [F.col(f"{CAUSE}.{name}").alias(name) for name in names]
 
 
 def _none_is_null(columns: Sequence[str]) -> Column:

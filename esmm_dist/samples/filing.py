@@ -11,7 +11,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from esmm_dist.samples.days import Calendar
-from esmm_dist.samples.logs import EVENT_TIME, FILED_DAY, IMPRESSION_ID, TYPE
+from esmm_dist.samples.logs import EVENT_TIME, FILED_DAY, IMPRESSION_DAY, IMPRESSION_ID, TYPE
 from esmm_dist.samples.marks import Mark
 
 DAY = "day"
@@ -133,9 +133,16 @@ def _seen(
             seen_by.setdefault(filed_day, []).append(day)
     observers = _by_day(list(seen_by), lambda day: F.array(*[F.lit(d) for d in seen_by[day]]))
     own, elsewhere = (F.lit(mark.value) for mark in live)
-    columns = [c for c in events.columns if c not in (FILED_DAY, REASON)]
+    if IMPRESSION_DAY in events.columns:
+        # Another day's impression may bear the same id.
+        is_own = F.col(IMPRESSION_DAY) == F.col(DAY)
+        columns = [F.when(is_own, F.col(IMPRESSION_ID)).alias(IMPRESSION_ID)]
+    else:
+        columns = [F.col(IMPRESSION_ID)] if IMPRESSION_ID in events.columns else []
+    told = (IMPRESSION_ID, IMPRESSION_DAY, FILED_DAY, REASON)
+    columns += [F.col(c) for c in events.columns if c not in told]
     return (
-        events.select(*columns, FILED_DAY, REASON, F.explode(observers).alias(DAY))
+        events.select(*events.columns, F.explode(observers).alias(DAY))
         .where(F.col(REASON).isNull() | (F.col(DAY) == F.col(FILED_DAY)))
         .select(
             *columns,

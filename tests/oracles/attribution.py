@@ -39,9 +39,7 @@ def attribute(
     if rules.clicks_by == "keys":
         shown = _kept_impressions(impressions, rules)
         made = [
-            event if event.reason else
-            Event(replace(event.row, impression_id=_cause(event.row, shown, rules.click_window,
-                                                          rules)[0]), None)
+            event if event.reason else Event(_shown_by(event.row, shown, rules), None)
             for event in made
         ]
     converted = [Event(row, _conversion_reason(row, rules)) for row in conversions]
@@ -63,14 +61,26 @@ def by_click_id(conversion: Row, clicks: Sequence[Row]) -> Row:
     return replace(conversion, impression_id=click.impression_id, click_time=click.event_time)
 
 
+def _shown_by(click: Row, impressions: Sequence[Row], rules: Rules) -> Row:
+    cause = _cause(click, impressions, rules.click_window, rules)
+    if cause is None:
+        return replace(click, impression_id=None)
+    return replace(click, impression_id=cause.impression_id, impression_day=cause.filed_day)
+
+
 def _credited(conversion: Row, clicks: Sequence[Row], rules: Rules) -> Row:
-    impression_id, click_time = _cause(conversion, clicks, rules.conversion_window, rules)
-    return replace(conversion, impression_id=impression_id, click_time=click_time)
+    cause = _cause(conversion, clicks, rules.conversion_window, rules)
+    if cause is None:
+        return replace(conversion, impression_id=None)
+    return replace(
+        conversion, impression_id=cause.impression_id, impression_day=cause.impression_day,
+        click_time=cause.event_time,
+    )
 
 
 def _cause(
     effect: Row, causes: Sequence[Row], window: timedelta, rules: Rules
-) -> tuple[str | None, datetime | None]:
+) -> Row | None:
     assert effect.event_time is not None
     inside = [
         row for row in causes
@@ -78,9 +88,8 @@ def _cause(
         and row.event_time - rules.max_skew <= effect.event_time <= row.event_time + window
     ]
     if not inside:
-        return None, None
-    cause = min(inside, key=_place) if rules.is_first else max(inside, key=_place)
-    return cause.impression_id, cause.event_time
+        return None
+    return min(inside, key=_place) if rules.is_first else max(inside, key=_place)
 
 
 def _place(row: Row) -> tuple[datetime, bool, str]:

@@ -5,6 +5,7 @@ Slow and obvious; it shares no code with the Spark half.
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
@@ -56,9 +57,10 @@ def join(
         day, attributed.conversions, "conversions", rules.click_window + rules.conversion_window,
         rules, counters,
     )
-    live_clicks = [event.row for event in seen_clicks]
+    live_clicks = [_of_day(event.row, day) for event in seen_clicks]
     converted = [
-        by_click_id(event.row, live_clicks) if rules.conversions_by == "click_id" else event.row
+        by_click_id(event.row, live_clicks) if rules.conversions_by == "click_id"
+        else _of_day(event.row, day)
         for event in live_conversions
     ]
     samples: dict[str, Sample] = {}
@@ -74,6 +76,12 @@ def join(
             if row.impression_id not in of_id and row.filed_day == day:
                 counters[f"{log}_without_impression"] += 1
     return Joined(samples, counters)
+
+
+def _of_day(event: Row, day: date) -> Row:
+    """Without its impression if that is another day's, which may bear an id of this day's."""
+    is_own = event.impression_day in (None, day)
+    return event if is_own else replace(event, impression_id=None)
 
 
 def _impressions_that_may_count(

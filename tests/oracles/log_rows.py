@@ -25,6 +25,8 @@ class Row:
     keys: tuple[str | None, str | None] = (None, None)
     """Who and what, by which events find their causes; who may be a bot."""
     click_id: str | None = None
+    impression_day: date | None = None
+    """Of an event that was looked up by keys: the day of its impression."""
     click_time: datetime | None = None
     """Of a conversion whose click was looked up."""
 
