@@ -39,7 +39,7 @@ from esmm_dist.samples.logs import (
     read_impressions,
     visible,
 )
-from esmm_dist.samples.sample_file import CONTENT, FAKE_NEGATIVES, MAGIC, TALLY
+from esmm_dist.samples.sample_file import FAKE_NEGATIVES, TALLY
 from esmm_dist.samples.snapshots import read_snapshot, sources_of
 
 DRAFTS = "_drafts"
@@ -224,25 +224,6 @@ class Store:
             "key", (F.col("place") + FIRST_VOCABULARY_ID).alias("id")
         )
 
-    def write(self, contents: DataFrame, folder: str) -> dict[int, str]:
-        """Writes files of Parquet whose bytes are rows, by whatever file system Spark knows.
-
-        Args:
-            contents: one row a file, its bytes up to the magic that ends it; Spark's text writer
-                ends each row with that magic.
-
-        Returns:
-            The files by the partition that made them.
-        """
-        text = contents.select(F.col(CONTENT).cast("string").alias("value"))
-        with naming_the_file("logs"):
-            text.write.text(f"{self.path}/{folder}", compression="none", lineSep=MAGIC.decode())
-        return {
-            _partition_number(name): f"{folder}/{name}"
-            for name, size in self.files.sizes(folder).items()
-            if name.startswith("part-") and size  # Spark makes an empty file where it has no rows
-        }
-
     def look_into(
         self, paths: Sequence[str], types: Mapping[str, str]
     ) -> list[FoundFile]:
@@ -283,13 +264,6 @@ class Store:
         with ThreadPoolExecutor(NUM_FOOTER_THREADS) as pool:
             return list(pool.map(look, paths))
 
-    def move(self, path_of_path: Mapping[str, str]) -> None:
-        """Gives files other names."""
-        for folder in {path.rpartition("/")[0] for path in path_of_path.values()}:
-            self.files.make_directory(folder)
-        with ThreadPoolExecutor(NUM_FOOTER_THREADS) as pool:
-            list(pool.map(lambda pair: self.files.rename(*pair), path_of_path.items()))
-
     def publish(self, manifest: Manifest) -> bool:
         """Commits a manifest; False if its number has been taken meanwhile."""
         return self.files.create(manifest.path, manifest.model_dump_json(indent=1) + "\n")
@@ -311,8 +285,3 @@ def parquet_fields(types: Mapping[str, str]) -> tuple[str, ...]:
 def now() -> datetime:
     """This instant, to the second."""
     return datetime.now(UTC).replace(microsecond=0)
-
-
-def _partition_number(name: str) -> int:
-    """Spark names a file after the partition that wrote it: part-00017-…"""
-    return int(name.split("-")[1])

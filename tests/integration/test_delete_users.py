@@ -16,7 +16,7 @@ from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.manifest import Day, Manifest, read_manifest
 from esmm_dist.contract.sections import Config
 from tests.factories.raw_logs import config_of, dirty_logs, write_logs
-from tests.oracles.join import Row, Rules, start_of
+from tests.oracles.log_rows import Row, Rules, start_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
