@@ -15,6 +15,7 @@ _MEANINGS = (
     (CHANGED_BYTES, "its values are not those that were written: build its day again first"),
     ("ChecksumException", "its bytes are not those that were written: build its day again first"),
     ("PATH_NOT_FOUND", "there is no such path: correct it in the config"),
+    ("PATH_ALREADY_EXISTS", "something is there already: remove it, or give another path"),
     ("UNABLE_TO_INFER_SCHEMA", "there are no data files: correct the path, or write the log"),
     ("DATA_SOURCE_NOT_FOUND", "Spark knows no such format: correct it in the config"),
     ("is not a Parquet file", "this is no whole Parquet file: write it again"),
