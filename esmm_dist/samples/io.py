@@ -156,8 +156,9 @@ def _refuse_empty_files(
     if not suspects:
         return
     # A file whose rows became known later than samples.as_of is no empty one.
-    rows = frame.sparkSession.read.parquet(*suspects).select(F.input_file_name().alias("file"))
-    with_rows = {plain_path(row.file) for row in rows.distinct().collect()}
+    with naming_the_file(f"logs.{log} ({source.path})"):
+        rows = frame.sparkSession.read.parquet(*suspects).select(F.input_file_name().alias("file"))
+        with_rows = {plain_path(row.file) for row in rows.distinct().collect()}
     for file in sorted(map(plain_path, suspects)):
         if file not in with_rows:
             raise InputError(

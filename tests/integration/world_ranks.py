@@ -61,7 +61,7 @@ def fail(world: World, how: str) -> None:
             if how == "die":
                 os.kill(os.getpid(), signal.SIGKILL)
             if how == "stop":
-                time.sleep(SECONDS_PER_BEAT)  # heard once
+                time.sleep(3 * SECONDS_PER_BEAT)  # heard since its last collective
                 os.kill(os.getpid(), signal.SIGSTOP)
             if how == "loiter":
                 time.sleep(120)
