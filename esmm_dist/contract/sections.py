@@ -76,7 +76,7 @@ class Samples(Section):
     and figures that do not ask for such rows never see them."""
     fake_negative_after_hours: Annotated[float, Field(ge=0, le=24 * MAX_DAYS)] = 0.0
     """A conversion is late if it came so long after its click or longer; 0: each, as in FNW."""
-    shuffle_seed: int = 0
+    shuffle_seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Seed of the order of rows inside a day."""
     unclicked_rate: Annotated[float, Field(ge=1e-6, le=1)] = 1.0
     """Share of the samples without a click that are kept, each with the weight 1 / rate, so that

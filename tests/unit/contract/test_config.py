@@ -91,6 +91,8 @@ def test_further_mistakes_are_counted(load_text: LoadText) -> None:
     ("override", "expected"),
     [
         ("train.batch_size=0", "train.batch_size = 0: Input should be greater than 0"),
+        ("samples.shuffle_seed=-1", "samples.shuffle_seed = -1: Input should be greater than or"),
+        ("samples.shuffle_seed=9223372036854775808", "samples.shuffle_seed = 9223372036854775808"),
         ("train.batch_size=true", "train.batch_size = True: Input should be a valid integer"),
         ("train.batch_size='7'", "train.batch_size = '7': Input should be a valid integer"),
         ("train.batch_size=NO", "train.batch_size = 'NO': Input should be a valid integer"),
