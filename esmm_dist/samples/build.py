@@ -23,6 +23,7 @@ from esmm_dist.samples.days import Calendar, instant_of, micros, micros_of_insta
 from esmm_dist.samples.drafts import written
 from esmm_dist.samples.encoding import encode, tables_to_join
 from esmm_dist.samples.events import events_seen
+from esmm_dist.samples.failures import naming_the_file
 from esmm_dist.samples.filing import own_impressions
 from esmm_dist.samples.fitting import Sighting, fitted, sightings
 from esmm_dist.samples.horizon import (
@@ -215,7 +216,8 @@ class Builder:
             impressions = impressions_of(fit_days, self._frames, self._snapshots, self._config)
             num_rows = sum(self._rows_in["impressions"][day] for day in fit_days)
             seen = sightings(impressions, features, num_rows)
-            return fitted((Sighting(*row) for row in seen.toLocalIterator()), features)
+            with naming_the_file(f"logs.impressions ({self._config.logs.impressions.path})"):
+                return fitted((Sighting(*row) for row in seen.toLocalIterator()), features)
 
     def _build_days(
         self, days: Sequence[date], reference: EncodingsReference, encodings: Encodings

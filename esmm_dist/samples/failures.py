@@ -16,6 +16,10 @@ _MEANINGS = (
     ("ChecksumException", "its bytes are not those that were written: build its day again first"),
     ("PATH_NOT_FOUND", "there is no such path: correct it in the config"),
     ("PATH_ALREADY_EXISTS", "something is there already: remove it, or give another path"),
+    (
+        "COLUMN_ALREADY_EXISTS",
+        "two columns differ in nothing but the case of their letters: rename one",
+    ),
     ("UNABLE_TO_INFER_SCHEMA", "there are no data files: correct the path, or write the log"),
     ("DATA_SOURCE_NOT_FOUND", "Spark knows no such format: correct it in the config"),
     ("is not a Parquet file", "this is no whole Parquet file: write it again"),

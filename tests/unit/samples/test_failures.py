@@ -13,6 +13,7 @@ from esmm_dist.samples.failures import naming_the_file, plain_path
         ("[PATH_NOT_FOUND] Path does not exist: file:/a/b.", "logs.clicks (x): there is no such"),
         ("file:/d/p-0.parquet is not a Parquet file. tail", "/d/p-0.parquet: this is no whole"),
         ("[FAILED_READ_FILE.NO_HINT] s3a://b/k.parquet. SQLSTATE", "s3a://b/k.parquet: the file"),
+        ("[COLUMN_ALREADY_EXISTS] The column `c` exists.", "logs.clicks (x): two columns differ"),
         ("[CANNOT_READ_FILE_FOOTER] file `hdfs://n:9/k.parquet`", "hdfs://n:9/k.parquet: the file"),
     ],
 )
