@@ -50,13 +50,20 @@ def publish(
         replaced: days that the built ones were made from; they leave the manifest.
 
     Raises:
-        InputError: another build has published days with other ids meanwhile, or one of those that
-            are replaced.
+        InputError: another build has published days of other settings or with other ids meanwhile,
+            or one of those that are replaced.
     """
     while True:
         latest, number = store.latest()
         kept: tuple[Day, ...] = ()
         if latest is not None and not starts_anew:
+            # What was learned from where is in the encodings' descent: appending may change it.
+            found = differences(latest.settings, settings_of(config))
+            if found:
+                raise InputError(
+                    f"{store.path}: another build has published days of other settings meanwhile: "
+                    f"{'; '.join(found)}: give another samples.path, or --refit to start anew"
+                )
             joined = _later_of(latest.encodings, reference)
             if latest.fingerprint != fingerprint(config.features) or joined is None:
                 raise InputError(
