@@ -8,7 +8,8 @@ The rules, for a value v of any column:
   integers carry a sign need no second remainder; XXH64 is seeded by XXH64(seed, 42) and runs over
   the 8 little-endian bytes of an integer, the UTF-8 bytes of a text, the IEEE 754 bytes of another
   float;
-* vocabulary: 2 + its place, the key of an integer being its decimal text; 1 for any other value;
+* vocabulary: 2 + its place, the key of an integer being its decimal text; 1 for any other value,
+  and for every text of more than 10,000 bytes in UTF-8, which no vocabulary learns;
 * buckets: 1 + the number of boundaries <= v;
 * a cross of v_1 … v_n: id 0 if one of them is null; else as for a hash, of the chain
   XXH64(h_1 … h_n): h_i is the seeded hash of v_i (of a numeric feature: of its bucket), its 8
@@ -31,6 +32,7 @@ from esmm_dist.contract.encodings import (
     OUT_OF_VOCABULARY_ID,
     Encodings,
     boundaries_of,
+    can_be_key,
 )
 from esmm_dist.contract.features import (
     BucketEncoding,
@@ -101,7 +103,9 @@ def hash_encoder(encoding: HashEncoding) -> Encode:
 
 def vocabulary_encoder(keys: Sequence[str]) -> Encode:
     """value -> 2 + its place in `keys`, 1 if it has none, 0 for null."""
-    id_of_key = {key: FIRST_VOCABULARY_ID + place for place, key in enumerate(keys)}
+    id_of_key = {
+        key: FIRST_VOCABULARY_ID + place for place, key in enumerate(keys) if can_be_key(key)
+    }
 
     def encode(value: Value) -> int:
         plain = canonical(value)

@@ -25,6 +25,9 @@ from esmm_dist.contract.mistakes import one_line
 NULL_ID = 0
 OUT_OF_VOCABULARY_ID = 1
 FIRST_VOCABULARY_ID = 2
+# Of a key in UTF-8. A vocabulary may travel as JSON with its keys as names, and Spark's reader of
+# JSON gives null, without an error, for a table with a name of more than 50,000 characters.
+MAX_KEY_BYTES = 10_000
 
 
 class Encodings(BaseModel):
@@ -82,6 +85,11 @@ class Encodings(BaseModel):
             raise InputError(
                 f"{source}: no readable encodings ({reason}): rebuild the samples"
             ) from None
+
+
+def can_be_key(text: str) -> bool:
+    """Whether a vocabulary may hold a text; a longer one is always out of vocabulary."""
+    return len(text.encode("utf-8", errors="replace")) <= MAX_KEY_BYTES
 
 
 def boundaries_of(feature: Feature, encodings: Encodings) -> tuple[float, ...]:

@@ -16,10 +16,12 @@ from pyspark.sql import types as T
 from esmm_dist.contract.encoder import hash_encoder
 from esmm_dist.contract.encodings import (
     FIRST_VOCABULARY_ID,
+    MAX_KEY_BYTES,
     NULL_ID,
     OUT_OF_VOCABULARY_ID,
     Encodings,
     boundaries_of,
+    can_be_key,
 )
 from esmm_dist.contract.features import (
     BucketEncoding,
@@ -62,7 +64,8 @@ def canonical(column: Column, kind: T.DataType) -> Canonical:
     """The canonical forms of a column of one of the types that `logs` lets through."""
     always = F.lit(True)
     if isinstance(kind, _TEXTS):
-        return Canonical(column.isNull(), column, F.lit(None).cast("double"), ((always, column),))
+        key = F.when(F.octet_length(column) <= MAX_KEY_BYTES, column)
+        return Canonical(column.isNull(), key, F.lit(None).cast("double"), ((always, column),))
     if isinstance(kind, _FRACTIONS):
         number = column.cast("double")
         low, high = F.lit(-(2.0**63)), F.lit(2.0**63)
@@ -136,7 +139,8 @@ def lookup(key: Column, value_of_key: Mapping[str, int | str], kind: str) -> Col
     place = hash_encoder(buckets)
     table: list[dict[str, int | str]] = [{} for _ in range(buckets.hash_size - 1)]
     for text, value in value_of_key.items():
-        table[place(text) - 1][text] = value
+        if can_be_key(text):  # one that is too long would make all of the literal null
+            table[place(text) - 1][text] = value
     # Spark folds a literal's from_json into the table itself, once, when it plans.
     literal = F.from_json(F.lit(json.dumps(table)), f"array<map<string,{kind}>>")
     bucket = hash_id(canonical(key, T.StringType()), buckets) - 1

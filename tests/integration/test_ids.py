@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from esmm_dist.contract.encoder import (
     Value,
@@ -33,6 +34,10 @@ from esmm_dist.contract.features import (
     table_of,
 )
 from esmm_dist.samples.encoding import MAX_LITERAL_KEYS, tables_to_join
+from esmm_dist.samples.filing import DAY, MARK
+from esmm_dist.samples.fitting import Sighting, fitted, sightings
+from esmm_dist.samples.logs import EVENT_TIME, IMPRESSION_ID, feature_column
+from esmm_dist.samples.marks import Mark
 from tests.factories.encoding_vectors import (
     list_feature,
     packed,
@@ -62,7 +67,8 @@ ALPHABETS = (
 )
 AWKWARD: Mapping[str, Sequence[Value]] = {
     "string": ("", " ", "null", "NaN", "0", "-0", "1", "01", "1.0", "true", "'", '"', '\\"', "\x00",
-               "a\x00", "A", "a", "é", "e\u0301", "😀", "x" * 5_000, "-9223372036854775808"),
+               "a\x00", "A", "a", "é", "e\u0301", "😀", "x" * 5_000, "x" * 10_000,
+               "é" * 5_001, "x" * 60_000, "-9223372036854775808"),
     "int64": (0, 1, -1, 2**63 - 1, -(2**63), 2**53, 2**53 + 1, 2**31, -(2**31) - 1),
     "double": (0.0, -0.0, math.nan, math.inf, -math.inf, 1.0, 2.5, 2.0**53, 2.0**63, -(2.0**63),
                2.0**63 - 1024, 1e308, -1e308, 5e-324, -5e-324, 0.1, 1e22),
@@ -320,6 +326,21 @@ def test_spark_gives_the_published_vectors(spark: SparkSession, tmp_path: Path) 
     found = spark_ids(log, features, known, tmp_path / "samples")
     for name, ids in wanted.items():
         assert found[name][: len(ids)] == ids, name
+
+
+def test_no_vocabulary_learns_a_key_that_is_too_long_for_the_plan(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    texts = ["x" * 60_000, "é" * 5_001, "x" * 10_000, "red", None]
+    _, feature = declared({"string": texts})["small_string"]
+    impressions = read_log(spark, tmp_path / "log", {"string": texts}).select(
+        F.lit(Mark.IMPRESSION.value).alias(MARK), F.lit("2024-01-01").alias(DAY),
+        F.col("row").alias(IMPRESSION_ID), F.col("row").alias(EVENT_TIME),
+        F.col("string").alias(feature_column(feature.name)),
+    )
+    seen = sightings(impressions, [feature], len(texts)).collect()
+    found = fitted((Sighting(*row) for row in seen), [feature])
+    assert found.vocabularies == {"small": ("red", "x" * 10_000)}
 
 
 def padded(column: list[Value], num_rows: int) -> list[Value]:

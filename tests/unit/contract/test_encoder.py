@@ -111,6 +111,12 @@ def test_a_vocabulary_numbers_its_keys_from_two() -> None:
     assert [encode(v) for v in (None, float("nan"))] == [0, 0]
 
 
+def test_a_text_of_more_than_10_000_bytes_is_out_of_vocabulary_and_moves_no_other_key() -> None:
+    longest, longer, wide = "x" * 10_000, "x" * 10_001, "é" * 5_001
+    encode = vocabulary_encoder(["red", longer, longest, wide])
+    assert [encode(v) for v in ("red", longer, longest, wide, None)] == [2, 1, 4, 1, 0]
+
+
 def test_a_truth_value_is_found_by_its_number() -> None:
     encode = vocabulary_encoder(["1", "0"])
     assert [encode(True), encode(False)] == [2, 3]
