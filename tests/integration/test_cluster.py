@@ -24,7 +24,7 @@ import pytest
 
 from esmm_dist.contract.manifest import Day, read_manifest
 from tests.factories.raw_logs import config_of, dirty_logs, write_logs
-from tests.oracles.join import Rules
+from tests.oracles.log_rows import Rules
 
 # Two jobs and three more processes of Spark's: minutes where the machine is busy.
 pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.timeout(900)]
