@@ -37,11 +37,12 @@ def check_leaks(features: Sequence[Feature], logs: Logs) -> None:
                 "of its event_time, leave time out"
             )
     for snapshot in logs.snapshots:
-        if snapshot.key in forbidden:
-            raise ValueError(
-                f"the snapshot {snapshot.name!r} is looked up by the column {snapshot.key!r}, "
-                f"{forbidden[snapshot.key]}"
-            )
+        for column in (snapshot.key, _theirs(snapshot.key, logs.impressions)):
+            if column in forbidden:
+                raise ValueError(
+                    f"the snapshot {snapshot.name!r} is looked up by the column {column!r}, "
+                    f"{forbidden[column]}"
+                )
 
 
 def _forbidden(logs: Logs) -> dict[str, str]:

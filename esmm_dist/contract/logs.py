@@ -13,14 +13,20 @@ from esmm_dist.contract.features import Section
 
 Positive = Annotated[int, Field(gt=0)]
 
+FILE_FORMATS = ("parquet", "orc", "json", "csv", "text", "avro")
+"""Data sources that read nothing but files."""
+
 
 class TableSource(Section):
     """Where a table lies and what its columns are called."""
 
-    path: str
+    path: str | None = None
     """A path, directory or glob that Spark can read."""
+    table: str | None = None
+    """Instead of a path, the name of a table or view in Spark's catalog, such as shop.clicks."""
     format: str = "parquet"
-    """A Spark data source: parquet, orc, json, csv, …"""
+    """A Spark data source: parquet, orc, json, csv, or any other; one that takes its place from its
+    options, such as jdbc, needs no path."""
     options: dict[str, str] = {}
     """Options of the data source, for example {header: "true"}."""
     columns: dict[str, str] = {}
@@ -28,6 +34,24 @@ class TableSource(Section):
     ingest_time: str | None = None
     """The column that says when a row became known, by which samples.as_of goes. None: a row counts
     as known from its event_time on."""
+
+    @property
+    def place(self) -> str:
+        """Where it lies, as messages tell it."""
+        return self.table or self.path or self.format
+
+    @model_validator(mode="after")
+    def _lies_somewhere(self) -> "TableSource":
+        if self.table is not None:
+            also = "path" if self.path is not None else "format"
+            if self.path is not None or self.format != "parquet":
+                raise ValueError(
+                    f"table = {self.table} and {also} = {getattr(self, also)}: a table knows where "
+                    f"it lies and how: leave {also} out"
+                )
+        elif self.path is None and self.format in FILE_FORMATS:
+            raise ValueError("give the path of its files, or a table of Spark's catalog")
+        return self
 
 
 class LogSource(TableSource):
@@ -112,6 +136,9 @@ class ConversionSource(LogSource):
     @model_validator(mode="after")
     def _attributable(self) -> "ConversionSource":
         _check_attribution("logs.conversions", self.attribute_by, self.keys)
+        twice = [kind for place, kind in enumerate(self.types) if kind in self.types[:place]]
+        if twice:
+            raise ValueError(f"logs.conversions.types names {twice[0]!r} twice: name it once")
         if self.attribute_by != "keys" and self.credit != "last_click":
             raise ValueError(
                 f"logs.conversions.credit = {self.credit} needs attribute_by: keys; by "

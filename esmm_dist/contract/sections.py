@@ -87,6 +87,15 @@ class Samples(Section):
     rows_per_file: Annotated[int, Field(ge=1, le=2**20)] = 65_536
     """Rows of a full file; a file is one row group, the unit in which readers read."""
 
+    @model_validator(mode="after")
+    def _says_what_it_means(self) -> "Samples":
+        if self.fake_negative_after_hours and self.label_stream != "fake_negative":
+            raise ValueError(
+                f"fake_negative_after_hours = {self.fake_negative_after_hours} is not looked at: "
+                "set label_stream: fake_negative"
+            )
+        return self
+
 
 class Model(Section):
     """What is trained. The paper's network: shared embeddings and one tower per task."""

@@ -33,14 +33,11 @@ from esmm_dist.samples.event_logs import read_clicks, read_conversions
 from esmm_dist.samples.failures import naming_the_file, plain_path
 from esmm_dist.samples.files import Files
 from esmm_dist.samples.filing import DAY, filed
-from esmm_dist.samples.logs import (
-    FILED_DAY,
-    check_key_types,
-    read_impressions,
-    visible,
-)
+from esmm_dist.samples.footers import columns_of_type
+from esmm_dist.samples.logs import FILED_DAY, check_key_types, read_impressions
 from esmm_dist.samples.sample_file import FAKE_NEGATIVES, TALLY
 from esmm_dist.samples.snapshots import read_snapshot, sources_of
+from esmm_dist.samples.visibility import visible
 
 DRAFTS = "_drafts"
 NUM_FOOTER_THREADS = 8
@@ -88,8 +85,15 @@ def open_logs(spark: SparkSession, config: Config) -> LogFrames:
 
 
 def _load(spark: SparkSession, source: TableSource, key: str, config: Config) -> DataFrame:
-    with naming_the_file(f"{key} ({source.path})"):
-        frame = spark.read.format(source.format).options(**source.options).load(source.path)
+    def of_type(kind: str) -> Sequence[str]:
+        return () if source.path is None else columns_of_type(spark, source.path, kind)
+
+    with naming_the_file(f"{key} ({source.place})", of_type):
+        reader = spark.read.options(**source.options)
+        frame = (
+            reader.format(source.format).load(source.path)
+            if source.table is None else reader.table(source.table)
+        )
     return visible(frame, source, key, config.samples.as_of)
 
 
@@ -145,7 +149,7 @@ def _refuse_empty_files(
     log: str, frame: DataFrame, days: Sequence[date], read: set[str], source: LogSource
 ) -> None:
     """A file of a wanted day that gave no rows is a broken upload more often than a quiet day."""
-    if source.partition is None or source.format != "parquet":
+    if source.partition is None or source.path is None or source.format != "parquet":
         return
     folders = tuple(f"/{source.partition}={day}/" for day in days)
     paths_read = {plain_path(file) for file in read}
@@ -156,7 +160,7 @@ def _refuse_empty_files(
     if not suspects:
         return
     # A file whose rows became known later than samples.as_of is no empty one.
-    with naming_the_file(f"logs.{log} ({source.path})"):
+    with naming_the_file(f"logs.{log} ({source.place})"):
         rows = frame.sparkSession.read.parquet(*suspects).select(F.input_file_name().alias("file"))
         with_rows = {plain_path(row.file) for row in rows.distinct().collect()}
     for file in sorted(map(plain_path, suspects)):

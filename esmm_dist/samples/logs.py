@@ -5,7 +5,6 @@ It looks at a log's schema alone, never at its rows.
 
 import difflib
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -80,14 +79,28 @@ def column_of(frame: DataFrame, source: TableSource, name: str, key: str) -> Col
         InputError: the log has no such column; names the log (`key`), the column, the nearest one.
     """
     theirs = source.columns.get(name, name)
-    if theirs not in frame.columns:
-        close = difflib.get_close_matches(theirs, frame.columns, n=1, cutoff=0.5)
+    refuse_missing(frame, source, theirs, key, f"name it in {key}.columns as {{{name}: …}}")
+    return frame[f"`{theirs}`"]
+
+
+def refuse_missing(
+    frame: DataFrame, source: TableSource, name: str, key: str, remedy: str, what: str = "column"
+) -> None:
+    """Refuses a log that has no such column.
+
+    Args:
+        name: the log's name of it.
+        remedy: what its reader can do.
+
+    Raises:
+        InputError: names the log (`key`), the column, the nearest one.
+    """
+    if name not in frame.columns:
+        close = difflib.get_close_matches(name, frame.columns, n=1, cutoff=0.5)
         nearest = f"the nearest is {close[0]!r}" if close else f"it has {', '.join(frame.columns)}"
         raise InputError(
-            f"{key} ({source.path}): there is no column {theirs!r}; {nearest}: "
-            f"name it in {key}.columns as {{{name}: …}}"
+            f"{key} ({source.place}): there is no {what} {name!r}; {nearest}: {remedy}"
         )
-    return frame[f"`{theirs}`"]
 
 
 def typed_column(
@@ -102,49 +115,10 @@ def typed_column(
     found = frame.schema[source.columns.get(name, name)].dataType
     if not isinstance(found, types):
         raise InputError(
-            f"{key} ({source.path}): the column {source.columns.get(name, name)!r} is "
+            f"{key} ({source.place}): the column {source.columns.get(name, name)!r} is "
             f"{found.simpleString()}, {wanted} is wanted: convert it in the log"
         )
     return column
-
-
-def visible(
-    frame: DataFrame, source: TableSource, key: str, as_of: datetime | None
-) -> DataFrame:
-    """A log as it lay at an instant: the rows that had become known by then.
-
-    A row is known from its ingest time on; where the log has none, or the row's is null, from its
-    event time on. A row without either was there as far as anybody can tell.
-
-    Args:
-        as_of: None: all rows.
-
-    Raises:
-        InputError: the declared column of ingest times is missing, or holds no timestamps.
-    """
-    times = [] if source.ingest_time is None else [_ingest_time(frame, source, key)]
-    if as_of is None:
-        return frame
-    times.append(typed_column(frame, source, EVENT_TIME, key, TIME_TYPES, TIME))
-    known = F.coalesce(*[time.cast("timestamp") for time in times])
-    return frame.where(known.isNull() | (known <= F.lit(as_of)))
-
-
-def _ingest_time(frame: DataFrame, source: TableSource, key: str) -> Column:
-    name = str(source.ingest_time)
-    if name not in frame.columns:
-        close = difflib.get_close_matches(name, frame.columns, n=1, cutoff=0.5)
-        hint = f"; the nearest is {close[0]!r}" if close else ""
-        raise InputError(
-            f"{key} ({source.path}): there is no column {name!r}{hint}: correct {key}.ingest_time"
-        )
-    found = frame.schema[name].dataType
-    if not isinstance(found, TIME_TYPES):
-        raise InputError(
-            f"{key} ({source.path}): the column {name!r} of {key}.ingest_time is "
-            f"{found.simpleString()}, {TIME} is wanted: convert it in the log"
-        )
-    return frame[f"`{name}`"]
 
 
 def check_key_types(frames: Mapping[str, DataFrame]) -> None:
@@ -175,8 +149,17 @@ def read_impressions(
     key_of_snapshot: Mapping[str, str],
 ) -> DataFrame:
     """impression_id, event_time, group_key, the keys by which clicks find impressions and snapshots
-    are looked up, and the features of the log under names that meet no others."""
+    are looked up, and the features of the log under names that meet no others.
+
+    Raises:
+        InputError: a column is missing, those of outcomes among them, or of a wrong type.
+    """
     key, source = "logs.impressions", logs.impressions
+    for outcome in source.outcomes:
+        # A name that the log lacks guards against nothing: the column meant is another one.
+        refuse_missing(
+            frame, source, source.columns.get(outcome, outcome), key, f"correct {key}.outcomes"
+        )
     group = typed_column(frame, source, group_key, key, KEY_TYPES, KEY)
     return frame.select(
         identity(frame, source, IMPRESSION_ID, key),
@@ -213,17 +196,13 @@ def partition(frame: DataFrame, source: LogSource, key: str) -> list[Column]:
     """The declared partition as `filed_day`, if there is one."""
     if source.partition is None:
         return []
-    if source.partition not in frame.columns:
-        close = difflib.get_close_matches(source.partition, frame.columns, n=1, cutoff=0.5)
-        hint = f"; the nearest is {close[0]!r}" if close else ""
-        raise InputError(
-            f"{key} ({source.path}): there is no partition column {source.partition!r}{hint}: "
-            f"correct {key}.partition"
-        )
+    refuse_missing(
+        frame, source, source.partition, key, f"correct {key}.partition", "partition column"
+    )
     found = frame.schema[source.partition].dataType
     if not isinstance(found, (T.DateType, T.StringType)):
         raise InputError(
-            f"{key} ({source.path}): the partition column {source.partition!r} is "
+            f"{key} ({source.place}): the partition column {source.partition!r} is "
             f"{found.simpleString()}, days written yyyy-MM-dd are wanted"
         )
     return [frame[f"`{source.partition}`"].try_cast("date").alias(FILED_DAY)]
@@ -284,7 +263,7 @@ def _list_column(
     assert isinstance(found, T.ArrayType)
     if not isinstance(found.elementType, types):
         raise InputError(
-            f"{key} ({source.path}): the column {name!r} is {found.simpleString()}, {wanted} is "
+            f"{key} ({source.place}): the column {name!r} is {found.simpleString()}, {wanted} is "
             "wanted: convert it in the log"
         )
     return column

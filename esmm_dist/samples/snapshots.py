@@ -23,7 +23,9 @@ from esmm_dist.samples.logs import (
     snapshot_key_column,
     typed_column,
 )
+from esmm_dist.samples.visibility import known_from
 
+KNOWN = "known_from"
 HELD = "held"
 FOUND = "found"
 TIE = "tie"
@@ -44,7 +46,11 @@ def missing_column(snapshot: str) -> str:
 def read_snapshot(
     frame: DataFrame, source: SnapshotSource, features: Sequence[Feature]
 ) -> DataFrame:
-    """Its key, event_time, and the features whose source it is.
+    """Its key, event_time, the instant from which each row can hold, and the features whose source
+    it is.
+
+    A row holds from its event_time on, but not before it was known: whoever served the impression
+    could not have looked it up.
 
     Raises:
         InputError: a column is missing or of a wrong type.
@@ -55,6 +61,7 @@ def read_snapshot(
     return frame.select(
         key_value(frame, source, source.key, key).alias(snapshot_key_column(source.name)),
         time.cast("timestamp").alias(EVENT_TIME),
+        F.greatest(time.cast("timestamp"), known_from(frame, source, key)).alias(KNOWN),
         *feature_values(frame, source, own, key),
     )
 
@@ -91,7 +98,9 @@ def as_they_stood(
     """
     for source in sources:
         if source.name in snapshots:
-            rows = snapshots[source.name].where(F.col(EVENT_TIME) < F.lit(end))
+            rows = snapshots[source.name].where(
+                (F.col(EVENT_TIME) < F.lit(end)) & (F.col(KNOWN) < F.lit(end))
+            )
             impressions = _with_snapshot(impressions, rows, source)
     return impressions
 
@@ -100,11 +109,13 @@ def _with_snapshot(
     impressions: DataFrame, snapshot: DataFrame, source: SnapshotSource
 ) -> DataFrame:
     key = snapshot_key_column(source.name)
-    values = [column for column in snapshot.columns if column not in (key, EVENT_TIME)]
+    values = [c for c in snapshot.columns if c not in (key, EVENT_TIME, KNOWN)]
     rows = snapshot.where(F.col(key).isNotNull()).select(
-        key, EVENT_TIME, F.struct(EVENT_TIME, *values).alias(HELD), _content(values).alias(TIE)
+        key, F.col(KNOWN).alias(EVENT_TIME),
+        F.struct(EVENT_TIME, _content(values).alias(TIE), *values).alias(HELD),
     )
-    found = F.last(HELD, ignorenulls=True).over(_in_order_of_time(key))
+    # The greatest begins latest: of two rows that came to light out of order the newer one holds.
+    found = F.max(HELD).over(_in_order_of_time(key))
     kept = [column for column in impressions.columns if column != key]
     return (
         impressions.unionByName(rows, allowMissingColumns=True)
@@ -124,7 +135,7 @@ def _in_order_of_time(key: str) -> WindowSpec:
     spread = F.when(F.col(key).isNull(), F.xxhash64(IMPRESSION_ID, EVENT_TIME) % NUM_NULL_PARTS)
     return (
         Window.partitionBy(F.col(key), spread)
-        .orderBy(EVENT_TIME, F.col(HELD).isNull(), TIE)
+        .orderBy(EVENT_TIME, F.col(HELD).isNull())
         .rowsBetween(Window.unboundedPreceding, Window.currentRow)
     )
 

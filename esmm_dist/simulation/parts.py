@@ -139,7 +139,7 @@ class Writer:
         for number in np.unique(filed_N):
             day = self.world.days[0] + timedelta(days=int(number))
             here = rows if (filed_N == number).all() else rows.filter(pa.array(filed_N == number))
-            _write(here, Path(source.path) / f"{source.partition}={day}" / name,
+            _write(here, Path(source.place) / f"{source.partition}={day}" / name,
                    compression="zstd", use_dictionary=self.dictionaries[log])
 
 

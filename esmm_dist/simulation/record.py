@@ -53,7 +53,7 @@ def claim_folders(config: Config, simulation: Simulation, *, replace: bool) -> N
     Raises:
         InputError: a folder holds what is not this simulation's.
     """
-    folders = [str(Path(getattr(config.logs, log).path)) for log in LOGS]
+    folders = [str(Path(getattr(config.logs, log).place)) for log in LOGS]
     folders += [str(Path(simulation.path) / name) for name in ("truth", "users")]
     path = Path(simulation.path) / RECORD
     found = _read(path)

@@ -59,7 +59,7 @@ def simulation_of(config: Config, source: str) -> Simulation:
                          "that has one, such as conf/ali_ccp_like.yaml")
     for log in ("impressions", "clicks", "conversions"):
         declared = getattr(config.logs, log)
-        if any(mark in declared.path for mark in ("*", "?", "[", "://")):
+        if declared.path is None or any(m in declared.path for m in ("*", "?", "[", "://")):
             raise InputError(f"logs.{log}.path = {declared.path!r}: simulated logs go to a "
                              "directory: give a plain path")
         if declared.format != "parquet" or declared.partition is None:

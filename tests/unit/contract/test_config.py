@@ -123,6 +123,15 @@ def test_further_mistakes_are_counted(load_text: LoadText) -> None:
          "logs.conversions.credit = first_click needs attribute_by: keys; by click_id any click"),
         ("logs.conversions={path: v, without_click: imply_click, attribute_by: click_id}",
          "logs.conversions.without_click = imply_click needs attribute_by: impression_id"),
+        ("logs.conversions.types=[like, order, like]", "logs.conversions.types names 'like' twice"),
+        ("samples.fake_negative_after_hours=2",
+         "fake_negative_after_hours = 2.0 is not looked at: set label_stream: fake_negative"),
+        ("logs.clicks={table: shop.clicks, path: c}",
+         "logs.clicks: table = shop.clicks and path = c: a table knows where it lies and how"),
+        ("logs.clicks={table: shop.clicks, format: orc}",
+         "logs.clicks: table = shop.clicks and format = orc: a table knows where it lies and how"),
+        ("logs.clicks={format: csv}", "logs.clicks: give the path of its files, or a table"),
+        ("logs.clicks={partition: dt}", "logs.clicks: give the path of its files, or a table"),
         ("logs.max_clock_skew_seconds=-1", "logs.max_clock_skew_seconds = -1"),
         ("logs.max_clock_skew_seconds=3601", "logs.max_clock_skew_seconds = 3601"),
         ("logs.conversions.without_click=imply",
@@ -159,6 +168,17 @@ def test_a_wrong_value_is_named_with_its_key_and_where_it_came_from(
     message = mistake(load_text, {}, override)
     assert f"spoilt.yaml --set {override}: " in message
     assert expected in message
+
+
+@pytest.mark.parametrize(
+    ("source", "place"),
+    [("{path: logs/c}", "logs/c"), ("{table: shop.clicks}", "shop.clicks"),
+     ("{format: jdbc, options: {dbtable: clicks}}", "jdbc")],
+)
+def test_a_log_lies_at_a_path_in_a_catalog_or_where_its_format_says(
+    load_text: LoadText, source: str, place: str
+) -> None:
+    assert load_text({}, f"logs.clicks={source}").logs.clicks.place == place
 
 
 @pytest.mark.parametrize(

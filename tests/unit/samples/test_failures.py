@@ -25,6 +25,42 @@ def test_a_complaint_names_the_file_or_else_the_log(said: str, line: str) -> Non
     assert "\n" not in str(raised.value)
 
 
+def test_a_columns_type_is_told_with_the_column() -> None:
+    said = (
+        "[FAILED_READ_FILE.PARQUET_COLUMN_DATA_TYPE_MISMATCH] Encountered error while reading file "
+        "file:///d/p-0.parquet. Data type mismatches when reading Parquet column <[price]>. "
+        "Expected Spark type <double>, actual Parquet type <BINARY>. SQLSTATE: KD001"
+    )
+    said = said.replace("<", "").replace(">", "")
+    with pytest.raises(InputError) as raised:
+        with naming_the_file("logs"):
+            raise AnalysisException(said)
+    assert str(raised.value) == (
+        "/d/p-0.parquet: the column 'price' is BINARY there and double in the other files: write "
+        "it alike in all"
+    )
+
+
+def test_a_type_that_spark_cannot_read_is_told_with_the_columns_that_have_it() -> None:
+    asked = []
+
+    def columns_of_type(kind: str) -> list[str]:
+        asked.append(kind)
+        return ["event_time", "seen"]
+
+    with pytest.raises(InputError) as raised:
+        with naming_the_file("logs.clicks (x)", columns_of_type):
+            raise AnalysisException(
+                "[PARQUET_TYPE_ILLEGAL] Illegal Parquet type: INT64 (TIMESTAMP(NANOS,true)). "
+                "SQLSTATE: 42846"
+            )
+    assert asked == ["INT64 (TIMESTAMP(NANOS,true))"]
+    assert str(raised.value) == (
+        "logs.clicks (x): the column 'event_time', 'seen' is INT64 (TIMESTAMP(NANOS,true)), which "
+        "Spark cannot read: write it as microseconds"
+    )
+
+
 def test_what_no_input_caused_passes_as_it_is() -> None:
     with pytest.raises(AnalysisException, match="something else"):
         with naming_the_file("logs"):
