@@ -13,8 +13,10 @@ from pathlib import Path
 import torch
 
 from esmm_dist.contract.batch import Batch
-from esmm_dist.contract.encodings import Encodings, num_rows_of_table
+from esmm_dist.contract.encodings import Encodings, differences, num_rows_of_table
+from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.features import fingerprint
+from esmm_dist.contract.manifest import ENCODINGS
 from esmm_dist.contract.row_space import RowSpace
 from esmm_dist.contract.sections import Config
 from esmm_dist.contract.seeds import seed_of_part
@@ -130,6 +132,20 @@ def identity_of(config: Config, encodings: Encodings) -> Identity:
     )
 
 
+def how_ids_differ(config: Config, encodings: Encodings) -> Callable[[str], str]:
+    """Tells by keys how encodings of a content hash differ from these, for as long as they still
+    lie beside the samples; else nothing."""
+    def told(content_hash: str) -> str:
+        path = Path(config.samples.path) / ENCODINGS / f"{content_hash}.json"
+        try:
+            theirs = Encodings.parse(path.read_text(encoding="utf-8"), str(path))
+        except (OSError, UnicodeDecodeError, InputError):
+            return ""
+        return "; ".join(differences(theirs, encodings))
+
+    return told
+
+
 def load_predictor(
     checkpoint: Path, config: Config, encodings: Encodings, world: World, device: torch.device
 ) -> Predict:
@@ -142,7 +158,9 @@ def load_predictor(
         InputError: the checkpoint is incomplete, damaged, or of another config.
     """
     index = Index.read(checkpoint)
-    index.identity.check(identity_of(config, encodings), checkpoint)
+    index.identity.check(
+        identity_of(config, encodings), checkpoint, how_ids_differ(config, encodings)
+    )
     assembly = assemble(config, encodings, world, device, for_training=False)
     restore(checkpoint, index, assembly.model, assembly.tables)
     tables = assembly.tables.part(list(assembly.method.networks), ())

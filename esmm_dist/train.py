@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from esmm_dist.assembly import assemble, footprint, identity_of, pick_device
+from esmm_dist.assembly import assemble, footprint, how_ids_differ, identity_of, pick_device
 from esmm_dist.contract.batch import Batch
 from esmm_dist.contract.command_line import (
     config_from,
@@ -87,7 +87,10 @@ def train_run(config: Config, world: World, *, resume: bool) -> None:
         interrupted = InterruptedRun.find(run_path / CHECKPOINTS, folds, world)
     manifest = pin_manifest(config, world, interrupted.manifest)
     encodings = read_encodings(config.samples.path, manifest)
-    interrupted.check(config, folds, identity_of(config, encodings), world.num_ranks)
+    interrupted.check(
+        config, folds, identity_of(config, encodings), world.num_ranks,
+        how_ids_differ(config, encodings),
+    )
     num_lanes = interrupted.num_lanes or config.train.num_lanes
     stages = method_of(config.model, config.train.seed).stages
     plans = {

@@ -6,7 +6,7 @@ it was trained on. It fits nothing itself; the Spark half does.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -28,6 +28,7 @@ FIRST_VOCABULARY_ID = 2
 # Of a key in UTF-8. A vocabulary may travel as JSON with its keys as names, and Spark's reader of
 # JSON gives null, without an error, for a table with a name of more than 50,000 characters.
 MAX_KEY_BYTES = 10_000
+MAX_SHOWN = 40
 
 
 class Encodings(BaseModel):
@@ -71,6 +72,11 @@ class Encodings(BaseModel):
             return self
         return Encodings(vocabularies=grown, boundaries=self.boundaries, ancestry=self.lineage)
 
+    def beginning(self, num_keys: Mapping[str, int]) -> "Encodings":
+        """What these were when they had so many keys, by table: ids only ever append."""
+        begun = {table: keys[: num_keys[table]] for table, keys in self.vocabularies.items()}
+        return Encodings(vocabularies=begun, boundaries=self.boundaries)
+
     @classmethod
     def parse(cls, text: str, source: str) -> Self:
         """Reads what `model_dump_json` wrote.
@@ -90,6 +96,39 @@ class Encodings(BaseModel):
 def can_be_key(text: str) -> bool:
     """Whether a vocabulary may hold a text; a longer one is always out of vocabulary."""
     return len(text.encode("utf-8", errors="replace")) <= MAX_KEY_BYTES
+
+
+def differences(one: Encodings, other: Encodings) -> list[str]:
+    """Where ids of the one mean something else in the other, one text a table or feature."""
+    found = []
+    for table in sorted({*one.vocabularies, *other.vocabularies}):
+        keys, others = (e.vocabularies.get(table) for e in (one, other))
+        if keys is None or others is None:
+            found.append(f"the vocabulary {table} is in one of them alone")
+        elif keys != others:
+            found.append(f"the vocabulary {table} has {_first_difference(keys, others)}")
+    for feature in sorted({*one.boundaries, *other.boundaries}):
+        cuts, other_cuts = (e.boundaries.get(feature, ()) for e in (one, other))
+        if cuts != other_cuts:
+            found.append(
+                f"the boundaries of {feature} have {_first_difference(cuts, other_cuts)}"
+            )
+    return found
+
+
+def _first_difference(one: Sequence[object], other: Sequence[object]) -> str:
+    place = next((i for i, (a, b) in enumerate(zip(one, other)) if a != b), None)
+    if place is None:
+        return f"{len(one):,} entries in the one and {len(other):,} in the other"
+    return (
+        f"as entry {place + 1:,} of {len(one):,} {_short(one[place])} in the one, and of "
+        f"{len(other):,} {_short(other[place])} in the other"
+    )
+
+
+def _short(entry: object) -> str:
+    text = repr(entry)
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
 
 
 def boundaries_of(feature: Feature, encodings: Encodings) -> tuple[float, ...]:

@@ -9,7 +9,7 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -42,8 +42,15 @@ class Identity(BaseModel):
     ancestry: tuple[str, ...] = ()
     """Content hashes of the encodings that these appended to: their ids mean the same."""
 
-    def check(self, expected: "Identity", source: Path) -> None:
+    def check(
+        self, expected: "Identity", source: Path,
+        how_ids_differ: Callable[[str], str] = lambda content_hash: "",
+    ) -> None:
         """Refuses a checkpoint that is something else; encodings may have been appended to since.
+
+        Args:
+            how_ids_differ: tells, if anybody can, where the encodings of a hash differ from those
+                expected.
 
         Raises:
             InputError: names the part that differs.
@@ -53,9 +60,10 @@ class Identity(BaseModel):
         for part in ("fingerprint", "encodings", "model"):
             found, wanted = getattr(self, part), getattr(expected, part)
             if found != wanted:
+                told = how_ids_differ(found) if part == "encodings" else ""
                 raise InputError(
-                    f"{source}: its {part} is {found[:12]}, the config's is {wanted[:12]}: "
-                    "give the config it was trained with, or train again"
+                    f"{source}: its {part} is {found[:12]}, the config's is {wanted[:12]}"
+                    f"{told and f' ({told})'}: give the config it was trained with, or train again"
                 )
 
 

@@ -3,7 +3,7 @@
 It restores nothing, and changes nothing on disk.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -58,9 +58,13 @@ class InterruptedRun:
         return next((index.num_lanes for _, index in self.checkpoints.values()), None)
 
     def check(
-        self, config: Config, folds: Sequence[Fold], identity: Identity, num_ranks: int
+        self, config: Config, folds: Sequence[Fold], identity: Identity, num_ranks: int,
+        how_ids_differ: Callable[[str], str],
     ) -> None:
         """Refuses to go on as something else, or with other batches.
+
+        Args:
+            how_ids_differ: as `Identity.check` takes it.
 
         Raises:
             InputError: a checkpoint is of another model or course, or the ranks cannot share the
@@ -70,7 +74,7 @@ class InterruptedRun:
             if fold.name not in self.checkpoints:
                 continue
             path, index = self.checkpoints[fold.name]
-            index.identity.check(identity, path)
+            index.identity.check(identity, path, how_ids_differ)
             if index.course != digest_of_course(config, fold):
                 raise InputError(
                     f"{path}: it was trained by another train section or on other days: resume "

@@ -10,6 +10,7 @@ from esmm_dist.contract.batch import Batch
 from esmm_dist.contract.config import parse_config
 from esmm_dist.contract.encodings import Encodings, num_rows_of_table
 from esmm_dist.contract.errors import InputError
+from esmm_dist.contract.manifest import ENCODINGS
 from esmm_dist.contract.sections import Config
 from esmm_dist.distributed.world import SoloWorld
 from esmm_dist.training.checkpoint import Index, write_checkpoint
@@ -76,5 +77,11 @@ def test_old_ids_predict_as_before_and_new_ones_have_rows(checkpoint: Path, conf
 
 def test_encodings_learned_anew_are_refused(checkpoint: Path, config: Config) -> None:
     anew = LATER.appended(BEFORE)
-    with pytest.raises(InputError, match="its encodings is .*, the config's is"):
+    with pytest.raises(InputError, match="its encodings is .*, the config's is [0-9a-f]+: give"):
+        load_predictor(checkpoint, config, anew, SoloWorld(), CPU)
+    path = Path(config.samples.path) / ENCODINGS / f"{BEFORE.content_hash}.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(BEFORE.model_dump_json())
+    with pytest.raises(InputError, match=r"\(.*user_id has as entry 1 of 3 'a' in the one, and of "
+                                         r"2,004 'd' in the other\): give"):
         load_predictor(checkpoint, config, anew, SoloWorld(), CPU)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esmm_dist.contract.encodings import Encodings, num_rows_of_table
+from esmm_dist.contract.encodings import Encodings, differences, num_rows_of_table
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.sections import Config
 
@@ -47,10 +47,33 @@ def test_appending_changes_no_id_and_adds_each_new_key_once(old: list[str], new:
     after = before.appended(learned)
     assert after.vocabularies["city"] == (*old, *[key for key in new if key not in old])
     assert after.boundaries == before.boundaries
+    assert after.beginning({"city": len(old)}).content_hash == before.content_hash
     if set(new) <= set(old):
         assert after is before
     else:
         assert after.ancestry == ("older", before.content_hash)
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        ({"city": ("b", "c")},
+         "the vocabulary city has as entry 2 of 2 'a' in the one, and of 2 'c' in the other"),
+        ({"city": ("b", "a", "c")},
+         "the vocabulary city has 2 entries in the one and 3 in the other"),
+        ({"city": ("b", "a"), "shop": ()}, "the vocabulary shop is in one of them alone"),
+        ({"city": ("b", "x" * 99)}, "and of 2 '" + "x" * 39 + "… in the other"),
+    ],
+)
+def test_what_ids_mean_otherwise_is_told_by_its_keys(
+    other: dict[str, tuple[str, ...]], told: str
+) -> None:
+    one = Encodings(vocabularies={"city": ("b", "a")}, boundaries={"price": (0.1, 0.2)})
+    (found,) = differences(one, one.model_copy(update={"vocabularies": other}))
+    assert told in found
+    (found,) = differences(one, one.model_copy(update={"boundaries": {"price": (0.1, 0.3)}}))
+    assert found.endswith("price have as entry 2 of 2 0.2 in the one, and of 2 0.3 in the other")
+    assert differences(one, one) == []
 
 
 def test_a_document_is_read_back_to_the_same() -> None:
