@@ -9,6 +9,7 @@ of every line.
 
 import sys
 from collections.abc import Sequence
+from datetime import date
 
 from pyspark.sql import SparkSession
 
@@ -18,6 +19,7 @@ from esmm_dist.contract.folds import days_of
 from esmm_dist.contract.sections import Config
 from esmm_dist.samples.ali_ccp import HalfCounts, write_logs
 from esmm_dist.samples.build import Builder
+from esmm_dist.samples.io import Store
 from esmm_dist.samples.session import open_session
 from esmm_dist.samples.terminal import summary
 
@@ -42,16 +44,29 @@ def import_files(spark: SparkSession, config: Config, folder: str) -> None:
     """Writes the logs, builds the samples, and prints what the files held.
 
     Raises:
-        InputError: samples.days are not two, or a file is not as documented.
+        InputError: samples.days are not two, one of them is built already, a log is there, or a
+            file is not as documented.
     """
     days = days_of(config.samples.days)
     if len(days) != 2:
         raise InputError(f"samples.days are {len(days)} days: Ali-CCP has two halves, declare two")
+    _refuse_built_days(Store(spark, config.samples.path), days)
     for half, counts in write_logs(spark, folder, config.logs, days).items():
         print(_text(half, counts))
     manifest = Builder(spark, config, refit=False).build(days)
     print(summary(manifest.days))
     print(f"{config.samples.path}/{manifest.path}")
+
+
+def _refuse_built_days(store: Store, days: Sequence[date]) -> None:
+    manifest, _ = store.latest()
+    built = {} if manifest is None else {day.day: day for day in manifest.days}
+    for day in days:
+        if day in built:
+            raise InputError(
+                f"{store.path}: the day {day} has {built[day].num_rows:,} samples already: remove "
+                "them, or give another samples.path"
+            )
 
 
 def _text(half: str, counts: HalfCounts) -> str:

@@ -19,6 +19,7 @@ from pyspark.sql import functions as F
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.logs import Logs
 from esmm_dist.samples.failures import naming_the_file, plain_path
+from esmm_dist.samples.files import Files
 from esmm_dist.samples.terminal import phase
 
 # Column of the impressions: field of the raw files. Single-valued fields first.
@@ -72,8 +73,9 @@ def write_logs(
 
     Raises:
         InputError: a file is missing; a line is malformed (names file and line); an index stands
-            twice among the common features; a log exists.
+            twice among the common features; a log exists, or is a table.
     """
+    _refuse_what_is_there(spark, logs)
     counts: dict[str, HalfCounts] = {}
     rows: DataFrame | None = None
     for half, day in zip(HALVES, days, strict=True):
@@ -93,9 +95,22 @@ def write_logs(
               for label in ("click", "conversion")}
     for source, frame in ((logs.clicks, events["click"]), (logs.conversions, events["conversion"]),
                           (logs.impressions, impressions)):
-        with phase(f"writing {source.path}"), naming_the_file(source.path):
-            frame.write.partitionBy(PARTITION).parquet(source.path)
+        with phase(f"writing {source.place}"), naming_the_file(source.place):
+            frame.write.partitionBy(PARTITION).parquet(source.place)
     return counts
+
+
+def _refuse_what_is_there(spark: SparkSession, logs: Logs) -> None:
+    """Looked at before any log is written: the last must not be what stops the first ones."""
+    for name in ("impressions", "clicks", "conversions"):
+        source = getattr(logs, name)
+        if source.path is None:
+            raise InputError(f"logs.{name}: raw files become Parquet: give the path of a directory")
+        if Files(spark, source.path).exists(""):
+            raise InputError(
+                f"logs.{name}.path = {source.path}: something is there already: remove it, or give "
+                "another path"
+            )
 
 
 def _lines(spark: SparkSession, kind: str, path: str) -> DataFrame:

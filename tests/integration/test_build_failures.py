@@ -3,12 +3,7 @@
 Small generated logs of two days; one Spark session serves all but the build that is killed.
 """
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
@@ -26,11 +21,11 @@ from esmm_dist.contract.sections import Config
 from esmm_dist.samples.build import Builder
 from esmm_dist.samples.publication import publish
 from tests.factories.raw_logs import Logs, config_of, dirty_logs, write_logs
+from tests.integration.killed_job import kill_when
 from tests.oracles.log_rows import Rules
 
 pytestmark = pytest.mark.spark
 
-ROOT = Path(__file__).parents[2]
 FIRST, SECOND = date(2026, 3, 1), date(2026, 3, 2)
 HOUR = timedelta(hours=1)
 RULES = Rules(ZoneInfo("Asia/Shanghai"), 24 * HOUR, 24 * HOUR, ("order",))
@@ -144,24 +139,10 @@ def test_a_build_that_is_killed_while_it_writes_leaves_the_last_manifest(copy: P
     before, known = read_manifest(samples), set((samples / f"day={SECOND}").iterdir())
     config = copy / "config.yaml"  # JSON is YAML
     config.write_text(config_in(copy).model_dump_json(exclude_none=True))
-    process = subprocess.Popen(
-        ["spark-submit", "--master", "local[1]", "jobs/build_samples.py",
-         "--config", str(config), "--days", str(SECOND)],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        env=os.environ | {"PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_DIRS": str(copy)},
-        start_new_session=True,
+    kill_when(
+        lambda: set((samples / f"day={SECOND}").iterdir()) > known,
+        ["jobs/build_samples.py", "--config", str(config), "--days", str(SECOND)], copy,
     )
-    try:
-        deadline = time.monotonic() + 200
-        while set((samples / f"day={SECOND}").iterdir()) == known and process.poll() is None:
-            assert time.monotonic() < deadline, "the build never began to write"
-            time.sleep(0.02)
-        ended_by_itself = process.poll() is not None
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)  # a session of its own: the JVM goes with it
-        output, _ = process.communicate(timeout=30)
-    assert not ended_by_itself, output
     assert set((samples / f"day={SECOND}").iterdir()) > known
     assert read_manifest(samples) == before
     assert rows_of(copy, day_of(before, SECOND)).num_rows == day_of(before, SECOND).num_rows

@@ -16,6 +16,7 @@ from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.manifest import Day, Manifest, read_manifest
 from esmm_dist.contract.sections import Config
 from tests.factories.raw_logs import config_of, dirty_logs, write_logs
+from tests.integration.killed_job import kill_when
 from tests.oracles.log_rows import Row, Rules, start_of
 
 if TYPE_CHECKING:
@@ -58,19 +59,24 @@ def config_in(folder: Path) -> Config:
     return config_of(folder, True, RULES, FIRST, SECOND)
 
 
-def delete(spark: "SparkSession", folder: Path, *users: str) -> "Deletion":
+def delete(
+    spark: "SparkSession", folder: Path, *users: str, config: Config | None = None
+) -> "Deletion":
     from esmm_dist.samples.deletion import delete_users
     from esmm_dist.samples.io import Store
 
-    return delete_users(spark, Store(spark, str(folder / "samples")), config_in(folder), users)
+    store = Store(spark, str(folder / "samples"))
+    return delete_users(spark, store, config or config_in(folder), users)
 
 
-def findings(spark: "SparkSession", folder: Path, manifest: Manifest) -> tuple[object, ...]:
+def findings(
+    spark: "SparkSession", folder: Path, manifest: Manifest, config: Config | None = None
+) -> tuple[object, ...]:
     from esmm_dist.samples.inspection import inspect
     from esmm_dist.samples.io import Store
 
     store = Store(spark, str(folder / "samples"))
-    return inspect(spark, store, manifest, config_in(folder), manifest.days).findings
+    return inspect(spark, store, manifest, config or config_in(folder), manifest.days).findings
 
 
 def rows_of(folder: Path, day: Day) -> pa.Table:
@@ -154,6 +160,49 @@ def test_a_damaged_file_is_not_written_again_as_if_it_were_whole(
     with pytest.raises(InputError, match="its values are not those that were written"):
         delete(spark, copy, "77")
     assert read_manifest(copy / "samples") == before
+
+
+def test_a_deletion_that_is_killed_while_it_writes_leaves_the_last_manifest(copy: Path) -> None:
+    before = read_manifest(copy / "samples")
+    config = copy / "config.yaml"  # JSON is YAML
+    config.write_text(config_in(copy).model_dump_json(exclude_none=True))
+
+    def has_begun() -> bool:
+        return any((copy / "samples" / "_drafts").glob("*/**/part-*"))
+
+    kill_when(
+        has_begun, ["jobs/delete_users.py", "--config", str(config), "--user", "v"], copy
+    )
+    assert read_manifest(copy / "samples") == before
+    for day in before.days:
+        assert rows_of(copy, day).num_rows == day.num_rows
+        assert pc.sum(pc.equal(rows_of(copy, day)["group_id"], group_id("v"))).as_py() > 0
+
+
+def test_fake_negatives_are_checked_and_go_with_their_samples(
+    spark: "SparkSession", tmp_path: Path
+) -> None:
+    from esmm_dist.samples.build import Builder
+
+    def fakes_of(day: Day) -> pa.Table:
+        rows = rows_of(tmp_path, day)
+        return rows.filter(pc.equal(rows["fake_negative"], 1))
+
+    write_logs(dirty_logs(3, 300, [FIRST], RULES, True), tmp_path, True, 1, seed=1)
+    stream = {"label_stream": "fake_negative", "fake_negative_after_hours": 1.0}
+    config = config_of(tmp_path, True, RULES, FIRST, FIRST)
+    config = config.model_copy(update={"samples": config.samples.model_copy(update=stream)})
+    before = Builder(spark, config, False).build([FIRST])
+    (old,) = before.days
+    assert findings(spark, tmp_path, before, config) == ()
+    deletion = delete(spark, tmp_path, "v", config=config)
+    (new,) = deletion.manifest.days
+    kept = pc.not_equal(fakes_of(old)["group_id"], group_id("v"))
+    assert fakes_of(new).equals(fakes_of(old).filter(kept))
+    assert 0 < len(fakes_of(new)) < len(fakes_of(old))
+    assert new.counters["samples_fake_negative"] == len(fakes_of(new))
+    assert new.num_rows + len(fakes_of(new)) == rows_of(tmp_path, new).num_rows
+    assert findings(spark, tmp_path, deletion.manifest, config) == ()
 
 
 def test_a_key_is_found_by_the_hash_of_any_type_that_it_may_have_in_the_log(

@@ -168,6 +168,27 @@ def test_a_malformed_line_is_named_by_file_and_number(
     refuse_malformed(spark, "skeleton", str(path.with_name("sample_skeleton_train.csv")))
 
 
+def test_nothing_that_is_there_is_replaced(
+    spark: "SparkSession", imported: Path, tmp_path: Path
+) -> None:
+    from jobs.import_ali_ccp import import_files
+
+    there = tmp_path / "logs" / "impressions"
+    there.mkdir(parents=True)
+    with pytest.raises(InputError, match=f"logs.impressions.path = {there}: something is there"):
+        import_files(spark, config_in(tmp_path), str(imported / "raw"))
+    assert list(there.parent.iterdir()) == [there] and not list(there.iterdir())
+
+    before = read_manifest(imported / "samples")
+    elsewhere = config_in(tmp_path / "other")
+    samples = elsewhere.samples.model_copy(update={"path": str(imported / "samples")})
+    again = elsewhere.model_copy(update={"samples": samples})
+    with pytest.raises(InputError, match=f"the day {TRAIN} has .* samples already: remove them"):
+        import_files(spark, again, str(imported / "raw"))
+    assert read_manifest(imported / "samples") == before
+    assert not (tmp_path / "other").exists()
+
+
 def test_an_index_that_stands_twice_is_refused(spark: "SparkSession", tmp_path: Path) -> None:
     from jobs.import_ali_ccp import import_files
 
