@@ -2,6 +2,7 @@
 
     spark-submit jobs/build_samples.py [--config FILE] [--set KEY=VALUE] [--days FIRST:LAST]
                                        [--refit | --append] [--ripening]
+                                       [--go-back] [--logs-changed]
 
 Runs on any Spark cluster; docs/samples.md says what becomes of every row.
 """
@@ -33,6 +34,12 @@ def build_samples(argv: Sequence[str]) -> None:
     parser.add_argument("--ripening", action="store_true",
                         help="of these days, build those that are not built yet, and those that "
                              "were built before their labels were final")
+    parser.add_argument("--go-back", action="store_true",
+                        help="replace days that were built as of a later instant, or from complete "
+                             "logs, by what was known at samples.as_of")
+    parser.add_argument("--logs-changed", action="store_true",
+                        help="the logs have other columns than those that days were built from "
+                             "before: what the config says of them holds from these days on")
     arguments = parser.parse_args(argv)
     if arguments.refit and arguments.ripening:
         raise InputError("--refit --ripening: the one removes the days that the other looks at: "
@@ -41,7 +48,8 @@ def build_samples(argv: Sequence[str]) -> None:
     days = days_of(parse_days(arguments.days) if arguments.days else config.samples.days)
     spark = open_session(f"{config.name}: build samples")
     try:
-        builder = Builder(spark, config, arguments.refit, arguments.append)
+        builder = Builder(spark, config, arguments.refit, arguments.append,
+                          arguments.go_back, arguments.logs_changed)
         if arguments.ripening:
             days = builder.due(days)
         if not days:

@@ -74,11 +74,28 @@ class Day(_Document):
     last_event_time: datetime
     counters: dict[str, int]
     """What the build met: rows in, rows dropped by reason, events by fate."""
+    encodings: str | None = None
+    """Content hash of the encodings that gave its ids: those of the manifest, or what they were
+    before keys were appended. None: not noted."""
+    unclicked_rate: float = 1.0
+    """Share of its un-clicked samples that were kept."""
+    read_by: dict[str, str] | None = None
+    """Which columns of the logs were read, as `settings.reading_of` tells it. None: not noted."""
 
     @property
     def num_immature(self) -> int:
         """Samples whose labels were not final."""
         return self.counters.get("samples_immature", 0)
+
+
+class Lesson(_Document):
+    """What the ids of a directory were from one time of learning until the next."""
+
+    content_hash: str
+    num_keys: dict[str, int]
+    """By table: ids only append, so that these keys come first in every later vocabulary too."""
+    fit_days: DayRange
+    learned_as_of: datetime
 
 
 class EncodingsReference(_Document):
@@ -91,6 +108,16 @@ class EncodingsReference(_Document):
     """The days that taught the latest of these ids; None where nothing is learned."""
     learned_as_of: datetime | None = None
     """What they were learned from was known by then."""
+    lessons: tuple[Lesson, ...] = ()
+    """Every time that these ids were learned or appended to, oldest first."""
+
+    def lesson_at(self, as_of: datetime | None) -> Lesson | None:
+        """What builds as of an instant go by: the latest lesson that had been learned, or the first
+        one if none had; None where nothing is learned, or nobody noted when."""
+        learned = [
+            lesson for lesson in self.lessons if as_of is None or lesson.learned_as_of <= as_of
+        ]
+        return learned[-1] if learned else next(iter(self.lessons), None)
 
     def descends_from(self, other: "EncodingsReference") -> bool:
         """Whether every id that the other gives means the same here."""

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from esmm_dist.contract.errors import InputError
-from esmm_dist.contract.features import declared, fingerprint
+from esmm_dist.contract.features import declared, fingerprint, source_of
+from esmm_dist.contract.logs import TableSource
 from esmm_dist.contract.manifest import Manifest, check_fingerprint
 from esmm_dist.contract.sections import Config
 
@@ -38,9 +39,6 @@ def settings_of(config: Config) -> dict[str, Any]:
         "samples.fake_negative_after_hours": samples.fake_negative_after_hours,
         "samples.shuffle_seed": samples.shuffle_seed,
         "samples.unclicked_rate": samples.unclicked_rate,
-        "samples.unclicked_days": samples.unclicked_days and samples.unclicked_days.model_dump(
-            mode="json"
-        ),
         "features": list(features),
     } | {
         f"logs.snapshots.{snapshot.name}.{key}": getattr(snapshot, key)
@@ -75,12 +73,42 @@ def all_differences(manifest: Manifest, config: Config) -> list[str]:
     """How a config differs from what a manifest's days were built by, one text a difference."""
     found = differences(manifest.settings, settings_of(config))
     learned_from, asked = manifest.encodings.fit_days, config.samples.fit_days
-    if learned_from is not None and learned_from != asked:
+    lesson = manifest.encodings.lesson_at(config.samples.as_of)
+    of_then = None if lesson is None else lesson.fit_days  # the config of then says so too
+    if learned_from is not None and asked not in (learned_from, of_then):
         found.append(
             f"samples.fit_days is {asked.first} to {asked.last}, ids were learned from "
             f"{learned_from.first} to {learned_from.last}"
         )
     return found
+
+
+def reading_of(config: Config) -> dict[str, str]:
+    """Which columns of the logs the build reads for what, as each day keeps it: a log's columns may
+    get other names from some day on."""
+    used = {source_of(feature) for feature in config.features}
+    tables: dict[str, TableSource] = {
+        "logs.impressions": config.logs.impressions, "logs.clicks": config.logs.clicks,
+        "logs.conversions": config.logs.conversions,
+    } | {f"logs.snapshots.{table.name}": table for table in config.logs.snapshots
+         if table.name in used}
+    return {
+        f"{key}.columns.{ours}": theirs
+        for key, table in tables.items() for ours, theirs in table.columns.items()
+        if ours != theirs
+    } | {
+        f"{key}.{name}": column
+        for key, table in tables.items() for name in ("ingest_time", "partition")
+        if (column := getattr(table, name, None)) is not None
+    }
+
+
+def other_readings(built: Mapping[str, str], asked: Mapping[str, str]) -> list[str]:
+    """How the logs would be read otherwise than a day's were, one text a column."""
+    return [
+        f"{key} is {asked.get(key, 'not declared')}, was {built.get(key, 'not declared')}"
+        for key in sorted({*built, *asked}) if built.get(key) != asked.get(key)
+    ]
 
 
 def differences(built: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:

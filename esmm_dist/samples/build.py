@@ -13,11 +13,12 @@ from esmm_dist.contract.encodings import Encodings, num_rows_of_table
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.features import Feature, is_learned
 from esmm_dist.contract.folds import days_of
-from esmm_dist.contract.manifest import Day, EncodingsReference, Manifest
+from esmm_dist.contract.manifest import Day, Manifest
 from esmm_dist.contract.schema import sample_columns
 from esmm_dist.contract.sections import Config
+from esmm_dist.contract.settings import reading_of
 from esmm_dist.samples import wire
-from esmm_dist.samples.counters import check_identities, counters_of
+from esmm_dist.samples.counters import check_identities, counters_of, refuse_no_samples
 from esmm_dist.samples.crediting import CreditRules
 from esmm_dist.samples.days import Calendar, instant_of, micros, micros_of_instant
 from esmm_dist.samples.drafts import written
@@ -28,8 +29,9 @@ from esmm_dist.samples.filing import own_impressions
 from esmm_dist.samples.fitting import Sighting, fitted, sightings
 from esmm_dist.samples.horizon import (
     known_by,
+    lesson_in_force,
+    refuse_appending_to_the_past,
     refuse_the_future,
-    refuse_what_was_learned_later,
     text_of_horizon,
 )
 from esmm_dist.samples.io import (
@@ -43,9 +45,15 @@ from esmm_dist.samples.io import (
 )
 from esmm_dist.samples.lateness import refuse_later_values
 from esmm_dist.samples.layout import Layout, num_files
-from esmm_dist.samples.learning import encodings_to_use
-from esmm_dist.samples.publication import publish, refuse_other_settings
-from esmm_dist.samples.ripening import fake_negative_after_s, lateness, text_of_verdicts, verdicts
+from esmm_dist.samples.learning import InForce, encodings_to_use
+from esmm_dist.samples.publication import publish, refuse_other_reading, refuse_other_settings
+from esmm_dist.samples.ripening import (
+    fake_negative_after_s,
+    lateness,
+    refuse_riper,
+    text_of_verdicts,
+    verdicts,
+)
 from esmm_dist.samples.sample_file import (
     CONTENT_SCHEMA,
     FIRST_TIME,
@@ -56,7 +64,7 @@ from esmm_dist.samples.sample_file import (
 from esmm_dist.samples.schedule import Windows, days_seen, text_of
 from esmm_dist.samples.snapshots import as_they_stood, check_snapshot_keys
 from esmm_dist.samples.terminal import phase
-from esmm_dist.samples.thinning import Thinning
+from esmm_dist.samples.thinning import Thinning, rate_of_day
 
 MAX_ROWS_PER_JOB = 20_000_000
 MAX_DAYS_PER_JOB = 31
@@ -105,13 +113,16 @@ class Builder:
     """One run of the job: the logs, the samples directory and what was found there."""
 
     def __init__(
-        self, spark: SparkSession, config: Config, refit: bool, append: bool = False
+        self, spark: SparkSession, config: Config, refit: bool, append: bool = False,
+        goes_back: bool = False, logs_changed: bool = False,
     ) -> None:
         """Opens the logs and the directory.
 
         Args:
             refit: begin the directory anew, its encodings too.
             append: give ids to keys that have become frequent in samples.fit_days.
+            goes_back: replace days that were built as of a later instant, too.
+            logs_changed: the logs' columns may differ from those that other days were built from.
 
         Raises:
             InputError: a log or the directory cannot be read, or its days follow other rules.
@@ -119,12 +130,16 @@ class Builder:
         self._config = config
         self._refit = refit
         self._append = append
+        self._goes_back = goes_back
+        self._logs_changed = logs_changed
         refuse_the_future(config, now())
         self.store = Store(spark, config.samples.path)
         self._base, _ = self.store.latest()
         if self._base is not None and not refit:
             refuse_other_settings(self._base, config, append)
-            refuse_what_was_learned_later(self._base.encodings, config)
+            lesson_in_force(self._base.encodings, config)
+            if append:
+                refuse_appending_to_the_past(self._base.encodings, config)
         self._frames = open_logs(spark, config)
         self._snapshots = open_snapshots(spark, config)
         check_snapshot_keys(self._frames.impressions, self._snapshots)
@@ -150,25 +165,38 @@ class Builder:
             AssertionError: rows do not add up; the day is not published.
         """
         config = self._config
+        self._refuse_conflicts(days)
         with phase(f"counting the logs of {text_of(days)}{text_of_horizon(config)}"):
             self._rows_in = self._count(days)
         known = None if self._base is None or self._refit else self._base.encodings
         reference = encodings_to_use(
             self.store, known, self._append, config, self._learned
         )
-        encodings = self.store.encodings(reference)
-        num_rows_of_table(config.features, encodings)
+        ids = InForce.at_as_of(self.store, reference, config)
+        num_rows_of_table(config.features, ids.encodings)
         built: list[Day] = []
         manifest: Manifest | None = None
         for some in self._jobs(days):
             num_rows = sum(self._rows_in["impressions"][day] for day in some)
             with phase(f"building {text_of(some)}: {num_rows:,} impressions"):
-                built += self._build_days(some, reference, encodings)
+                built += self._build_days(some, ids)
                 # What starts anew must not be seen with half of its days.
                 if not self._refit or len(built) == len(days):
-                    manifest = publish(self.store, config, reference, built, self._refit)
+                    manifest = publish(
+                        self.store, config, reference, built, self._refit,
+                        goes_back=self._goes_back,
+                    )
         assert manifest is not None
         return manifest
+
+    def _refuse_conflicts(self, days: Sequence[date]) -> None:
+        """Before anything is read, what the days that there are have against these."""
+        if self._base is None or self._refit:
+            return
+        if not self._goes_back:
+            refuse_riper(self._base.days, days, self._config)
+        if not self._logs_changed:
+            refuse_other_reading(self._base, days, self._config)
 
     def _jobs(self, days: Sequence[date]) -> Iterator[list[date]]:
         """Small days share a job: preparing one takes Spark seconds, however few its rows are."""
@@ -195,7 +223,7 @@ class Builder:
                 held = sorted(rows_in["impressions"])
                 others = f" (there are some for {held[0]} to {held[-1]})" if held else ""
                 raise InputError(
-                    f"logs.impressions ({self._config.logs.impressions.path}): no rows for the "
+                    f"logs.impressions ({self._config.logs.impressions.place}): no rows for the "
                     f"day {day}{others}: ask for days that the log holds, or write that day again"
                 )
         return rows_in
@@ -216,12 +244,10 @@ class Builder:
             impressions = impressions_of(fit_days, self._frames, self._snapshots, self._config)
             num_rows = sum(self._rows_in["impressions"][day] for day in fit_days)
             seen = sightings(impressions, features, num_rows)
-            with naming_the_file(f"logs.impressions ({self._config.logs.impressions.path})"):
+            with naming_the_file(f"logs.impressions ({self._config.logs.impressions.place})"):
                 return fitted((Sighting(*row) for row in seen.toLocalIterator()), features)
 
-    def _build_days(
-        self, days: Sequence[date], reference: EncodingsReference, encodings: Encodings
-    ) -> list[Day]:
+    def _build_days(self, days: Sequence[date], ids: InForce) -> list[Day]:
         """Writes and checks days; they are not yet published."""
         config = self._config
         layout = Layout({
@@ -229,10 +255,12 @@ class Builder:
             for day in days
         })
         large = {
-            table: self.store.vocabulary(reference, table)
-            for table in tables_to_join(config.features, encodings)
+            table: self.store.vocabulary(
+                ids.reference, table, len(ids.encodings.vocabularies[table])
+            )
+            for table in tables_to_join(config.features, ids.encodings)
         }
-        rows = rows_of_days(self._frames, self._snapshots, config, days, encodings, large)
+        rows = rows_of_days(self._frames, self._snapshots, config, days, ids.encodings, large)
         as_of = config.samples.as_of
         writer = SampleFileWriter(
             config.features,
@@ -247,9 +275,9 @@ class Builder:
             writer, CONTENT_SCHEMA
         )
         build_id = written(self.store, contents, layout.file)
-        return [self._checked(day, build_id) for day in days]
+        return [self._checked(day, build_id, ids.content_hash) for day in days]
 
-    def _checked(self, day: date, build_id: str) -> Day:
+    def _checked(self, day: date, build_id: str, encodings_hash: str) -> Day:
         """A written day, looked into.
 
         Raises:
@@ -260,12 +288,7 @@ class Builder:
         names = sorted(self.store.files.names(folder))
         found = self.store.look_into([f"{folder}/{name}" for name in names], sample_columns(config))
         counters = counters_of(day, merged(file.tally for file in found), self._rows_in)
-        if not counters["impressions_out"]:
-            reasons = {name: n for name, n in counters.items() if name.startswith("impressions_")}
-            raise InputError(
-                f"logs.impressions ({config.logs.impressions.path}): no row of {day} can be used: "
-                f"{', '.join(f'{name} {n:,}' for name, n in reasons.items() if n)}: correct the log"
-            )
+        refuse_no_samples(day, counters, config)
         first, last = (instant_of(counters.pop(name)) for name in (FIRST_TIME, LAST_TIME))
         check_identities(day, counters)
         refuse_later_values(
@@ -285,4 +308,7 @@ class Builder:
             first_event_time=first,
             last_event_time=last,
             counters=dict(sorted(counters.items())),
+            encodings=encodings_hash,
+            unclicked_rate=rate_of_day(day, config),
+            read_by=reading_of(config),
         )

@@ -8,6 +8,9 @@ where `_from_other_days` adds it to the rows in.
 from collections.abc import Mapping
 from datetime import date
 
+from esmm_dist.contract.errors import InputError
+from esmm_dist.contract.sections import Config
+
 # Samples of users who were deleted after the build: the one fate that a day can still take on.
 DELETED = "samples_deleted"
 
@@ -43,6 +46,27 @@ def counters_of(
     """
     known = {name: 0 for accounted in IDENTITIES.items() for names in accounted for name in names}
     return known | dict(tally) | {f"{log}_in": rows.get(day, 0) for log, rows in rows_in.items()}
+
+
+def refuse_no_samples(day: date, counters: Mapping[str, int], config: Config) -> None:
+    """Refuses a day of which nothing is left, and says what took it.
+
+    Raises:
+        InputError: the log has no row that can be used, or the config keeps none.
+    """
+    if counters["impressions_out"]:
+        return
+    if num_left_out := counters["samples_left_out"]:
+        raise InputError(
+            f"samples.unclicked_rate = {config.samples.unclicked_rate}: it leaves out all "
+            f"{num_left_out:,} samples of {day}, none of which has a click: give a higher rate, or "
+            "keep the day out of samples.unclicked_days"
+        )
+    reasons = {name: n for name, n in counters.items() if name.startswith("impressions_")}
+    raise InputError(
+        f"logs.impressions ({config.logs.impressions.place}): no row of {day} can be used: "
+        f"{', '.join(f'{name} {n:,}' for name, n in reasons.items() if n)}: correct the log"
+    )
 
 
 def check_identities(day: date, counters: Mapping[str, int]) -> None:

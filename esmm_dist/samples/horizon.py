@@ -7,7 +7,7 @@ from datetime import datetime
 
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.logs import TableSource
-from esmm_dist.contract.manifest import EncodingsReference
+from esmm_dist.contract.manifest import EncodingsReference, Lesson
 from esmm_dist.contract.sections import Config
 from esmm_dist.samples.days import Calendar
 
@@ -29,23 +29,43 @@ def refuse_the_future(config: Config, now: datetime) -> None:
         )
 
 
-def refuse_what_was_learned_later(reference: EncodingsReference, config: Config) -> None:
-    """Ids must not tell what nobody knew at samples.as_of: which values would become frequent.
+def lesson_in_force(reference: EncodingsReference, config: Config) -> Lesson | None:
+    """What builds as of samples.as_of go by: what had been learned then, without what was appended
+    later, since ids must not tell which values would become frequent.
 
-    Where all impressions of the fit days are visible anyway, they teach the same.
+    What was first learned later, from impressions that all were visible then, is the same as if it
+    had been learned then. A snapshot's rows need no look: one that is not known at an impression
+    teaches nothing about it.
 
     Raises:
-        InputError: names samples.as_of and the instant as of which ids were learned.
+        InputError: nothing had been learned; names samples.as_of and when it was.
     """
-    as_of, learned = config.samples.as_of, reference.learned_as_of
-    if as_of is None or learned is None or reference.fit_days is None or learned <= as_of:
-        return
-    end = Calendar.of(config.logs.day_timezone).end(reference.fit_days.last)
+    as_of, lesson = config.samples.as_of, reference.lesson_at(config.samples.as_of)
+    # A directory of before lessons were noted knows its latest alone.
+    learned, fit_days = (lesson or reference).learned_as_of, (lesson or reference).fit_days
+    if as_of is None or learned is None or fit_days is None or learned <= as_of:
+        return lesson
+    end = Calendar.of(config.logs.day_timezone).end(fit_days.last)
     if as_of < end or config.logs.impressions.ingest_time is not None:
         raise InputError(
             f"samples.as_of = {as_of.isoformat()}: the ids of {config.samples.path} were learned "
             f"as of {learned.isoformat()}, from impressions that need not have been known then: "
             "give another samples.path, or --refit to start anew with the days asked for"
+        )
+    return lesson
+
+
+def refuse_appending_to_the_past(reference: EncodingsReference, config: Config) -> None:
+    """Keys come last or not at all: what has been appended since would change its ids.
+
+    Raises:
+        InputError: names samples.as_of and when keys were last appended.
+    """
+    as_of, lesson = config.samples.as_of, reference.lesson_at(config.samples.as_of)
+    if lesson is not None and lesson != reference.lessons[-1]:
+        raise InputError(
+            f"--append with samples.as_of = {as_of}: keys of {config.samples.path} were appended "
+            f"as of {reference.learned_as_of} already: append as of a later instant"
         )
 
 

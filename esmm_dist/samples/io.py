@@ -219,14 +219,18 @@ class Store:
             path=path, content_hash=content_hash, ancestry=encodings.ancestry
         )
 
-    def vocabulary(self, reference: EncodingsReference, table: str) -> DataFrame:
-        """One vocabulary as rows (key, id), read by Spark itself: it may have 10^7 keys."""
+    def vocabulary(
+        self, reference: EncodingsReference, table: str, num_keys: int
+    ) -> DataFrame:
+        """The first keys of a vocabulary as rows (key, id), read by Spark itself: it may have 10^7
+        of them."""
         saved = self._spark.read.schema("vocabularies map<string,array<string>>").json(
             f"{self.path}/{reference.path}"
         )
         keys = F.element_at("vocabularies", table)
-        return saved.select(F.posexplode(keys).alias("place", "key")).select(
-            "key", (F.col("place") + FIRST_VOCABULARY_ID).alias("id")
+        return (
+            saved.select(F.posexplode(F.slice(keys, 1, num_keys)).alias("place", "key"))
+            .select("key", (F.col("place") + FIRST_VOCABULARY_ID).alias("id"))
         )
 
     def look_into(

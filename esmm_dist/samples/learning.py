@@ -5,14 +5,45 @@ It counts no value (`fitting` does) and builds no day.
 
 import sys
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from esmm_dist.contract.encodings import Encodings
 from esmm_dist.contract.features import Feature, VocabularyEncoding, is_learned
-from esmm_dist.contract.manifest import EncodingsReference
+from esmm_dist.contract.manifest import EncodingsReference, Lesson
 from esmm_dist.contract.sections import Config
+from esmm_dist.samples.horizon import lesson_in_force
 from esmm_dist.samples.io import Store, now
 
 Learn = Callable[[Sequence[Feature]], Encodings]
+
+
+class InForce(NamedTuple):
+    """What a build encodes by: the encodings as they were at samples.as_of."""
+
+    reference: EncodingsReference
+    """Where they lie, with all that was appended since."""
+    encodings: Encodings
+    content_hash: str
+
+    @classmethod
+    def at_as_of(
+        cls, store: Store, reference: EncodingsReference, config: Config
+    ) -> "InForce":
+        """The beginning of the encodings that had been learned by then.
+
+        Raises:
+            InputError: nobody knew them then, or the file is not what its name says.
+        """
+        encodings, lesson = store.encodings(reference), lesson_in_force(reference, config)
+        if lesson is None or lesson.content_hash == reference.content_hash:
+            return cls(reference, encodings, reference.content_hash)
+        begun = encodings.beginning(lesson.num_keys)
+        assert begun.content_hash == lesson.content_hash, (reference.path, lesson)
+        print(
+            f"ids are those that were learned as of {lesson.learned_as_of.isoformat()}: keys "
+            "appended since were not known then", file=sys.stderr,
+        )
+        return cls(reference, begun, lesson.content_hash)
 
 
 def encodings_to_use(
@@ -28,7 +59,8 @@ def encodings_to_use(
     """
     features = config.features
     if known is None:
-        return _learned(store.save(learn(features)), config)
+        first = learn(features)
+        return _learned(store.save(first), first, config)
     if not appends:
         return known
     before = store.encodings(known)
@@ -37,13 +69,23 @@ def encodings_to_use(
     for table, keys in before.vocabularies.items():
         num_new = len(after.vocabularies[table]) - len(keys)
         print(f"vocabulary {table}: {len(keys):,} keys and {num_new:,} new", file=sys.stderr)
-    return _learned(known if after is before else store.save(after), config)
+    reference = known if after is before else store.save(after)
+    return _learned(reference, after, config, known.lessons)
 
 
-def _learned(reference: EncodingsReference, config: Config) -> EncodingsReference:
+def _learned(
+    reference: EncodingsReference, encodings: Encodings, config: Config,
+    before: Sequence[Lesson] = (),
+) -> EncodingsReference:
     """The same, with what it was learned from, if any feature is learned at all."""
     if not any(map(is_learned, config.features)):
         return reference
+    lesson = Lesson(
+        content_hash=reference.content_hash,
+        num_keys={table: len(keys) for table, keys in encodings.vocabularies.items()},
+        fit_days=config.samples.fit_days, learned_as_of=config.samples.as_of or now(),
+    )
     return reference.model_copy(update={
-        "fit_days": config.samples.fit_days, "learned_as_of": config.samples.as_of or now(),
+        "fit_days": lesson.fit_days, "learned_as_of": lesson.learned_as_of,
+        "lessons": (*before, lesson),
     })

@@ -3,16 +3,24 @@
 Days of one directory follow the same rules, and whoever publishes second keeps what the first did.
 """
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime
 
+from esmm_dist.contract.encodings import differences as differences_of_ids
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.features import fingerprint
 from esmm_dist.contract.manifest import Day, EncodingsReference, Manifest, SampleColumn
 from esmm_dist.contract.schema import sample_columns
 from esmm_dist.contract.sections import Config
-from esmm_dist.contract.settings import all_differences, differences, settings_of
+from esmm_dist.contract.settings import (
+    all_differences,
+    differences,
+    other_readings,
+    reading_of,
+    settings_of,
+)
 from esmm_dist.samples.io import Store, now
+from esmm_dist.samples.ripening import refuse_riper
 
 LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 
@@ -39,19 +47,40 @@ def refuse_other_settings(manifest: Manifest, config: Config, appends: bool) -> 
         )
 
 
+def refuse_other_reading(manifest: Manifest, days: Iterable[date], config: Config) -> None:
+    """Refuses to read columns of other names than those that a day was built from, or if it is a
+    new one, the day before it; the first days are held to the one after them.
+
+    Raises:
+        InputError: names that day, and the columns that differ.
+    """
+    for day in days:
+        before = [built for built in manifest.days if built.day <= day]
+        near = [*before[-1:], *manifest.days[:1]][:1]
+        for there in near:
+            found = other_readings(there.read_by or {}, reading_of(config))
+            if there.read_by is not None and found:
+                raise InputError(
+                    f"{config.samples.path}: {there.day} was built from other columns: "
+                    f"{'; '.join(found)}: correct the config, or say --logs-changed if the logs "
+                    f"have changed by {day}"
+                )
+
+
 def publish(
     store: Store, config: Config, reference: EncodingsReference, built: Sequence[Day],
-    starts_anew: bool, replaced: Sequence[Day] = (),
+    starts_anew: bool, replaced: Sequence[Day] = (), goes_back: bool = False,
 ) -> Manifest:
     """Merges days into the latest manifest, again and again if others publish meanwhile.
 
     Args:
         starts_anew: the manifest holds these days and no others.
         replaced: days that the built ones were made from; they leave the manifest.
+        goes_back: days that are riper are replaced too.
 
     Raises:
         InputError: another build has published days of other settings or with other ids meanwhile,
-            or one of those that are replaced.
+            or one of those that are replaced, or riper ones.
     """
     while True:
         latest, number = store.latest()
@@ -65,14 +94,24 @@ def publish(
                     f"{'; '.join(found)}: give another samples.path, or --refit to start anew"
                 )
             joined = _later_of(latest.encodings, reference)
-            if latest.fingerprint != fingerprint(config.features) or joined is None:
+            if latest.fingerprint != fingerprint(config.features):
                 raise InputError(
-                    f"{store.path}: another build has published other features or encodings "
-                    "meanwhile: run this one again"
+                    f"{store.path}: another build has published other features meanwhile: run this "
+                    "one again"
+                )
+            if joined is None:
+                found = differences_of_ids(
+                    store.encodings(latest.encodings), store.encodings(reference)
+                )
+                raise InputError(
+                    f"{store.path}: another build has published other ids meanwhile: "
+                    f"{'; '.join(found)}: run this one again"
                 )
             reference = joined
             _refuse_newer(latest, replaced, store.path)
             kept = tuple(day for day in latest.days if day not in replaced)
+            if not goes_back:
+                refuse_riper(kept, [day.day for day in built], config)
         days = {day.day: day for day in (*kept, *built)}
         manifest = Manifest(
             number=number,

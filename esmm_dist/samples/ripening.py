@@ -1,10 +1,11 @@
 """Which days are due: not built yet, or built while their labels could still change; no Spark."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import groupby
 
+from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.manifest import Day
 from esmm_dist.contract.sections import Config
 from esmm_dist.samples.days import Calendar
@@ -62,6 +63,29 @@ def _judged(day: date, there: Day | None, config: Config) -> tuple[bool, str]:
     if as_of is not None and as_of <= there.as_of:
         return False, f"immature, but {told} already"
     return True, f"immature, {told}"
+
+
+def refuse_riper(built: Iterable[Day], days: Collection[date], config: Config) -> None:
+    """Refuses to let days that were built later go for what was known before.
+
+    Args:
+        built: days that there are.
+        days: those that are to take their places.
+
+    Raises:
+        InputError: names the first one, and both instants.
+    """
+    as_of = config.samples.as_of
+    for day in built:
+        if as_of is None or day.day not in days or as_of >= final_from(day.day, config):
+            continue
+        if day.as_of is None or day.as_of > as_of:
+            then = "from complete logs" if day.as_of is None else f"as of {day.as_of.isoformat()}"
+            raise InputError(
+                f"{config.samples.path}: {day.day} was built {then}, its labels are riper than "
+                f"those as of samples.as_of = {as_of.isoformat()}: give a later one, another "
+                "samples.path, or --go-back if riper days are to be replaced"
+            )
 
 
 def text_of_verdicts(found: Sequence[Verdict]) -> str:

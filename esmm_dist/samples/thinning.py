@@ -5,6 +5,7 @@ A row's fate depends on its sample id and the seed alone. It reads and writes no
 Shape legend: K samples of a file.
 """
 
+from datetime import date
 from typing import NamedTuple
 
 import numpy as np
@@ -43,6 +44,14 @@ class Thinning(NamedTuple):
                 for instant in (calendar.start(days.first), calendar.end(days.last))
             )
         return cls(samples.unclicked_rate, first, end, samples.shuffle_seed)
+
+
+def rate_of_day(day: date, config: Config) -> float:
+    """The share of a day's un-clicked samples that the config keeps."""
+    samples = config.samples
+    days = samples.unclicked_days
+    is_meant = days is None or days.first <= day <= days.last
+    return samples.unclicked_rate if is_meant else 1.0
 
 
 def left_out_and_weight(

@@ -60,7 +60,8 @@ def spark_ids(
           for feature in weighted_features(features) if feature.weights],
     )
     large = {
-        table: store.vocabulary(reference, table) for table in tables_to_join(features, encodings)
+        table: store.vocabulary(reference, table, len(encodings.vocabularies[table]))
+        for table in tables_to_join(features, encodings)
     }
     encode(impressions, features, encodings, large).select(
         "row",

@@ -21,7 +21,7 @@ from esmm_dist.contract.encoder import (
 from esmm_dist.contract.encodings import Encodings
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.features import CrossFeature, MultiValuedFeature
-from esmm_dist.contract.manifest import read_encodings, read_manifest
+from esmm_dist.contract.manifest import Manifest, read_encodings, read_manifest
 from esmm_dist.contract.sections import Config, DayRange
 from esmm_dist.samples.build import Builder
 from esmm_dist.samples.io import Store
@@ -115,11 +115,13 @@ def test_lists_are_packed_with_their_weights_and_values_are_crossed(
         {"user_id": "u", "city": "old", "since": NOON - timedelta(days=9)},
         {"user_id": "u", "city": "new", "since": NOON + timedelta(seconds=2)},
         {"user_id": "u", "city": "later", "since": NOON + timedelta(seconds=90)},
+        {"user_id": None, "city": "nowhere", "since": NOON - timedelta(days=9)},
     ])
     # The first id twice, with other weights: that is another content.
     nobody = {"impression_id": "nobody", "user_id": "v"}
     other = {**ROWS[0], "event_time": NOON, "counts": [1.0, 9.0, -2.0, 3.0]}
-    write_log(tmp_path, [*ROWS, nobody, other])
+    keyless = {"impression_id": "keyless", "user_id": None}
+    write_log(tmp_path, [*ROWS, nobody, other, keyless])
     samples, counters = built(spark, config)
     tags, cross = config.features[0], config.features[3]
     assert isinstance(tags, MultiValuedFeature) and isinstance(cross, CrossFeature)
@@ -138,7 +140,8 @@ def test_lists_are_packed_with_their_weights_and_values_are_crossed(
     cities = [samples[sample_id(row["impression_id"])]["city"] for row in ROWS]
     assert cities == [3, 3, 2, 2, 2, 2]
     assert samples[sample_id("nobody")]["city"] == samples[sample_id("nobody")]["user_city"] == 0
-    assert counters["samples_without_users"] == 1
+    assert samples[sample_id("keyless")]["city"] == samples[sample_id("keyless")]["user_city"] == 0
+    assert counters["samples_without_users"] == 2
     either = np.frombuffer(samples[sample_id("whole")]["tags_weights"], "<f4").tolist()
     assert either in ([0.5, -2.0, 3.0], [1.0, -2.0, 3.0])
     assert (counters["impressions_conflicting"], counters["impressions_repeated"]) == (1, 0)
@@ -199,6 +202,18 @@ def test_unclicked_samples_are_left_out_at_the_declared_rate_and_counted(
     assert counters["samples_left_out"] == is_left_out.sum() == num_rows - len(samples) > 200
     assert counters["impressions_out"] == len(samples)
     assert counters["samples_clicked"] == num_clicked
+    (day,) = read_manifest(config.samples.path).days
+    assert day.unclicked_rate == rate
+
+
+def test_a_rate_that_keeps_nothing_of_a_day_is_told(spark: SparkSession, tmp_path: Path) -> None:
+    config = config_of(tmp_path, [
+        {"name": "hour", "group": "user", "kind": "numeric", "encode": {"boundaries": [1, 2]}},
+    ])
+    few = config.samples.model_copy(update={"unclicked_rate": 1e-6})
+    write_log(tmp_path, ROWS)
+    with pytest.raises(InputError, match="samples.unclicked_rate = 1e-06: it leaves out all 6 "):
+        built(spark, config.model_copy(update={"samples": few}))
 
 
 # ---------------------------------------------------------------------------------------------
@@ -261,7 +276,48 @@ def test_a_later_build_appends_and_no_id_changes_its_meaning(
     joined = publish(store, first, before.encodings, before.days, starts_anew=False)
     assert joined.encodings == after.encodings and joined.number == after.number + 1
     assert [day.day for day in joined.days] == [DAY, NEXT_DAY]
-    stranger = after.encodings.model_copy(update={"content_hash": "0" * 64, "ancestry": ()})
-    with pytest.raises(InputError, match="has published other features or encodings meanwhile"):
+    stranger = store.save(Encodings(vocabularies={"user_id": ("b", "a")}))
+    with pytest.raises(InputError, match="published other ids meanwhile: the vocabulary user_id "
+                                         "has as entry 1 of 3 'a' in the one, and of 2 'b' in"):
         publish(store, first, stranger, before.days, starts_anew=False)
     assert store.latest()[0] == joined
+
+
+def as_of(config: Config, instant: datetime) -> Config:
+    return config.model_copy(
+        update={"samples": config.samples.model_copy(update={"as_of": instant})}
+    )
+
+
+def test_a_rebuild_for_a_past_instant_gives_the_ids_of_then(
+    spark: SparkSession, growing: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def with_path(config: Config) -> Config:
+        samples = config.samples.model_copy(update={"path": str(tmp_path / "samples")})
+        return config.model_copy(update={"samples": samples})
+
+    def contents(manifest: Manifest) -> list[bytes]:
+        return [(tmp_path / "samples" / file.path).read_bytes() for file in manifest.days[0].files]
+
+    midnight, next_midnight = (NOON + timedelta(hours=12 + 24 * n) for n in range(2))
+    first, later = (with_path(growing_config(growing, day)) for day in (DAY, NEXT_DAY))
+    then = Builder(spark, as_of(first, midnight), refit=False).build([DAY])
+    grown = Builder(spark, as_of(later, next_midnight), refit=False, append=True).build([DAY])
+    assert grown.days[0].encodings == grown.encodings.content_hash != then.encodings.content_hash
+    assert ids_of(later, DAY) == [2, 2, 3]
+
+    back = as_of(later, midnight)
+    with pytest.raises(InputError, match=f"{DAY} was built as of .* riper than .* --go-back"):
+        Builder(spark, back, refit=False).build([DAY])
+    with pytest.raises(InputError, match="--append with samples.as_of = .* appended .* already"):
+        Builder(spark, back, refit=False, append=True)
+    for config in (back, as_of(first, midnight)):  # today's config, and that of then
+        capsys.readouterr()
+        again = Builder(spark, config, refit=False, goes_back=True).build([DAY])
+        assert "keys appended since were not known then" in capsys.readouterr().err
+        assert contents(again) == contents(then)
+        assert again.days[0].encodings == then.encodings.content_hash
+        assert again.encodings == grown.encodings, "the keys appended since are not lost"
+        assert ids_of(later, DAY) == [2, 2, 1]
+    assert Store(spark, later.samples.path).vocabulary(grown.encodings, "user_id", 2).collect() \
+        == [("a", 2), ("b", 3)]

@@ -7,8 +7,15 @@ import pytest
 from esmm_dist.contract.config import load_config
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.features import fingerprint
-from esmm_dist.contract.manifest import EncodingsReference, Manifest
-from esmm_dist.contract.settings import all_differences, check_settings, differences, settings_of
+from esmm_dist.contract.manifest import EncodingsReference, Lesson, Manifest
+from esmm_dist.contract.settings import (
+    all_differences,
+    check_settings,
+    differences,
+    other_readings,
+    reading_of,
+    settings_of,
+)
 
 
 def changed(*overrides: str) -> list[str]:
@@ -72,6 +79,37 @@ def test_a_changed_encoding_is_told_by_its_feature() -> None:
     assert told.startswith("features.user_id.encode is") and "64" in told and "32768" in told
 
 
+def test_the_range_of_days_that_are_thinned_may_move() -> None:
+    assert changed("samples.unclicked_rate=0.5") == [
+        "samples.unclicked_rate is 0.5, built with 1.0"
+    ]
+    assert changed("samples.unclicked_days={first: 2022-04-24, last: 2022-04-30}") == []
+
+
+def test_other_columns_of_the_logs_are_told_as_they_are_read() -> None:
+    before = reading_of(load_config())
+    assert other_readings(before, reading_of(load_config(overrides=[
+        "logs.clicks.columns={impression_id: impression_id}",
+        "logs.snapshots=[{name: unused, path: p, key: k, ingest_time: t}]",
+    ]))) == []
+    after = reading_of(load_config(overrides=[
+        "logs.conversions.columns={}", "logs.clicks.ingest_time=arrived",
+        "logs.impressions.columns={user_id: uid}", "logs.impressions.partition=null",
+    ]))
+    assert other_readings(before, after) == [
+        "logs.clicks.ingest_time is arrived, was not declared",
+        "logs.conversions.columns.type is not declared, was event",
+        "logs.impressions.columns.user_id is uid, was not declared",
+        "logs.impressions.partition is not declared, was dt",
+    ]
+
+
+def test_a_snapshot_that_features_are_of_is_read_by_its_columns_too() -> None:
+    snapshot = "logs.snapshots=[{name: users, path: p, key: user_id, ingest_time: t}]"
+    config = load_config(overrides=[snapshot, "features.user_active_degree.source=users"])
+    assert reading_of(config)["logs.snapshots.users.ingest_time"] == "t"
+
+
 def test_new_and_missing_features_are_named() -> None:
     one = "{name: tab, group: context, kind: categorical, encode: {min_count: 10}}"
     new = "{name: fresh, group: context, kind: categorical, encode: {min_count: 10}}"
@@ -112,5 +150,14 @@ def test_other_fit_days_than_ids_were_learned_from_are_told() -> None:
     with pytest.raises(InputError, match="samples.fit_days is 2022-04-24 to 2022-04-29, ids were "
                                          "learned from 2022-04-24 to 2022-04-30"):
         check_settings(manifest, other, "here")
+    lesson = Lesson(content_hash="d", num_keys={}, fit_days=other.samples.fit_days,
+                    learned_as_of=datetime(2022, 5, 1, tzinfo=UTC))
+    grown = learned.model_copy(update={"lessons": (lesson, lesson.model_copy(update={
+        "content_hash": "e", "learned_as_of": datetime(2022, 5, 9, tzinfo=UTC),
+    }))})
+    of_then = other.model_copy(update={"samples": other.samples.model_copy(
+        update={"as_of": datetime(2022, 5, 8, tzinfo=UTC)}
+    )})
+    assert all_differences(manifest.model_copy(update={"encodings": grown}), of_then) == []
     unlearned = learned.model_copy(update={"fit_days": None})
     assert all_differences(manifest.model_copy(update={"encodings": unlearned}), other) == []

@@ -4,7 +4,14 @@ from datetime import date
 
 import pytest
 
-from esmm_dist.samples.counters import IDENTITIES, check_identities, counters_of
+from esmm_dist.contract.config import load_config
+from esmm_dist.contract.errors import InputError
+from esmm_dist.samples.counters import (
+    IDENTITIES,
+    check_identities,
+    counters_of,
+    refuse_no_samples,
+)
 
 DAY = date(2026, 1, 1)
 NAMES = sorted({name for both in IDENTITIES.items() for names in both for name in names})
@@ -23,6 +30,24 @@ def whole() -> dict[str, int]:
 
 def test_rows_that_add_up_pass() -> None:
     check_identities(DAY, whole())
+    refuse_no_samples(DAY, whole(), load_config())
+
+
+@pytest.mark.parametrize(
+    ("counters", "told"),
+    [
+        ({"impressions_null_id": 7},
+         "no row of 2026-01-01 can be used: impressions_null_id 7: correct the log"),
+        ({"impressions_null_id": 7, "samples_left_out": 1234},
+         "samples.unclicked_rate = 0.001: it leaves out all 1,234 samples of 2026-01-01"),
+    ],
+)
+def test_who_left_nothing_of_a_day_is_told(counters: dict[str, int], told: str) -> None:
+    config = load_config(overrides=["samples.unclicked_rate=0.001"])
+    with pytest.raises(InputError) as raised:
+        refuse_no_samples(DAY, counters_of(DAY, counters, {}), config)
+    assert told in str(raised.value)
+    assert ("log" in str(raised.value)) == ("samples_left_out" not in counters)
 
 
 @pytest.mark.parametrize("name", NAMES)

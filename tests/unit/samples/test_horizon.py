@@ -6,11 +6,12 @@ import pytest
 
 from esmm_dist.contract.config import load_config
 from esmm_dist.contract.errors import InputError
-from esmm_dist.contract.manifest import EncodingsReference
+from esmm_dist.contract.manifest import EncodingsReference, Lesson
 from esmm_dist.samples.horizon import (
     known_by,
+    lesson_in_force,
+    refuse_appending_to_the_past,
     refuse_the_future,
-    refuse_what_was_learned_later,
     text_of_horizon,
 )
 
@@ -61,13 +62,48 @@ def test_ids_that_were_learned_later_are_refused_unless_no_later_row_taught_them
         path="e.json", content_hash="e", fit_days=config.samples.fit_days,
         learned_as_of=datetime.fromisoformat(learned),
     )
+    lesson = Lesson(
+        content_hash="e", num_keys={}, fit_days=config.samples.fit_days,
+        learned_as_of=datetime.fromisoformat(learned),
+    )
+    noted = reference.model_copy(update={"lessons": (lesson,)})
     if not is_refused:
-        refuse_what_was_learned_later(reference, config)
+        assert lesson_in_force(reference, config) is None
+        assert lesson_in_force(noted, config) == lesson
         return
-    with pytest.raises(InputError, match=r"samples\.as_of = .* learned as of 2022-05-09.*--refit"):
-        refuse_what_was_learned_later(reference, config)
-    nothing_learned = reference.model_copy(update={"fit_days": None})
-    refuse_what_was_learned_later(nothing_learned, config)
+    for one in (reference, noted):
+        with pytest.raises(InputError, match=r"samples\.as_of = .* as of 2022-05-09.*--refit"):
+            lesson_in_force(one, config)
+    assert lesson_in_force(reference.model_copy(update={"fit_days": None}), config) is None
+
+
+@pytest.mark.parametrize(
+    "as_of, in_force",
+    [
+        ("2022-05-01T00:00:00Z", 0),  # before it was learned, but from what was known
+        ("2022-05-03T23:59:59Z", 0),
+        ("2022-05-04T00:00:00Z", 1),
+        ("2022-05-05T00:00:00Z", 2),
+        ("null", 2),
+    ],
+)
+def test_ids_are_those_that_had_been_learned_then(as_of: str, in_force: int) -> None:
+    config = load_config(overrides=[f"samples.as_of={as_of}"])
+    lessons = tuple(
+        Lesson(content_hash=f"{n}", num_keys={"t": n}, fit_days=config.samples.fit_days,
+               learned_as_of=datetime(2022, 5, 3 + n, tzinfo=UTC))
+        for n in range(3)
+    )
+    reference = EncodingsReference(
+        path="2.json", content_hash="2", fit_days=lessons[2].fit_days,
+        learned_as_of=lessons[2].learned_as_of, lessons=lessons,
+    )
+    assert lesson_in_force(reference, config) == lessons[in_force]
+    if in_force == 2:
+        refuse_appending_to_the_past(reference, config)
+        return
+    with pytest.raises(InputError, match="--append with samples.as_of = .* 2022-05-05 .* already"):
+        refuse_appending_to_the_past(reference, config)
 
 
 @pytest.mark.parametrize("text", ["2022-05-03", "2022-05-03T00:00:00", "yesterday"])

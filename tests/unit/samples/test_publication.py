@@ -6,11 +6,13 @@ from typing import cast
 import pytest
 
 from esmm_dist.contract.config import load_config
+from esmm_dist.contract.encodings import Encodings
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.manifest import Day, EncodingsReference, Manifest
 from esmm_dist.contract.sections import Config
+from esmm_dist.contract.settings import reading_of
 from esmm_dist.samples.io import Store
-from esmm_dist.samples.publication import publish
+from esmm_dist.samples.publication import publish, refuse_other_reading
 from tests.unit.contract.conftest import MINIMAL
 
 ENCODINGS = EncodingsReference(path="e.json", content_hash="e")
@@ -27,6 +29,9 @@ class Directory:
     def latest(self) -> tuple[Manifest | None, int]:
         return self.manifests[-1] if self.manifests else None, 1 + len(self.manifests)
 
+    def encodings(self, reference: EncodingsReference) -> Encodings:
+        return Encodings(vocabularies={"city": (reference.content_hash,)})
+
     def publish(self, manifest: Manifest) -> bool:
         self.manifests.append(manifest)
         return True
@@ -38,10 +43,10 @@ def config_of(**samples: object) -> Config:
     return config.model_copy(update={"samples": config.samples.model_copy(update=samples)})
 
 
-def day_of(number: int) -> Day:
+def day_of(number: int, as_of: datetime | None = None) -> Day:
     instant = datetime(2024, 1, number, tzinfo=UTC)
     return Day(
-        day=date(2024, 1, number), build_id="b", built_at=instant, as_of=None, known_by={},
+        day=date(2024, 1, number), build_id="b", built_at=instant, as_of=as_of, known_by={},
         files=(), num_rows=0, num_clicks=0, num_conversions=0, first_event_time=instant,
         last_event_time=instant, counters={},
     )
@@ -54,6 +59,52 @@ def published(
     store = cast(Store, directory)
     manifest = publish(store, config, ENCODINGS, [day_of(number)], starts_anew)
     return [day.day.day for day in manifest.days]
+
+
+def test_a_riper_day_that_was_published_meanwhile_stays() -> None:
+    noon = datetime(2024, 1, 1, 12, tzinfo=UTC)
+    directory, config = Directory(), config_of(as_of=noon)
+    store = cast(Store, directory)
+    publish(store, config, ENCODINGS, [day_of(1, datetime(2024, 1, 2, tzinfo=UTC))], False)
+    younger = day_of(1, noon)
+    with pytest.raises(InputError, match="2024-01-01 was built as of 2024-01-02.* riper"):
+        publish(store, config, ENCODINGS, [younger], False)
+    assert len(directory.manifests) == 1
+    assert publish(store, config, ENCODINGS, [younger], False, goes_back=True).days == (younger,)
+
+
+def test_ids_of_a_stranger_are_refused_by_their_keys() -> None:
+    directory, config = Directory(), config_of()
+    published(directory, config, 1)
+    other = ENCODINGS.model_copy(update={"content_hash": "other"})
+    with pytest.raises(InputError, match="other ids meanwhile: .*city .*'e' .*'other' .*again"):
+        publish(cast(Store, directory), config, other, [day_of(2)], False)
+
+
+@pytest.mark.parametrize(
+    ("day", "renamed", "near"),
+    [(1, True, 2), (2, True, 2), (3, True, 2), (4, False, 4), (5, False, 4), (5, True, None),
+     (3, False, None)],
+)
+def test_a_day_is_read_as_the_one_before_it_was(
+    day: int, renamed: bool, near: int | None
+) -> None:
+    """The column was renamed between the second and the fourth of January."""
+    old, new = config_of(), config_of()
+    source = new.logs.impressions.model_copy(update={"columns": {"city": "town"}})
+    logs = new.logs.model_copy(update={"impressions": source})
+    new = new.model_copy(update={"logs": logs})
+    directory = Directory()
+    for number, config in ((2, old), (4, new)):
+        built = day_of(number).model_copy(update={"read_by": reading_of(config)})
+        publish(cast(Store, directory), config, ENCODINGS, [built], False)
+    asked = [date(2024, 1, day)]
+    if near is None:
+        refuse_other_reading(directory.manifests[-1], asked, new if renamed else old)
+        return
+    with pytest.raises(InputError, match=f"2024-01-0{near} was built from other .*columns.city.*"
+                                         "--logs-changed"):
+        refuse_other_reading(directory.manifests[-1], asked, new if renamed else old)
 
 
 def test_days_of_other_settings_that_began_on_an_empty_directory_too_are_refused_by_name() -> None:

@@ -5,8 +5,9 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from esmm_dist.contract.config import load_config
+from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.manifest import Day
-from esmm_dist.samples.ripening import final_from, text_of_verdicts, verdicts
+from esmm_dist.samples.ripening import final_from, refuse_riper, text_of_verdicts, verdicts
 
 DAYS = [date(2022, 5, day) for day in range(1, 5)]
 HOUR = timedelta(hours=1)
@@ -66,6 +67,37 @@ def test_a_day_is_due_again_as_long_as_more_can_be_known_of_it(
     )
     found = judge(now, built(DAYS[0], then))
     assert found[1][0] == is_due and found[1][1].startswith(reason)
+
+
+@pytest.mark.parametrize(
+    "built_after, as_of_after, is_refused",
+    [
+        (30, 24, True),
+        (100, 47, True),
+        (None, 24, True),
+        (30, 30, False),
+        (24, 30, False),
+        (100, 48, False),  # final then too
+        (None, None, False),
+        (30, None, False),
+    ],
+)
+def test_a_day_does_not_take_the_place_of_a_riper_one(
+    built_after: float | None, as_of_after: float | None, is_refused: bool
+) -> None:
+    then, now = (
+        None if hours is None else END_OF_FIRST + hours * HOUR
+        for hours in (built_after, as_of_after)
+    )
+    config = load_config()
+    config = config.model_copy(update={"samples": config.samples.model_copy(update={"as_of": now})})
+    there = [built(DAYS[0], then)]
+    refuse_riper(there, [DAYS[1]], config)
+    if not is_refused:
+        refuse_riper(there, DAYS, config)
+        return
+    with pytest.raises(InputError, match="2022-05-01 was built .* riper .* --go-back"):
+        refuse_riper(there, DAYS, config)
 
 
 def test_neighbours_of_the_same_verdict_are_told_together() -> None:

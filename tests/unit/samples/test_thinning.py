@@ -11,7 +11,7 @@ from esmm_dist.contract.sections import DayRange
 from esmm_dist.evaluation.metrics import Sums, auc, equal_weight_edges
 from esmm_dist.evaluation.tasks import Rows
 from esmm_dist.samples.labels import mixed
-from esmm_dist.samples.thinning import Thinning, left_out_and_weight
+from esmm_dist.samples.thinning import Thinning, left_out_and_weight, rate_of_day
 from esmm_dist.samples.wire import Array
 
 CONFIG = Path(__file__).parents[3] / "conf" / "kuairand.yaml"
@@ -83,8 +83,10 @@ def test_the_config_says_which_days_are_thinned() -> None:
     some = DayRange(first=day, last=day)
     samples = config.samples.model_copy(update={"unclicked_rate": 0.5, "unclicked_days": some})
     logs = config.logs.model_copy(update={"day_timezone": "Europe/Berlin"})
-    found = Thinning.of(config.model_copy(update={"samples": samples, "logs": logs}))
+    config = config.model_copy(update={"samples": samples, "logs": logs})
+    found = Thinning.of(config)
     assert found is not None
+    assert [rate_of_day(date(2024, 3, number), config) for number in (30, 31)] == [1, 0.5]
     assert (found.rate, found.seed) == (0.5, config.samples.shuffle_seed)
     assert found.end_time - found.first_time == 23 * 3600 * 10**6
     assert found.first_time == 1711839600 * 10**6
