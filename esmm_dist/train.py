@@ -93,6 +93,8 @@ def train_run(config: Config, world: World, *, resume: bool) -> None:
     )
     num_lanes = interrupted.num_lanes or config.train.num_lanes
     stages = method_of(config.model, config.train.seed).stages
+    for check in (stage.check_samples for stage in stages if stage.check_samples):
+        check(config.samples)
     plans = {
         fold.name: [plan_epochs(config, fold, manifest, stage.rows, num_lanes, world)
                     for stage in stages]
@@ -218,7 +220,8 @@ class FoldRun:
         """This rank's batches of a stage from a step of it on, epoch after epoch."""
         reader = SampleReader(
             self.config.samples.path, self.manifest, self.config.features,
-            with_keys=stage.needs_keys, pin_memory=self.device.type == "cuda",
+            with_keys=stage.needs_keys, with_delays=stage.needs_delays,
+            pin_memory=self.device.type == "cuda",
         )
         start = 0
         for plan in plans:

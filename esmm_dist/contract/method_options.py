@@ -3,9 +3,9 @@
 What a method does with them is said in esmm_dist/model/methods, and in docs/methods.md.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from esmm_dist.contract.features import Section
 
@@ -29,10 +29,14 @@ MethodName = Literal[
     "mmoe",
     "ple",
     "aitm",
+    "fnw",
+    "es_dfm",
+    "esdf",
 ]
 
 Share = Annotated[float, Field(gt=0, le=1)]
 Weight = Annotated[float, Field(ge=0)]
+SlotEnd = Annotated[float, Field(gt=0)]
 FewTimes = Annotated[int, Field(gt=0, le=1000)]
 
 
@@ -63,3 +67,15 @@ class MethodOptions(Section):
     """mmoe: of all tasks together; ple: of each task, and as many shared ones."""
     num_levels: FewTimes = 2
     """ple: of experts, each as wide as the hidden layer it stands for."""
+    delay_slot_hours: Annotated[tuple[SlotEnd, ...], Field(min_length=2, max_length=64)] = (
+        1, 3, 6, 12, 24,
+    )
+    """esdf: where the slots of a conversion's delay end, in rising order; the last one with
+    samples.conversion_window_hours."""
+
+    @model_validator(mode="after")
+    def _slots_rise(self) -> Self:
+        ends = self.delay_slot_hours
+        if any(later <= earlier for earlier, later in zip(ends, ends[1:])):
+            raise ValueError(f"delay_slot_hours = {list(ends)}: let each end after the one before")
+        return self

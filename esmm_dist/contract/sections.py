@@ -14,6 +14,7 @@ from esmm_dist.contract.features import Feature, Section
 from esmm_dist.contract.leaks import check_leaks
 from esmm_dist.contract.logs import Logs
 from esmm_dist.contract.method_options import MethodName, MethodOptions
+from esmm_dist.contract.protocols import Audit, Tune
 from esmm_dist.contract.simulation import Simulation
 
 Positive = Annotated[int, Field(gt=0)]
@@ -203,6 +204,9 @@ class Config(Section):
     evaluate: Evaluate
     simulate: Simulation | None = None
     """The world that esmm_dist.simulate draws the logs from, where they are drawn."""
+    tune: Tune | None = None
+    """How esmm_dist.compare chooses each method's learning rates; none: they are those of train."""
+    audit: Audit = Audit()
     quality: Quality = Quality()
 
     @model_validator(mode="after")
@@ -222,4 +226,16 @@ class Config(Section):
                 f"{self.evaluate.days.first}: vocabularies must not see test days"
             )
         check_num_days(self.train.days.first, self.evaluate.days.last)  # of the longest fold
+        if self.tune is not None:
+            self._check_validation_day()
         return self
+
+    def _check_validation_day(self) -> None:
+        day = self.train.days.last
+        if self.samples.fit_days.last >= day:
+            raise ValueError(
+                f"tune: the validation day is train.days.last, {day}, and samples.fit_days end on "
+                f"{self.samples.fit_days.last}: let them end before it"
+            )
+        if self.train.days.first == day:
+            raise ValueError(f"tune: train.days are {day} alone: give a day before it to train on")

@@ -21,6 +21,7 @@ from esmm_dist.pages.svg import (
     decimals_of,
     ends,
     frame,
+    horizontal_grid,
     mark_at,
     percent_text,
     signed_text,
@@ -111,6 +112,33 @@ def difference_chart(title: str, marks: Mapping[str, Mark], unit: str) -> str:
         parts.append(f'<g class="mark model">{stroke}<circle cx="{x(mark.value):.1f}" cy="{y:.1f}" '
                      f'r="4"/><title>{escape(mark.text)}</title></g>')
     return svg(title, parts, height)
+
+
+def ratio_chart(
+    title: str, series: Mapping[str, Sequence[Mark | None]], labels: Sequence[str], unit: str
+) -> str:
+    """Ratios on a logarithmic axis about a line at 1, a place for each label; two series stand
+    side by side."""
+    marks = [mark for of_series in series.values() for mark in of_series if mark is not None]
+    if not marks:
+        return ""
+    bounds = [v for m in marks for v in (m.value, m.low or m.value, m.high or m.value)]
+    low, high = min(0.95, *bounds) / 1.03, max(1.05, *bounds) * 1.03
+    y = Axis(max(low, 1e-4), high, HEIGHT - BOTTOM, TOP, log=True)
+    slot = (WIDTH - RIGHT - LEFT) / len(labels)
+    parts = horizontal_grid(y, lambda tick: f"{tick:g}")
+    parts.append(f'<line class="ideal" {ends(LEFT, y(1.0), WIDTH - RIGHT, y(1.0))}/>')
+    parts.append(text_at(LEFT - 5, y(1.0) + 3.5, "1", "end"))
+    offsets = (-0.15, 0.15) if len(series) > 1 else (0.0,)
+    for place, label in enumerate(labels):
+        center = LEFT + slot * (place + 0.5)
+        parts.append(text_at(center, HEIGHT - BOTTOM + 15, label, "middle"))
+        for offset, (name, of_series) in zip(offsets, series.items()):
+            mark = of_series[place]
+            if mark is not None:
+                parts.append(mark_at(center + offset * slot, y, mark, name))
+    parts.append(text_at((LEFT + WIDTH - RIGHT) / 2, HEIGHT - BOTTOM + 31, unit, "middle", "axis"))
+    return svg(title, parts)
 
 
 def _rate_domain(bins: Sequence[ReliabilityBin]) -> tuple[float, float, bool]:

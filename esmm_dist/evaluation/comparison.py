@@ -9,12 +9,16 @@ Shape legend: N rows; D draws of groups.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
+from esmm_dist.evaluation.comparison_document import (
+    COMMON_CTR_AUC,
+    Cost,
+    Difference,
+    MethodFigures,
+    Spread,
+)
 from esmm_dist.evaluation.delong import Placements, difference_interval
 from esmm_dist.evaluation.intervals import Statistic, bootstrap, interval, task_statistic
 from esmm_dist.evaluation.metrics import (
@@ -38,80 +42,6 @@ from esmm_dist.evaluation.tasks import (
     rows_of,
 )
 from esmm_dist.evaluation.truth import Truth, as_predictions, truth_metrics
-
-COMMON_CTR_AUC = "ctcvr_auc_common_ctr"
-"""The paper's CTCVR AUC: every method's pCVR times the pCTR of one CTR network trained apart."""
-
-
-class _Document(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Spread(_Document):
-    """A figure over seeds."""
-
-    mean: float
-    std: float | None
-    """Of single seeds; None for one seed."""
-    num_seeds: int
-
-
-class Difference(Spread):
-    """A method less the baseline, seed by seed on the same rows."""
-
-    low: float | None = None
-    high: float | None = None
-    """95 % of the mean, from draws of users."""
-    delong_low: float | None = None
-    delong_high: float | None = None
-    """95 % of the mean, rows taken as independent; of AUCs."""
-
-
-class Cost(_Document):
-    """What a training took."""
-
-    train_seconds: float
-    peak_memory_mb: float
-    """Of the first rank, its embedding tables included."""
-    num_ranks: int
-    is_whole: bool
-    """Whether it was trained in one go; else the seconds are those of the last part."""
-
-
-class MethodFigures(_Document):
-    """One method."""
-
-    method: str
-    metrics: dict[str, Spread]
-    differences: dict[str, Difference]
-    """To the baseline; empty for itself."""
-    seeds: dict[int, dict[str, float]]
-    costs: dict[int, Cost]
-
-
-class Comparison(_Document):
-    """The content of comparison.json."""
-
-    format_version: Literal[1] = 1
-    name: str
-    note: str
-    compared_at: datetime
-    commit: str | None
-    baseline: str
-    num_impressions: int
-    num_clicks: int
-    num_conversions: int
-    num_groups: int
-    num_bootstraps: int
-    num_unknown_to_truth: int | None
-    """Rows of no truth, such as bots', which truth metrics leave out; None: there is no truth."""
-    best: dict[str, float]
-    """Truth metrics of the truth itself: what can be had."""
-    methods: tuple[MethodFigures, ...]
-
-    def of(self, method: str) -> MethodFigures:
-        """The figures of a method by its name."""
-        return next(figures for figures in self.methods if figures.method == method)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,11 @@ from rich.console import Console
 from rich.table import Table
 
 from esmm_dist.evaluation.charts import difference_chart
-from esmm_dist.evaluation.comparison import COMMON_CTR_AUC, Comparison, Spread
+from esmm_dist.evaluation.comparison_document import (
+    COMMON_CTR_AUC,
+    Comparison,
+    Spread,
+)
 from esmm_dist.evaluation.figures import figure, signed
 from esmm_dist.pages.svg import Mark
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from esmm_dist.contract.batch import Batch
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.multiplicity import EVERY_ROW, Multiplicity
-from esmm_dist.contract.sections import Model
+from esmm_dist.contract.sections import Model, Samples
 from esmm_dist.model.towers import plain_towers
 
 Heads = Mapping[str, Tensor]
@@ -74,6 +74,11 @@ class Stage:
     """Factors of the loss terms, from their means over the global batch; constants to gradients."""
     needs_keys: bool = False
     """Whether batches must carry sample ids."""
+    needs_delays: bool = False
+    """Whether batches must carry how long events took and were waited for, and what is a fake
+    negative."""
+    check_samples: Callable[[Samples], None] | None = None
+    """Raises InputError where samples are labelled by rules that the loss does not hold for."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.parquet as pq
 import yaml
 from numpy.typing import NDArray
@@ -27,7 +28,7 @@ from esmm_dist.contract.manifest import (
     SampleColumn,
     SampleFile,
 )
-from esmm_dist.contract.schema import column_types
+from esmm_dist.contract.schema import FAKE_NEGATIVE, NO_DELAY_S, column_types, sample_columns
 from esmm_dist.contract.sections import Config
 
 FIRST_DAY = date(2024, 1, 1)
@@ -89,7 +90,8 @@ def write_samples(
     seed: int = 0,
     spoil: Callable[[date, pa.Table], pa.Table] = lambda day, rows: rows,
 ) -> Manifest:
-    """Writes every day of a config's samples.days and manifest number 1.
+    """Writes every day of a config's samples.days and manifest number 1; of a stream of fake
+    negatives each file ends in those of all its conversions.
 
     Args:
         spoil: makes other rows of the random ones of a day.
@@ -105,7 +107,7 @@ def write_samples(
     )
     encodings = Encodings()
     encodings_path = f"{ENCODINGS}/{encodings.content_hash}.json"
-    types = column_types(config.features)
+    types = sample_columns(config)
     manifest = Manifest(
         number=1,
         created_at=datetime(2024, 2, 1, tzinfo=UTC),
@@ -133,10 +135,14 @@ def _write_day(
     files = []
     for number, start in enumerate(range(0, num_rows, rows_per_file)):
         part = table.slice(start, rows_per_file)
+        num_samples = part.num_rows
+        if config.samples.label_stream == "fake_negative":
+            part = _streamed(part)
         path = f"{folder}/part-{number:05d}.parquet"
         pq.write_table(part, root / path)
         num_bytes = (root / path).stat().st_size
-        files.append(SampleFile(path=path, num_rows=part.num_rows, num_bytes=num_bytes))
+        files.append(SampleFile(path=path, num_rows=part.num_rows, num_bytes=num_bytes,
+                                num_fake_negatives=part.num_rows - num_samples))
     noon = datetime.combine(day, time(12), UTC)
     return Day(
         day=day, build_id=BUILD_ID, built_at=noon, as_of=noon if num_immature else None,
@@ -146,6 +152,18 @@ def _write_day(
         first_event_time=noon, last_event_time=noon,
         counters={"impressions_in": num_rows, "samples_immature": num_immature},
     )
+
+
+def _streamed(samples: pa.Table) -> pa.Table:
+    """The samples, and each converted one once more as the negative that it was before."""
+    fakes = samples.filter(pa.compute.equal(samples["conversion"], 1))
+    for name, value in (("conversion", 0), ("conversion_delay_s", NO_DELAY_S)):
+        field = fakes.schema.field(name)
+        column = pa.array([value] * len(fakes), field.type)
+        fakes = fakes.set_column(fakes.schema.get_field_index(name), field, column)
+    marks = np.repeat(np.array([0, 1], np.int8), [len(samples), len(fakes)])
+    rows = pa.concat_tables([samples, fakes])
+    return rows.append_column(pa.field(FAKE_NEGATIVE, pa.int8(), nullable=False), pa.array(marks))
 
 
 def _random_rows(config: Config, num_rows: int, rng: np.random.Generator) -> pa.Table:

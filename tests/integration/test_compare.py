@@ -15,7 +15,7 @@ from sklearn.metrics import roc_auc_score
 from esmm_dist.compare import main
 from esmm_dist.contract.command_line import run_command
 from esmm_dist.contract.config import load_config
-from esmm_dist.evaluation.comparison import COMMON_CTR_AUC, Comparison
+from esmm_dist.evaluation.comparison_document import COMMON_CTR_AUC, Comparison
 from esmm_dist.simulation.record import RECORD, digest_of
 from tests.factories.simulated_logs import FIELDS
 from tests.factories.written_samples import small_document, write_config, write_samples
@@ -181,3 +181,37 @@ def test_an_unknown_method_is_refused_by_name(
     with pytest.raises(SystemExit, match="2"):
         compared.compare("--baseline", "esm")
     assert "esm: no such method; known are esmm, " in capsys.readouterr().err
+
+
+def test_rates_are_chosen_on_the_last_training_day_by_equal_trials(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = small_document(tmp_path, num_train_days=3)
+    days = document["train"]["days"]
+    document["samples"]["fit_days"] = {"first": days["first"], "last": days["first"]}
+    rates = [{"towers": 1e-7, "tables": 1e-7}, {"towers": 0.003, "tables": 0.05}]
+    document["tune"] = {"learning_rates": rates}
+    write_samples(document, num_rows_of_day=1500)
+    config_path = write_config(tmp_path, document)
+    argv = ["--config", str(config_path), "--methods", "base", "ctcvr_direct"]
+    assert run_command(main, argv) == 0
+    folder = tmp_path / "runs" / "small.compare"
+    comparison = Comparison.model_validate_json((folder / "comparison.json").read_text())
+    assert [choice.method for choice in comparison.tuning] == ["base", "ctcvr_direct",
+                                                               "independent"]
+    assert [choice.metric for choice in comparison.tuning] == [
+        "cvr_auc_click", "ctcvr_auc", "cvr_auc_click"]
+    for choice in comparison.tuning:
+        assert [trial.rates.model_dump() for trial in choice.trials] == rates
+        assert choice.rates.towers == 0.003, "what has hardly learned ranks worse"
+        trained = load_config(folder / f"{choice.method}-seed1" / "config.yaml")
+        assert trained.train.towers.learning_rate == 0.003
+        assert trained.train.days.last == load_config(config_path).train.days.last
+    tried = load_config(folder / "tuning" / "base-towers0.003-tables0.05" / "config.yaml")
+    assert tried.train.days.last < tried.evaluate.days.first == tried.evaluate.days.last
+    assert tried.evaluate.days.first == load_config(config_path).train.days.last
+    capsys.readouterr()
+    document["samples"]["fit_days"]["last"] = document["train"]["days"]["last"]
+    write_config(tmp_path, document)
+    assert run_command(main, argv) == 2
+    assert "tune: the validation day is train.days.last" in capsys.readouterr().err

@@ -26,7 +26,7 @@ NAMES = get_args(MethodName)
 FOLD = "2024-01-03"
 BATCH_SIZE = 240
 
-NO_CTR = {"base", "aman", "oversampling"}
+NO_CTR = {"base", "aman", "oversampling", "fnw", "es_dfm"}
 OPTIONS: dict[str, dict[str, Any]] = {
     "aman": {"share_of_unclicked": 0.3}, "oversampling": {"times_converted": 3},
 }
@@ -48,8 +48,10 @@ ConfigOf = Callable[..., Path]
 
 @pytest.fixture(scope="module")
 def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Two days of 3,000 rows, and a test day; two epochs, so that draws differ between them."""
+    """Two days of 3,000 rows, and a test day; two epochs, so that draws differ between them. Fake
+    negatives lie beside the samples, of which all but two methods take no notice."""
     document = small_document(tmp_path_factory.mktemp("methods"))
+    document["samples"]["label_stream"] = "fake_negative"
     document["train"] |= {"precision": "float64", "num_epochs": 2, "steps_per_log": 1}
     write_samples(document, num_rows_of_day=3000)
     return document
@@ -124,12 +126,15 @@ def test_a_method_trains_on_the_rows_it_declares(
     of_all = 2 * (6000 // BATCH_SIZE)
     of_clicks = 2 * (clicks // BATCH_SIZE)
     num_steps = {method: len(curve(run_of(method)))
-                 for method in ("esmm", "base", "oversampling", "aman", "independent", "division")}
+                 for method in ("esmm", "base", "oversampling", "aman", "independent", "division",
+                                "fnw", "esdf")}
     assert num_steps["esmm"] == of_all
     assert num_steps["base"] == of_clicks
     assert num_steps["oversampling"] == 2 * ((clicks + 2 * conversions) // BATCH_SIZE)
     drawn = num_steps["aman"] * BATCH_SIZE / 2 - clicks
     assert abs(drawn - 0.3 * (6000 - clicks)) < BATCH_SIZE + 150
+    assert num_steps["fnw"] == 2 * ((clicks + conversions) // BATCH_SIZE)
+    assert num_steps["esdf"] == of_all
     assert num_steps["independent"] == of_all + of_clicks
     assert num_steps["division"] == 2 * of_all
 
@@ -186,13 +191,18 @@ def test_a_run_resumes_in_either_stage_to_the_same_weights_bit_for_bit(
     ("model.options.cvr_weight=3", ["model.options.cvr_weight = 3.0", "base", "none"]),
     ("train.batch_size=5000", ["5,000", "of 6,000 that take part"]),
     ("model.method=ezmm", ["model.method", "ezmm"]),
+    ("model.method=fnw --set samples.fake_negative_after_hours=1",
+     ["samples.fake_negative_after_hours = 1", "fnw", "es_dfm"]),
+    ("model.method=esdf --set samples.conversion_window_hours=48",
+     ["model.options.delay_slot_hours", "samples.conversion_window_hours = 48"]),
 ])
 def test_a_mistake_is_one_line_and_leaves_no_run(
     config_of: ConfigOf, document: dict[str, Any], override: str, named: list[str],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     config = config_of("base", "mistaken")
-    assert run_command(train, ["--config", str(config), "--set", override]) == EXIT_BAD_INPUT
+    argv = ["--config", str(config), "--set", *override.split(" ")]
+    assert run_command(train, argv) == EXIT_BAD_INPUT
     line = capsys.readouterr().err
     assert line.startswith("error: ") and line.count("\n") == 1
     assert all(text in line for text in named), line

@@ -63,6 +63,12 @@ class Row(NamedTuple):
     y: int
     z: int
     fixed: Logits
+    fake: int = 0
+    waited_s: float | None = None
+    """From the click, or without one the impression, till the row was last looked at; None: its
+    labels are final."""
+    delay_s: float = -1
+    """From the click to the conversion; -1: not known."""
 
     @property
     def fixed_p_ctr(self) -> mpf:
@@ -129,6 +135,54 @@ def order(x: Logits, row: Row) -> mpf:
     return ORDER_WEIGHT * max(sigmoid(x["ctcvr"]) - sigmoid(x["ctr"]), mpf(0))
 
 
+def fnw(x: Logits, row: Row) -> mpf:
+    p, f = sigmoid(row.fixed["cvr"]), sigmoid(x["cvr"])
+    return -(row.z * (1 + p) * mp.log(f) + (1 - row.z) * (1 - p) * (1 + p) * mp.log(1 - f))
+
+
+def share_of_fake(x: Logits, row: Row) -> mpf:
+    return cross_entropy(x["fake"], row.fake)
+
+
+def share_of_real(x: Logits, row: Row) -> mpf:
+    return (1 - row.z) * cross_entropy(x["real"], 1 - row.fake)
+
+
+def es_dfm(x: Logits, row: Row) -> mpf:
+    g, r, f = sigmoid(row.fixed["fake"]), sigmoid(row.fixed["real"]), sigmoid(x["cvr"])
+    p_dp = g / (1 - g)
+    return -(1 + p_dp) * (row.z * mp.log(f) + (1 - row.z) * r * mp.log(1 - f))
+
+
+SLOT_HOURS = (1.0, 6.0, 24.0)
+
+
+def p_of_slots(x: Logits) -> list[mpf]:
+    left, found = mpf(1), []
+    for slot in range(1, len(SLOT_HOURS)):
+        hazard = sigmoid(x[f"hazard_{slot}"])
+        found.append(left * hazard)
+        left *= 1 - hazard
+    return [*found, left]
+
+
+def observed(x: Logits, row: Row) -> mpf:
+    p, p_of_slot = sigmoid(x["ctr"]) * sigmoid(x["cvr"]), p_of_slots(x)
+    ends = [mpf(3600) * mpf(hours) for hours in SLOT_HOURS]
+    starts = [mpf(0), *ends[:-1]]
+    if row.z:
+        if row.delay_s < 0:
+            return -mp.log(p)
+        slot = next(k for k, (start, end) in enumerate(zip(starts, ends))
+                    if start <= row.delay_s < end)
+        return -mp.log(p * p_of_slot[slot])
+    if row.waited_s is None:
+        return -mp.log(1 - p)
+    share = [min(max((row.waited_s - start) / (end - start), mpf(0)), mpf(1))
+             for start, end in zip(starts, ends)]
+    return -mp.log(1 - p * mp.fsum(a * b for a, b in zip(share, p_of_slot)))
+
+
 Term = Callable[[Logits, Row], mpf]
 
 ESMM: dict[str, Term] = {"ctr_loss": ctr, "ctcvr_loss": ctcvr}
@@ -167,6 +221,9 @@ TERMS_OF_STAGES: dict[str, list[dict[str, Term]]] = {
     "shared_bottom": [MULTI_TASK],
     "mmoe": [MULTI_TASK],
     "ple": [MULTI_TASK],
+    "fnw": [{"cvr_loss": fnw}],
+    "es_dfm": [{"fake_loss": share_of_fake, "real_loss": share_of_real}, {"cvr_loss": es_dfm}],
+    "esdf": [{"ctr_loss": ctr, "observed_loss": observed}],
     "aitm": [{"ctr_loss": ctr, "ctcvr_loss": ctcvr_by_itself, "order_loss": order}],
 }
 

@@ -9,14 +9,15 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from esmm_dist.evaluation.comparison import (
+from esmm_dist.contract.protocols import LearningRates
+from esmm_dist.evaluation.comparison import TestRows, Trial, compare
+from esmm_dist.evaluation.comparison_document import (
     COMMON_CTR_AUC,
+    Choice,
     Comparison,
     Cost,
     MethodFigures,
-    TestRows,
-    Trial,
-    compare,
+    TriedRates,
 )
 from esmm_dist.evaluation.comparison_page import (
     print_comparison,
@@ -134,17 +135,22 @@ def test_one_seed_has_no_deviation() -> None:
 def test_table_csv_and_page_hold_the_figures(
     figures: dict[str, MethodFigures], capsys: pytest.CaptureFixture[str]
 ) -> None:
+    choice = Choice(method="good", metric="cvr_auc_click", trials=tuple(
+        TriedRates(rates=LearningRates(towers=rate, tables=0.05), value=value)
+        for rate, value in ((0.001, 0.61), (0.003, 0.62), (0.01, 0.62))))
+    assert choice.rates.towers == 0.003
     comparison = Comparison(
         name="<toy>", note="Made up & small.", compared_at=datetime(2026, 1, 1, tzinfo=UTC),
         commit=None, baseline="bad", num_impressions=NUM_ROWS, num_clicks=2, num_conversions=1,
         num_groups=40, num_bootstraps=200, num_unknown_to_truth=None, best={},
-        methods=tuple(figures.values()),
+        methods=tuple(figures.values()), tuning=(choice,),
     )
     lines = to_csv(comparison).splitlines()
     assert len(lines) == 1 + sum(len(method.metrics) for method in comparison.methods)
     mean = figures["good"].metrics["ctr_auc"].mean
     assert any(line.startswith(f"good,ctr_auc,{mean!r},") for line in lines)
     page = render_comparison(comparison)
+    assert "0.003 / 0.05" in page and "<b>0.6200</b>" in page and "0.6100" in page
     assert "&lt;toy&gt;" in page and "Made up &amp; small." in page and page.count("<svg") >= 3
     print_comparison(comparison)
     assert f"{figures['good'].metrics['cvr_auc_click'].mean:.4f}" in capsys.readouterr().out

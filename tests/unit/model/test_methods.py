@@ -17,7 +17,7 @@ from esmm_dist.contract.multiplicity import CLICKED_ROWS, Multiplicity
 from esmm_dist.contract.sections import Model
 from esmm_dist.model import methods
 from esmm_dist.model.method import Method, method_of
-from tests.factories.labelled_rows import labelled_rows
+from tests.factories.labelled_rows import FINAL, labelled_rows
 from tests.oracles import losses as oracle
 
 NAMES = get_args(MethodName)
@@ -30,7 +30,20 @@ OPTIONS = {
     "ctcvr_weight": float(oracle.CTCVR_WEIGHT),
     "imputation_weight": float(oracle.IMPUTATION_WEIGHT),
     "counterfactual_weight": float(oracle.COUNTERFACTUAL_WEIGHT),
+    "delay_slot_hours": oracle.SLOT_HOURS,
 }
+
+Delays = dict[str, int]
+AS_THEY_ARE: list[Delays] = [{}]
+DELAYS_OF: dict[str, list[Delays]] = {
+    "es_dfm": [{}, {"fake_negative": 1, "conversion_delay_s": -1}],
+    "esdf": [
+        {}, {"conversion_delay_s": -1}, {"conversion_delay_s": 3_600, "mature": 0},
+        *({"mature": 0, "conversion_delay_s": 30, "click_delay_s": waited, "observed_s": observed}
+          for waited, observed in ((-1, 1_800), (100, 3_700), (0, 40_000), (-1, 86_400))),
+    ],
+}
+"""What rows of a method's stream may look like beside their labels."""
 
 
 def make(name: str, **options: Any) -> Method:
@@ -46,8 +59,17 @@ def as_tested(name: str) -> Method:
 
 
 def heads_of(method: Method, stage: int) -> list[str]:
-    return [head for network in method.stages[stage].trains
+    of_stage = method.stages[stage]
+    read = of_stage.reads if of_stage.reweigh is None else ()  # unbias asks them elsewhere
+    return [head for network in (*of_stage.trains, *read)
             for head in method.networks[network].heads]
+
+
+def row_of(y: int, z: int, delays: Delays, fixed: oracle.Logits) -> oracle.Row:
+    """What the oracle sees of a row."""
+    row = FINAL | delays
+    waited = None if row["mature"] else row["observed_s"] - max(row["click_delay_s"], 0)
+    return oracle.Row(y, z, fixed, row["fake_negative"], waited, row["conversion_delay_s"])
 
 
 @cache
@@ -59,11 +81,12 @@ def points(num_heads: int) -> list[tuple[float, ...]]:
 
 @cache
 def expected_of(
-    formula: oracle.Term, logits: tuple[tuple[str, float], ...], y: int, z: int
+    formula: oracle.Term, logits: tuple[tuple[str, float], ...], y: int, z: int,
+    delays: tuple[tuple[str, int], ...],
 ) -> tuple[mpf, dict[str, mpf]]:
     """A term of one row and its gradient by every head; none where there is none, at a kink."""
     x = {head: mpf(value) for head, value in logits}
-    row = oracle.Row(y, z, fixed=x)
+    row = row_of(y, z, dict(delays), fixed=x)
     at_kink = formula is oracle.order and x["ctcvr"] == x["ctr"] or \
         formula is oracle.agreement and x["cvr"] == -x["counterfactual"]
     heads = [] if at_kink else list(x)
@@ -94,15 +117,17 @@ def test_the_losses_and_their_gradients_equal_the_oracle(name: str, precision: s
         zip(method.stages, oracle.TERMS_OF_STAGES[name], strict=True)
     ):
         names = heads_of(method, number)
-        for point, (y, z) in itertools.product(points(len(names)), LABELS):
+        for point, (y, z), delays in itertools.product(
+            points(len(names)), LABELS, DELAYS_OF.get(name, AS_THEY_ARE)
+        ):
             logits = dict(zip(names, point))
             heads = {head: torch.tensor([value], dtype=dtype, requires_grad=True)
                      for head, value in logits.items()}
-            terms = stage.loss_sums(heads, labelled_rows([y], [z], [1.0]))
+            terms = stage.loss_sums(heads, labelled_rows([y], [z], [1.0], **delays))
             assert list(terms) == list(formulas)
             for term, found in terms.items():
                 expected, expected_of_head = expected_of(
-                    formulas[term], tuple(logits.items()), y, z
+                    formulas[term], tuple(logits.items()), y, z, tuple(delays.items())
                 )
                 scale = scale_of(term, logits, z)
                 assert_close(found.item(), expected, dtype, scale)
@@ -163,6 +188,8 @@ PREDICTED = {
     "base": {"cvr_logit_B"},
     "aman": {"cvr_logit_B"},
     "oversampling": {"cvr_logit_B"},
+    "fnw": {"cvr_logit_B"},
+    "es_dfm": {"cvr_logit_B"},
     "ctcvr_direct": {"ctcvr_logit_B"},
     "division": {"ctr_logit_B", "ctcvr_logit_B", "cvr_log_p_B"},
     "aitm": {"ctr_logit_B", "ctcvr_logit_B", "cvr_log_p_B"},
@@ -184,7 +211,11 @@ def test_rows_left_out_and_repeated_are_declared() -> None:
     assert make("aman", share_of_unclicked=0.2).stages[0].rows == Multiplicity(0.2)
     assert make("aman", share_of_unclicked=1.0).stages[0].rows.is_trivial
     assert make("oversampling", times_converted=3).stages[0].rows == Multiplicity(0.0, 1, 3)
-    for name in set(NAMES) - {"base", "aman", "oversampling", "independent", "unbias"}:
+    stream = Multiplicity(0.0, fake_negatives=True)
+    for name in ("fnw", "es_dfm"):
+        assert all(stage.rows == stream for stage in make(name).stages)
+    for name in set(NAMES) - {"base", "aman", "oversampling", "independent", "unbias", "fnw",
+                              "es_dfm"}:
         assert all(stage.rows.is_trivial for stage in make(name).stages)
     for name in ("independent", "unbias"):
         ctr, cvr = make(name).stages
@@ -193,7 +224,7 @@ def test_rows_left_out_and_repeated_are_declared() -> None:
 
 def test_only_esmm_ns_and_what_is_trained_apart_have_several_embeddings() -> None:
     several = {name for name in NAMES if len(make(name).networks) > 1}
-    assert several == {"esmm_ns", "independent", "division", "unbias"}
+    assert several == {"esmm_ns", "independent", "division", "unbias", "es_dfm"}
     assert {name for name in NAMES if len(make(name).stages) > 1} == several - {"esmm_ns"}
 
 

@@ -1,0 +1,230 @@
+"""Asks what the CVR tower estimates over impressions that nobody clicked, and answers by figures.
+
+    python -m esmm_dist.audit --config conf/audit.yaml      # simulated worlds: against the truth
+    python -m esmm_dist.audit --config conf/audit.yaml --quick
+    python -m esmm_dist.audit --config conf/kuairand.yaml   # built samples: what is known there
+
+Where the config has a section `simulate`, draws that world and others in which the keys under
+`audit.vary` take other values, builds their samples, and trains `audit.methods` in each; else it
+trains them on the samples that are built. Leaves audit.json and audit.html in runs/<name>.audit/.
+The same command goes on where it stopped; docs/audit.md says what the figures mean.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from esmm_dist.contract.command_line import (
+    config_from,
+    config_parser,
+    file_errors_told,
+    run_command,
+)
+from esmm_dist.contract.config import parse_config
+from esmm_dist.contract.errors import InputError
+from esmm_dist.contract.sections import Config
+from esmm_dist.contract.world import World
+from esmm_dist.distributed.world import connect
+from esmm_dist.evaluate import commit
+from esmm_dist.evaluation.audit import against_clicks, against_truth, deciles, of_truth, p_of
+from esmm_dist.evaluation.audit_document import AS_DECLARED, Audit, ScenarioFigures, pooled
+from esmm_dist.evaluation.audit_page import print_audit, render_audit
+from esmm_dist.evaluation.predictions import Predictions
+from esmm_dist.evaluation.saturation import saturated
+from esmm_dist.evaluation.tasks import Task
+from esmm_dist.evaluation.truth import Truth, read_truth
+from esmm_dist.scenarios import draw_and_build, scenario_config
+from esmm_dist.trials import (
+    COMMON_CTR,
+    Variant,
+    predictions_of,
+    train_and_predict_all,
+    trial_config,
+    write_atomically,
+)
+
+ALWAYS = ("esmm", "base", "aman")
+"""What is audited, and the two poles: clicks alone, and every un-clicked row as a negative."""
+POLE_OPTIONS = {"share_of_unclicked": 1.0}
+KEY_OF = {"ctr": "rates.ctr"}
+TO_FILE = str.maketrans(" =", "-_")
+QUICK_SCALE, QUICK_REPLICATES = 0.25, 2
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One world as often as it is drawn, or the real logs as often as they are trained on."""
+
+    name: str
+    settings: Mapping[str, float]
+    replicates: tuple[Config, ...]
+    seeds: tuple[int, ...]
+
+
+# ---------------------------------------------------------------------------------------------
+# The command
+# ---------------------------------------------------------------------------------------------
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parses the flags, draws, builds, trains, measures, and tells."""
+    parser = config_parser(__doc__)
+    parser.add_argument("--quick", action="store_true",
+                        help="simulated worlds of a quarter of the size, the last level of what "
+                             "is varied, two replicates")
+    arguments = parser.parse_args(argv)
+    with connect() as world, file_errors_told():
+        if world.num_ranks > 1:
+            raise InputError("esmm_dist.audit takes one process, since its trainings are small: "
+                             "start it without horovodrun")
+        config = config_from(arguments)
+        folder = Path(config.runs_path) / f"{config.name}.audit"
+        if arguments.quick:
+            config, folder = quick(config), folder.with_name(f"{config.name}.audit-quick")
+        scenarios, varied = scenarios_of(config, folder)
+        if config.simulate is not None:
+            draw_and_build([of_one for s in scenarios for of_one in s.replicates])
+        trials = train_all(config, scenarios, folder, world)
+    audit = Audit(
+        name=config.name, note=config.note, audited_at=datetime.now(UTC).replace(microsecond=0),
+        commit=commit(), num_replicates=config.audit.num_replicates,
+        is_simulated=config.simulate is not None, varied=varied,
+        scenarios=tuple(measured(config, scenario, trials) for scenario in scenarios),
+        saturated=saturated(),
+    )
+    write_atomically(folder / "audit.json", audit.model_dump_json(indent=1) + "\n")
+    write_atomically(folder / "audit.html", render_audit(audit))
+    print_audit(audit)
+    print(folder / "audit.html")
+
+
+def quick(config: Config) -> Config:
+    """The same audit in small."""
+    document = config.model_dump(mode="json")
+    audit = document["audit"]
+    audit["num_replicates"] = min(QUICK_REPLICATES, audit["num_replicates"])
+    audit["vary"] = {key: levels[-1:] for key, levels in audit["vary"].items()}
+    if document["simulate"] is not None:
+        document["simulate"]["scale"] *= QUICK_SCALE
+    return parse_config(document, "--quick")
+
+
+# ---------------------------------------------------------------------------------------------
+# What is audited
+# ---------------------------------------------------------------------------------------------
+
+
+def scenarios_of(
+    config: Config, folder: Path
+) -> tuple[list[Scenario], dict[str, tuple[str, ...]]]:
+    """The worlds, as declared first; and by key that is varied their names in order of levels."""
+    seeds = tuple(range(config.train.seed, config.train.seed + config.audit.num_replicates))
+    if config.simulate is None:
+        return [Scenario(config.name, {}, (config,) * len(seeds), seeds)], {}
+    declared = settings_of(config)
+    scenarios = {AS_DECLARED: _simulated(config, folder, AS_DECLARED, {}, seeds)}
+    names: dict[str, dict[float, str]] = {}
+    for key, level in config.audit.vary.levels():
+        of_key = names.setdefault(key, {declared[key]: AS_DECLARED})
+        if level not in of_key:
+            of_key[level] = name = f"{key}={level:g}"
+            scenarios[name] = _simulated(config, folder, name, {KEY_OF.get(key, key): level},
+                                         seeds)
+    varied = {key: tuple(of_key[level] for level in sorted(of_key))
+              for key, of_key in names.items()}
+    return list(scenarios.values()), varied
+
+
+def settings_of(config: Config) -> dict[str, float]:
+    """What tells one world from another."""
+    simulation = config.simulate
+    assert simulation is not None
+    return {"ctr": simulation.rates.ctr, "selection": simulation.selection,
+            "sharing": simulation.sharing, "confounding": simulation.confounding}
+
+
+def _simulated(
+    config: Config, folder: Path, name: str, changes: Mapping[str, float], seeds: Sequence[int]
+) -> Scenario:
+    simulation = config.simulate
+    assert simulation is not None
+    replicates = tuple(
+        scenario_config(config, folder / f"{name.translate(TO_FILE)}-{number}",
+                        simulation.seed + number - 1, changes)
+        for number in range(1, len(seeds) + 1)
+    )
+    return Scenario(name, settings_of(replicates[0]), replicates, tuple(seeds))
+
+
+def train_all(
+    config: Config, scenarios: Sequence[Scenario], folder: Path, world: World
+) -> dict[tuple[str, int, str], Config]:
+    """Trains what is not trained yet; the configs by scenario, replicate and method."""
+    methods = dict.fromkeys((*ALWAYS, COMMON_CTR, *config.audit.methods))
+    trials = {}
+    for scenario in scenarios:
+        for place, (of_one, seed) in enumerate(zip(scenario.replicates, scenario.seeds)):
+            to = Path(of_one.runs_path) if config.simulate is not None else folder
+            for method in methods:
+                variant = Variant(method, seed, options=POLE_OPTIONS)
+                trials[scenario.name, place, method] = trial_config(of_one, variant, to)
+    train_and_predict_all(trials, world)
+    return trials
+
+
+# ---------------------------------------------------------------------------------------------
+# Measuring
+# ---------------------------------------------------------------------------------------------
+
+
+def measured(
+    config: Config, scenario: Scenario, trials: Mapping[tuple[str, int, str], Config]
+) -> ScenarioFigures:
+    """The figures of one scenario."""
+    print(f"measuring {scenario.name}", file=sys.stderr)
+    methods = list(dict.fromkeys((*ALWAYS, *config.audit.methods)))
+    places = range(len(scenario.replicates))
+    by_ctr = [predictions_of(trials[scenario.name, place, COMMON_CTR]) for place in places]
+
+    def of(method: str, place: int) -> Predictions:
+        return predictions_of(trials[scenario.name, place, method])
+
+    counted: Sequence[Predictions]
+    if config.simulate is None:
+        counted, truth = by_ctr[:1], {}
+        decile_N = deciles(np.mean([p_of(Task.CTR, own) for own in by_ctr], axis=0))
+        found = {method: against_clicks([of(method, place) for place in places], decile_N,
+                                        config.evaluate.num_bootstraps) for method in methods}
+    else:
+        known = [_with_truth(of_one, own) for of_one, own in zip(scenario.replicates, by_ctr)]
+        counted = [own for own, _, _ in known]
+        decile_of = [deciles(p_of(Task.CTR, own)) for own in counted]
+        truth = pooled([of_truth(own, true, decile_N)
+                        for (own, true, _), decile_N in zip(known, decile_of)])
+        found = {method: pooled([
+            against_truth(of(method, place).take(known_N), true, decile_of[place])
+            for place, (_, true, known_N) in enumerate(known)
+        ]) for method in methods}
+    return ScenarioFigures(
+        name=scenario.name, settings=dict(scenario.settings), truth=truth, methods=found,
+        num_impressions=sum(map(len, counted)),
+        num_clicks=sum(int((own.click_N == 1).sum()) for own in counted),
+        num_conversions=sum(int((own.conversion_N == 1).sum()) for own in counted),
+    )
+
+
+def _with_truth(
+    config: Config, predictions: Predictions
+) -> tuple[Predictions, Truth, "np.ndarray[tuple[int], np.dtype[np.intp]]"]:
+    """The rows that the truth knows, it, and their places."""
+    assert config.simulate is not None
+    truth, known_N = read_truth(Path(config.simulate.path) / "truth", predictions)
+    return predictions.take(known_N), truth, known_N
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main, sys.argv[1:], "the same command goes on where it stopped"))

@@ -1,0 +1,71 @@
+"""The sections `tune` and `audit`: how rates are chosen before a comparison, and what an audit
+varies.
+
+Values only; docs/comparison.md and docs/audit.md say what is made of them.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from esmm_dist.contract.features import Section
+from esmm_dist.contract.method_options import MethodName
+from esmm_dist.contract.simulation import Rate
+
+LearningRate = Annotated[float, Field(gt=0)]
+Correlation = Annotated[float, Field(ge=-1, le=1)]
+
+
+class LearningRates(Section):
+    """One pair to be tried."""
+
+    towers: LearningRate
+    tables: LearningRate
+
+
+class Tune(Section):
+    """Learning rates chosen for each method before it is compared, by the same number of trials.
+
+    The validation day is the last of train.days. Trials are trained on the days before it; what is
+    compared then is trained on it too.
+    """
+
+    learning_rates: Annotated[tuple[LearningRates, ...], Field(min_length=2)]
+    """Each method is trained once with each, with train.seed. The best by cvr_auc_click of the
+    validation day is taken; by ctcvr_auc where a method predicts no CVR."""
+
+
+class Vary(Section):
+    """Levels of the world of `simulate`, one key varied at a time, the others as they stand."""
+
+    ctr: tuple[Rate, ...] = ()
+    """Of simulate.rates.ctr."""
+    selection: tuple[Correlation, ...] = ()
+    sharing: tuple[Annotated[float, Field(ge=0, le=1)], ...] = ()
+    confounding: tuple[Annotated[float, Field(ge=-4, le=4)], ...] = ()
+
+    def levels(self) -> Iterator[tuple[str, float]]:
+        """Every key with each of its levels."""
+        for key, of_key in self:
+            for level in of_key:
+                yield key, level
+
+
+class Audit(Section):
+    """What esmm_dist.audit trains, and the worlds that it trains it in."""
+
+    methods: Annotated[tuple[MethodName, ...], Field(min_length=1)] = (
+        "esmm", "base", "aman", "escm2_ips", "dcmt",
+    )
+    """`esmm`, `base` and `aman`, with all un-clicked rows, are trained whatever stands here."""
+    num_replicates: Annotated[int, Field(ge=1, le=100)] = 5
+    """Of simulated logs: worlds drawn anew with another seed, and trainings with them. Of other
+    logs: seeds of trainings."""
+    vary: Vary = Vary()
+
+    @model_validator(mode="after")
+    def _predict_cvr(self) -> Self:
+        if "ctcvr_direct" in self.methods:
+            raise ValueError("methods: ctcvr_direct predicts no CVR: leave it out")
+        return self

@@ -1,0 +1,162 @@
+"""What predictions say of conversions over impressions that nobody clicked, by deciles of pCTR.
+
+On simulated logs pCVR is held against three truths: p(conversion | do(click), x), which is what is
+asked for; p(conversion | click, x), to which clicks alone can lead; and p(click, conversion | x).
+On real logs only what is seen after clicks can be held against anything.
+
+Names of figures: `pcoc` is the sum predicted / the sum of the truth or of what was seen; a suffix
+tells the space, `_decile_k` the k-th tenth of the impressions by the pCTR of one CTR network.
+
+Shape legend: N rows; G groups; D draws of groups; K deciles.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from esmm_dist.evaluation.audit_document import Estimate
+from esmm_dist.evaluation.intervals import Statistic, bootstrap, interval
+from esmm_dist.evaluation.metrics import ratio, sum_by
+from esmm_dist.evaluation.predictions import Predictions
+from esmm_dist.evaluation.scorecard import BOOTSTRAP_SEED
+from esmm_dist.evaluation.tasks import FloatArray, IntArray, Mask, Task, group_codes, logs_of
+from esmm_dist.evaluation.truth import Truth, truth_metrics
+
+NUM_DECILES = 10
+KEPT_OF_TRUTH = ("true_cvr_auc", "true_cvr_auc_unclicked", "true_cvr_excess")
+
+
+def deciles(p_ctr_N: FloatArray) -> IntArray:
+    """Every row's tenth by its pCTR, 0 the lowest."""
+    order_N = np.argsort(p_ctr_N, kind="stable")
+    decile_N = np.empty(len(p_ctr_N), np.intp)
+    decile_N[order_N] = np.arange(len(p_ctr_N)) * NUM_DECILES // len(p_ctr_N)
+    return decile_N
+
+
+def p_of(task: Task, predictions: Predictions) -> FloatArray:
+    """Predicted probabilities of all rows; above 1 of a quotient that is."""
+    logs = logs_of(task, predictions)
+    assert logs is not None, task
+    return np.exp(logs[0])
+
+
+# ---------------------------------------------------------------------------------------------
+# Against the truth
+# ---------------------------------------------------------------------------------------------
+
+
+def against_truth(
+    predictions: Predictions, truth: Truth, decile_N: IntArray
+) -> dict[str, float]:
+    """What one training says of rows whose truth is known."""
+    p_N, weight_N = p_of(Task.CVR, predictions), predictions.weight_N
+    do_N, given_N = truth.p_conversion_do_click_N, truth.p_conversion_given_click_N
+    found = {name: value for name, value in truth_metrics(predictions, truth).items()
+             if name in KEPT_OF_TRUTH}
+    for space, space_N in _spaces(predictions).items():
+        rows_N = weight_N * space_N
+        found[f"true_cvr_pcoc{space}"] = _ratio(p_N, do_N, rows_N)
+        found[f"true_cvr_given_pcoc{space}"] = _ratio(p_N, given_N, rows_N)
+        for name, truth_N in (("true_cvr", do_N), ("true_cvr_given", given_N)):
+            found |= _by_decile(f"{name}_pcoc{space}", p_N, truth_N, rows_N, decile_N)
+    found["cvr_to_true_ctcvr"] = _ratio(p_N, truth.p_click_N * given_N, weight_N)
+    if logs_of(Task.CTR, predictions) is not None:
+        p_ctr_N = p_of(Task.CTR, predictions)
+        found |= _by_decile("true_ctr_pcoc", p_ctr_N, truth.p_click_N, weight_N, decile_N)
+    return found
+
+
+def of_truth(predictions: Predictions, truth: Truth, decile_N: IntArray) -> dict[str, float]:
+    """What the truths say of each other, whatever is predicted.
+
+    `clicked_rate_to_true_cvr` is what ESCM2 (arXiv 2204.05125, section 3.1) predicts that ESMM's
+    mean over impressions exceeds: the conversion rate of clicks, over the true mean.
+    `mean_of_ratios_to_ratio_of_means` is at least 1 by the first inequality of that proof.
+    """
+    q_N, do_N, given_N = (truth.p_click_N, truth.p_conversion_do_click_N,
+                          truth.p_conversion_given_click_N)
+    weight_N = predictions.weight_N
+    clicked_N = weight_N * (predictions.click_N == 1)
+    found = {
+        "click_rate": _ratio(q_N, np.ones_like(q_N), weight_N),
+        "true_cvr": _ratio(do_N, np.ones_like(do_N), weight_N),
+        "clicked_rate_to_true_cvr": float(
+            _ratio(predictions.conversion_N.astype(float), np.ones_like(q_N), clicked_N)
+            / _ratio(do_N, np.ones_like(do_N), weight_N)),
+        "mean_of_ratios_to_ratio_of_means": (
+            _ratio(given_N, np.ones_like(q_N), weight_N) / _ratio(q_N * given_N, q_N, weight_N)),
+    }
+    for space, space_N in _spaces(predictions).items():
+        found[f"given_to_do{space}"] = _ratio(given_N, do_N, weight_N * space_N)
+    found |= _by_decile("given_to_do", given_N, do_N, weight_N, decile_N)
+    return found | _by_decile("click_rate", q_N, np.ones_like(q_N), weight_N, decile_N)
+
+
+def _spaces(predictions: Predictions) -> dict[str, Mask]:
+    click_N = predictions.click_N == 1
+    return {"": np.ones(len(predictions), bool), "_click": click_N, "_unclicked": ~click_N}
+
+
+def _ratio(above_N: FloatArray, below_N: FloatArray, weight_N: FloatArray) -> float:
+    return float(ratio(weight_N @ above_N, weight_N @ below_N))
+
+
+def _by_decile(
+    name: str, above_N: FloatArray, below_N: FloatArray, weight_N: FloatArray, decile_N: IntArray
+) -> dict[str, float]:
+    above_K, below_K = (sum_by(decile_N, weight_N * value_N, NUM_DECILES)
+                        for value_N in (above_N, below_N))
+    return {f"{name}_decile_{place}": float(value)
+            for place, value in enumerate(ratio(above_K, below_K), start=1)}
+
+
+# ---------------------------------------------------------------------------------------------
+# Without a truth
+# ---------------------------------------------------------------------------------------------
+
+
+def against_clicks(
+    trainings: Sequence[Predictions], decile_N: IntArray, num_draws: int
+) -> dict[str, Estimate]:
+    """What trainings by several seeds say together: of clicks beside what was seen, with intervals
+    from draws of groups; of un-clicked rows what they imply, which nothing can be held against.
+
+    Args:
+        decile_N: of the rows, the same for all trainings.
+        num_draws: of groups.
+    """
+    first = trainings[0]
+    p_N = np.mean([p_of(Task.CVR, own) for own in trainings], axis=0)
+    group_N, num_groups = group_codes(first)
+    click_N = first.weight_N * (first.click_N == 1)
+    unclicked_N = first.weight_N * (first.click_N == 0)
+    one_N = np.ones(len(p_N))
+    quotients = {"cvr_pcoc_click": (click_N * p_N, click_N * first.conversion_N),
+                 "observed_rate_click": (click_N * first.conversion_N, click_N),
+                 "implied_rate_click": (click_N * p_N, click_N),
+                 "implied_rate_unclicked": (unclicked_N * p_N, unclicked_N),
+                 "click_rate": (click_N, first.weight_N * one_N)}
+    quotients |= {
+        f"{name}_decile_{place + 1}": tuple(part_N * (decile_N == place) for part_N in parts)
+        for name, parts in quotients.items() for place in range(NUM_DECILES)
+    }
+    sums = {name: tuple(sum_by(group_N, part_N, num_groups) for part_N in parts)
+            for name, parts in quotients.items()}
+    drawn = bootstrap({"": _quotients(sums)}, num_groups, num_draws, BOOTSTRAP_SEED)[""]
+    found = {}
+    for name, (above_G, below_G) in sums.items():
+        value = float(ratio(above_G.sum(), below_G.sum()))
+        if not np.isfinite(value):
+            continue
+        bounds = interval(drawn[name], value)
+        found[name] = Estimate(value=value, low=bounds and bounds.low, high=bounds and bounds.high)
+    return found
+
+
+def _quotients(sums: Mapping[str, tuple[FloatArray, ...]]) -> Statistic:
+    def statistic(count_GD: FloatArray) -> dict[str, FloatArray]:
+        return {name: ratio(above_G @ count_GD, below_G @ count_GD)
+                for name, (above_G, below_G) in sums.items()}
+
+    return statistic

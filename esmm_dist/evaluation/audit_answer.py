@@ -1,0 +1,117 @@
+"""The answer of an audit in sentences made of its figures: none is said that they do not bear.
+
+It draws nothing.
+"""
+
+from collections.abc import Iterator
+
+from esmm_dist.evaluation.audit_document import AS_DECLARED, Audit, Estimate, ScenarioFigures
+from esmm_dist.evaluation.figures import method_name
+
+LAST_DECILE = "_decile_10"
+
+
+def answers(audit: Audit) -> list[str]:
+    """One sentence or two a question, in the order of the page."""
+    found = [_of_saturated(audit)]
+    if not audit.is_simulated:
+        return [*found, *_of_clicks(audit.scenarios[0])]
+    declared = audit.of(AS_DECLARED)
+    return [*found, _of_targets(declared), *_of_space(declared), *_of_confounding(audit),
+            _of_escm2(audit)]
+
+
+def ratio_text(estimate: Estimate | None) -> str:
+    """A ratio and its interval."""
+    if estimate is None:
+        return "undefined"
+    if estimate.low is None or estimate.high is None:
+        return f"{estimate.value:.3g} (no interval)"
+    return f"{estimate.value:.3g} ({estimate.low:.3g} to {estimate.high:.3g})"
+
+
+def against_one(estimate: Estimate) -> str:
+    """Whether a ratio is off 1 beyond chance."""
+    if not estimate.is_off(1.0):
+        return "of one replicate" if estimate.low is None else "not told from 1"
+    return "too high" if estimate.value > 1 else "too low"
+
+
+def _of_saturated(audit: Audit) -> str:
+    worst = max(abs(x.p_cvr / x.p_conversion_given_click - 1) for x in audit.saturated)
+    rarest = min(x.p_click for x in audit.saturated)
+    return (
+        f"Given parameters of its own for each x, ESMM's loss is minimised at p(z | y = 1, x): in "
+        f"{len(audit.saturated)} cases, click rates from {rarest:g} on, the numerical minimum is "
+        f"off by {worst:.1g} of it at most, while p(y, z | x) would be off by a factor of "
+        f"{1 / rarest:,.0f}. Formula (1) of the paper describes the model; formula (2) of its "
+        "critic does not."
+    )
+
+
+def _of_targets(declared: ScenarioFigures) -> str:
+    esmm, aman = declared.methods["esmm"], declared.methods["aman"]
+    return (
+        f"Trained on logs, ESMM's mean pCVR over all impressions is "
+        f"{ratio_text(esmm['cvr_to_true_ctcvr'])} times the mean p(y, z | x) and "
+        f"{ratio_text(esmm['true_cvr_given_pcoc'])} times the mean p(z | y = 1, x). AMAN with "
+        f"every un-clicked row as a negative is at {ratio_text(aman['cvr_to_true_ctcvr'])} and "
+        f"{ratio_text(aman['true_cvr_given_pcoc'])}."
+    )
+
+
+def _of_space(declared: ScenarioFigures) -> Iterator[str]:
+    for method in ("esmm", "base"):
+        figures = declared.methods[method]
+        by_space = ", ".join(
+            f"{ratio_text(figures[name])} {words}" for name, words in (
+                ("true_cvr_pcoc_click", "over clicked rows"),
+                ("true_cvr_pcoc_unclicked", "over un-clicked ones"),
+                ("true_cvr_pcoc_decile_1", "over the tenth least likely to be clicked"),
+                (f"true_cvr_pcoc{LAST_DECILE}", "over the tenth most likely to be"),
+            ) if name in figures)
+        whole = figures["true_cvr_pcoc"]
+        yield (f"{method_name(method)} predicts {ratio_text(whole)} times the true p(conversion | "
+               f"do(click), x) over all impressions, {against_one(whole)}: {by_space}.")
+
+
+def _of_confounding(audit: Audit) -> Iterator[str]:
+    for name in audit.varied.get("confounding", ()):
+        scenario = audit.of(name)
+        if not scenario.settings["confounding"]:
+            continue
+        identified = scenario.truth["given_to_do"]
+        seen = ", ".join(f"{method_name(m)} {ratio_text(scenario.methods[m]['true_cvr_pcoc'])}"
+                         for m in scenario.methods if m != "aman")
+        yield (f"With hidden confounding of {scenario.settings['confounding']:g}, clicks lead to "
+               f"{ratio_text(identified)} times the truth over all impressions, whatever is "
+               f"learned from them without error. Seen: {seen}.")
+
+
+def _of_escm2(audit: Audit) -> str:
+    below = [s for s in audit.scenarios if
+             s.methods["esmm"]["true_cvr_pcoc"].value < s.truth["clicked_rate_to_true_cvr"].value]
+    failing = [s for s in audit.scenarios if
+               s.truth["mean_of_ratios_to_ratio_of_means"].value < 1]
+    count = len(audit.scenarios)
+    return (
+        f"By ESCM2's proof ESMM's mean pCVR exceeds the conversion rate of clicks. It lies below "
+        f"it in {len(below)} of {count} worlds. The proof's first inequality, E[p(y, z | x) / "
+        f"p(y | x)] >= E[p(y, z | x)] / E[p(y | x)], fails in {len(failing)} of {count} by the "
+        "true probabilities themselves, so that it is no theorem."
+    ) if failing else (
+        f"By ESCM2's proof ESMM's mean pCVR exceeds the conversion rate of clicks. It lies below "
+        f"it in {len(below)} of {count} worlds; the proof's first inequality holds in all of them."
+    )
+
+
+def _of_clicks(scenario: ScenarioFigures) -> Iterator[str]:
+    for method, figures in scenario.methods.items():
+        unclicked, clicked = (figures[f"implied_rate_{space}"].value
+                              for space in ("unclicked", "click"))
+        yield (f"{method_name(method)} predicts {ratio_text(figures['cvr_pcoc_click'])} times the "
+               f"conversions seen after clicks. Of un-clicked impressions it implies a conversion "
+               f"rate of {100 * unclicked:.3g} % had they been clicked, {unclicked / clicked:.2f} "
+               "of what it says of the clicked ones.")
+    yield ("Nothing in these logs can tell whether what is implied of un-clicked impressions is "
+           "right.")

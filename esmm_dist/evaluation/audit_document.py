@@ -1,0 +1,92 @@
+"""What an audit says: figures by scenario and method, with intervals. The content of audit.json.
+
+It reads no prediction.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+from scipy import stats
+
+from esmm_dist.evaluation.intervals import LEVEL
+from esmm_dist.evaluation.saturation import Saturated
+
+AS_DECLARED = "as declared"
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Estimate(_Document):
+    """A figure with its 95 % interval, if there is one."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    @classmethod
+    def of_ratios(cls, values: Sequence[float]) -> "Estimate":
+        """Of replicates: the geometric mean, and Student's interval of the logarithms."""
+        if min(values) <= 0:
+            return cls(value=float(np.mean(values)))
+        logs = np.log(values)
+        center = float(np.mean(logs))
+        if len(values) == 1:
+            return cls(value=float(np.exp(center)))
+        error = float(np.std(logs, ddof=1)) / np.sqrt(len(values))
+        reach = error * float(stats.t.ppf((1 + LEVEL) / 2, len(values) - 1))
+        return cls(value=float(np.exp(center)), low=float(np.exp(center - reach)),
+                   high=float(np.exp(center + reach)))
+
+    def is_off(self, value: float) -> bool:
+        """Whether the interval, if there is one, leaves a value out."""
+        return self.low is not None and self.high is not None and not (
+            self.low <= value <= self.high)
+
+
+def pooled(replicates: Sequence[Mapping[str, float]]) -> dict[str, Estimate]:
+    """Figures of all replicates as one; those that a replicate does not define are left out."""
+    return {
+        name: Estimate.of_ratios([values[name] for values in replicates])
+        for name in replicates[0]
+        if all(name in values and np.isfinite(values[name]) for values in replicates)
+    }
+
+
+class ScenarioFigures(_Document):
+    """One world, or the real logs."""
+
+    name: str
+    settings: dict[str, float]
+    """ctr, selection, sharing and confounding of the world; empty for real logs."""
+    num_impressions: int
+    """Of the test days, over all replicates."""
+    num_clicks: int
+    num_conversions: int
+    truth: dict[str, Estimate]
+    """What the truths say of each other; empty for real logs."""
+    methods: dict[str, dict[str, Estimate]]
+
+
+class Audit(_Document):
+    """The content of audit.json."""
+
+    format_version: Literal[1] = 1
+    name: str
+    note: str
+    audited_at: datetime
+    commit: str | None
+    num_replicates: int
+    is_simulated: bool
+    varied: dict[str, tuple[str, ...]]
+    """By key that was varied the scenarios, in order of levels."""
+    scenarios: tuple[ScenarioFigures, ...]
+    saturated: tuple[Saturated, ...]
+
+    def of(self, scenario: str) -> ScenarioFigures:
+        """The figures of a scenario by its name."""
+        return next(figures for figures in self.scenarios if figures.name == scenario)

@@ -1,0 +1,99 @@
+"""An audit as sentences on the terminal, and as one HTML file that opens offline.
+
+It turns figures into words and pictures; it computes none of them.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from markupsafe import Markup
+from rich.console import Console
+from rich.table import Table
+
+from esmm_dist.evaluation.audit import NUM_DECILES
+from esmm_dist.evaluation.audit_answer import answers, ratio_text
+from esmm_dist.evaluation.audit_document import Audit, Estimate, ScenarioFigures
+from esmm_dist.evaluation.charts import ratio_chart
+from esmm_dist.evaluation.figures import method_name
+from esmm_dist.pages.page import rendered
+from esmm_dist.pages.svg import Mark
+
+TEMPLATE = "audit.html.j2"
+DECILES = tuple(range(1, NUM_DECILES + 1))
+COLUMNS = {
+    True: {"true_cvr_pcoc": "all", "true_cvr_pcoc_click": "clicked",
+           "true_cvr_pcoc_unclicked": "un-clicked", "true_cvr_given_pcoc": "all, to given click",
+           "true_cvr_auc": "expected AUC"},
+    False: {"cvr_pcoc_click": "predicted / seen, clicks", "implied_rate_click": "implied, clicked",
+            "implied_rate_unclicked": "implied, un-clicked"},
+}
+OF_TRUTH = {"given_to_do": "clicks lead to", "clicked_rate_to_true_cvr": "ESCM2 says at least",
+            "mean_of_ratios_to_ratio_of_means": "its first inequality, at least 1"}
+
+
+def print_audit(audit: Audit) -> None:
+    """Prints the figures of the world as declared, or of the logs, and the answer."""
+    console = Console()
+    scenario = audit.scenarios[0]
+    columns = COLUMNS[audit.is_simulated]
+    table = Table(title=f"{audit.name}: pCVR against the truth, {scenario.name}"
+                  if audit.is_simulated else audit.name, title_justify="left")
+    for column in ("method", *columns.values()):
+        table.add_column(column, justify="left" if column == "method" else "right")
+    for method, figures in scenario.methods.items():
+        table.add_row(method, *(ratio_text(figures.get(name)) for name in columns))
+    console.print(table)
+    for sentence in answers(audit):
+        console.print(f"* {sentence}", highlight=False)
+
+
+def render_audit(audit: Audit) -> str:
+    """The page as the text of one file."""
+    return rendered(
+        "esmm_dist.evaluation", TEMPLATE, {"method": method_name, "ratio": ratio_text},
+        audit=audit, answers=answers(audit), columns=COLUMNS[audit.is_simulated],
+        of_truth=OF_TRUTH, deciles=DECILES,
+        charts={key: _charts_of_axis(audit, key, names) for key, names in audit.varied.items()},
+        decile_charts=_charts_of_deciles(audit.scenarios[0], audit.is_simulated),
+    )
+
+
+def _charts_of_axis(audit: Audit, key: str, names: Sequence[str]) -> dict[str, Markup]:
+    """By method: what was seen over the levels of a key, beside what clicks lead to."""
+    scenarios = [audit.of(name) for name in names]
+    labels = [f"{scenario.settings[key]:g}" for scenario in scenarios]
+    charts = {}
+    for method in scenarios[0].methods:
+        if method == "aman":
+            continue  # so far off that nothing else would be seen
+        charts[method] = Markup(ratio_chart(f"{method_name(method)}, {key} varied", {
+            "model": [_mark(s.methods[method].get("true_cvr_pcoc"), "seen") for s in scenarios],
+            "reference": [_mark(s.truth.get("given_to_do"), "clicks lead to") for s in scenarios],
+        }, labels, key))
+    return charts
+
+
+def _charts_of_deciles(scenario: ScenarioFigures, is_simulated: bool) -> dict[str, Markup]:
+    """By method: predicted / true, or seen, over the tenths of pCTR."""
+    name = "true_cvr_pcoc" if is_simulated else "cvr_pcoc_click"
+    charts = {}
+    for method, figures in scenario.methods.items():
+        if method == "aman" and is_simulated:
+            continue
+        series = {"model": _marks(figures, name, "all impressions" if is_simulated else "clicks")}
+        if is_simulated:
+            series["reference"] = _marks(figures, f"{name}_click", "clicked")
+        charts[method] = Markup(ratio_chart(
+            f"{method_name(method)} by tenths of pCTR", series, [str(d) for d in DECILES],
+            "tenth by pCTR, the least likely to be clicked first"))
+    return charts
+
+
+def _marks(figures: Mapping[str, Estimate], name: str, series: str) -> list[Mark | None]:
+    return [_mark(figures.get(f"{name}_decile_{d}"), f"{series}, tenth {d}") for d in DECILES]
+
+
+def _mark(estimate: Estimate | None, series: str) -> Mark | None:
+    if estimate is None or estimate.value <= 0:
+        return None
+    return Mark(estimate.value, estimate.low, estimate.high,
+                f"{series}: {ratio_text(estimate)}")

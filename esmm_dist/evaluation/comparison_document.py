@@ -1,0 +1,107 @@
+"""What a comparison says: figures of methods over seeds, their differences, their costs, and how
+their learning rates were chosen. The content of comparison.json; it computes nothing.
+"""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from esmm_dist.contract.protocols import LearningRates
+
+COMMON_CTR_AUC = "ctcvr_auc_common_ctr"
+"""The paper's CTCVR AUC: every method's pCVR times the pCTR of one CTR network trained apart."""
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Spread(_Document):
+    """A figure over seeds."""
+
+    mean: float
+    std: float | None
+    """Of single seeds; None for one seed."""
+    num_seeds: int
+
+
+class Difference(Spread):
+    """A method less the baseline, seed by seed on the same rows."""
+
+    low: float | None = None
+    high: float | None = None
+    """95 % of the mean, from draws of users."""
+    delong_low: float | None = None
+    delong_high: float | None = None
+    """95 % of the mean, rows taken as independent; of AUCs."""
+
+
+class Cost(_Document):
+    """What a training took."""
+
+    train_seconds: float
+    peak_memory_mb: float
+    """Of the first rank, its embedding tables included."""
+    num_ranks: int
+    is_whole: bool
+    """Whether it was trained in one go; else the seconds are those of the last part."""
+
+
+class TriedRates(_Document):
+    """One trial on the validation day."""
+
+    rates: LearningRates
+    value: float
+
+
+class Choice(_Document):
+    """How a method's learning rates were chosen."""
+
+    method: str
+    metric: str
+    """Of the validation day; higher is better."""
+    trials: tuple[TriedRates, ...]
+
+    @property
+    def rates(self) -> LearningRates:
+        """Those of the best trial, of equal ones the first."""
+        return max(self.trials, key=lambda trial: trial.value).rates
+
+
+class MethodFigures(_Document):
+    """One method."""
+
+    method: str
+    metrics: dict[str, Spread]
+    differences: dict[str, Difference]
+    """To the baseline; empty for itself."""
+    seeds: dict[int, dict[str, float]]
+    costs: dict[int, Cost]
+
+
+class Comparison(_Document):
+    """The content of comparison.json."""
+
+    format_version: Literal[1] = 1
+    name: str
+    note: str
+    compared_at: datetime
+    commit: str | None
+    baseline: str
+    num_impressions: int
+    num_clicks: int
+    num_conversions: int
+    num_groups: int
+    num_bootstraps: int
+    num_unknown_to_truth: int | None
+    """Rows of no truth, such as bots', which truth metrics leave out; None: there is no truth."""
+    best: dict[str, float]
+    """Truth metrics of the truth itself: what can be had."""
+    methods: tuple[MethodFigures, ...]
+    tuning: tuple[Choice, ...] = ()
+    """Empty: all methods have the learning rates of the config."""
+
+    def of(self, method: str) -> MethodFigures:
+        """The figures of a method by its name."""
+        return next(figures for figures in self.methods if figures.method == method)

@@ -1,0 +1,71 @@
+"""The audit by its command: on worlds that it draws and builds itself, and on samples of real logs,
+where there is no truth."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from esmm_dist.audit import main
+from esmm_dist.contract.command_line import run_command
+from esmm_dist.contract.config import load_config
+from esmm_dist.evaluation.audit_document import AS_DECLARED, Audit
+from tests.factories.simulated_logs import simulation_document
+from tests.factories.written_samples import small_document, write_config, write_samples
+
+
+def audit(folder: Path, name: str, *arguments: str) -> Audit:
+    argv = ["--config", str(folder / "config.yaml"), *arguments]
+    assert run_command(main, argv) == 0
+    text = (folder / "runs" / name / "audit.json").read_text(encoding="utf-8")
+    return Audit.model_validate_json(text)
+
+
+@pytest.mark.spark
+@pytest.mark.slow
+def test_worlds_are_drawn_built_and_held_against_their_truth_once(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    document = simulation_document(tmp_path, confounding=0.0)
+    document["model"] = {"embedding_dim": 4, "hidden_units": [16, 8]}
+    document["train"] |= {"batch_size": 120, "towers": {"learning_rate": 0.003}}
+    document["audit"] = {"methods": ["escm2_ips"], "num_replicates": 2,
+                         "vary": {"confounding": [0.5, 1.0]}}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
+    found = audit(tmp_path, "simulated.audit-quick", "--quick")
+    assert found.varied == {"confounding": (AS_DECLARED, "confounding=1")}
+    declared, confounded = found.scenarios
+    assert set(declared.methods) == {"esmm", "base", "aman", "escm2_ips"}
+    assert declared.truth["given_to_do"].value == pytest.approx(1, abs=1e-6)
+    given = confounded.truth["given_to_do"]
+    assert given.low is not None and given.low > 1.1, "clicks select who converts"
+    for method in ("esmm", "base"):
+        assert 0.3 < declared.methods[method]["true_cvr_pcoc_click"].value < 3
+    aman, base = declared.methods["aman"], declared.methods["base"]
+    assert aman["cvr_to_true_ctcvr"].value < 0.5 * base["cvr_to_true_ctcvr"].value
+    trained = load_config(next((tmp_path / "runs").rglob("aman-seed1/config.yaml")))
+    assert trained.model.options.share_of_unclicked == 1, "the pole, whatever the config says"
+    page = (tmp_path / "runs" / "simulated.audit-quick" / "audit.html").read_text()
+    assert "As confounding varies" in page
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.safetensors")}
+    capfd.readouterr()
+    again = audit(tmp_path, "simulated.audit-quick", "--quick")
+    assert again.scenarios == found.scenarios
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.safetensors")}
+    told = capfd.readouterr().err
+    assert "drawing" not in told and "building" not in told
+
+
+def test_real_logs_are_judged_by_their_clicks_and_what_is_implied_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = small_document(tmp_path) | {"audit": {"methods": ["esmm"], "num_replicates": 2}}
+    write_samples(document, num_rows_of_day=1500)
+    write_config(tmp_path, document)
+    found = audit(tmp_path, "small.audit")
+    (scenario,) = found.scenarios
+    assert not found.is_simulated and scenario.truth == {} and scenario.num_impressions == 1500
+    esmm = scenario.methods["esmm"]
+    assert 0.2 < esmm["cvr_pcoc_click"].value < 5 and esmm["cvr_pcoc_click"].low is not None
+    assert esmm["implied_rate_unclicked"].value < esmm["implied_rate_click"].value
+    assert "Nothing in these logs can tell" in capsys.readouterr().out

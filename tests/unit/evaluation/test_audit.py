@@ -1,0 +1,176 @@
+"""Figures of an audit against sums written out, and what its sentences say of them."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from esmm_dist.evaluation.audit import (
+    NUM_DECILES,
+    against_clicks,
+    against_truth,
+    deciles,
+    of_truth,
+)
+from esmm_dist.evaluation.audit_answer import against_one, answers, ratio_text
+from esmm_dist.evaluation.audit_document import (
+    AS_DECLARED,
+    Audit,
+    Estimate,
+    ScenarioFigures,
+    pooled,
+)
+from esmm_dist.evaluation.audit_page import print_audit, render_audit
+from esmm_dist.evaluation.predictions import Predictions
+from esmm_dist.evaluation.saturation import saturated
+from esmm_dist.evaluation.truth import Truth
+from tests.factories.predictions import known, random_predictions
+
+NUM_ROWS = 2_000
+
+
+def sigmoid(logit_N: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+    found: np.ndarray = 1 / (1 + np.exp(-logit_N))  # type: ignore[type-arg]
+    return found
+
+
+def case() -> tuple[Predictions, Truth]:
+    predictions = random_predictions(NUM_ROWS)
+    exact = random_predictions(NUM_ROWS, noise=0.0)
+    q_N, do_N = sigmoid(known(exact.ctr_logit_N)), sigmoid(known(exact.cvr_logit_N))
+    return predictions, Truth(q_N, do_N, np.sqrt(do_N), np.zeros(NUM_ROWS))
+
+
+def test_tenths_hold_equally_many_rows_in_order_of_pctr() -> None:
+    p_N = np.random.default_rng(1).random(1_005)
+    decile_N = deciles(p_N)
+    sizes = np.bincount(decile_N, minlength=NUM_DECILES)
+    assert len(sizes) == NUM_DECILES and sizes.max() - sizes.min() <= 1
+    assert all(p_N[decile_N == k].max() < p_N[decile_N == k + 1].min() for k in range(9))
+
+
+def test_ratios_are_those_of_weighted_sums_in_their_space_and_tenth() -> None:
+    predictions, truth = case()
+    decile_N = deciles(sigmoid(known(predictions.ctr_logit_N)))
+    found = against_truth(predictions, truth, decile_N)
+    p_N, w_N = sigmoid(known(predictions.cvr_logit_N)), predictions.weight_N
+    click_N = predictions.click_N == 1
+    for space, in_space in (("", click_N | True), ("_click", click_N), ("_unclicked", ~click_N)):
+        for name, truth_N in (("true_cvr", truth.p_conversion_do_click_N),
+                              ("true_cvr_given", truth.p_conversion_given_click_N)):
+            above, below = ((w_N * v)[in_space] for v in (p_N, truth_N))
+            assert found[f"{name}_pcoc{space}"] == pytest.approx(above.sum() / below.sum())
+            third = in_space & (decile_N == 2)
+            assert found[f"{name}_pcoc{space}_decile_3"] == pytest.approx(
+                (w_N * p_N)[third].sum() / (w_N * truth_N)[third].sum())
+    both_N = truth.p_click_N * truth.p_conversion_given_click_N
+    assert found["cvr_to_true_ctcvr"] == pytest.approx((w_N @ p_N) / (w_N @ both_N))
+    without = against_truth(replace(predictions, ctr_logit_N=None), truth, decile_N)
+    assert "true_ctr_pcoc_decile_1" in found and "true_ctr_pcoc_decile_1" not in without
+
+
+def test_what_escm2_claims_is_written_as_its_proof_has_it() -> None:
+    predictions, truth = case()
+    predictions = replace(predictions, weight_N=np.ones(NUM_ROWS))
+    found = of_truth(predictions, truth, np.zeros(NUM_ROWS, np.intp))
+    q_N, r_N = truth.p_click_N, truth.p_conversion_given_click_N
+    assert found["mean_of_ratios_to_ratio_of_means"] == pytest.approx(
+        ((q_N * r_N) / q_N).mean() / ((q_N * r_N).mean() / q_N.mean()))
+    assert found["mean_of_ratios_to_ratio_of_means"] < 1, "who clicks more, converts more here"
+    clicks = predictions.click_N == 1
+    assert found["clicked_rate_to_true_cvr"] == pytest.approx(
+        predictions.conversion_N[clicks].mean() / truth.p_conversion_do_click_N.mean())
+    assert found["given_to_do"] == pytest.approx(r_N.sum() / truth.p_conversion_do_click_N.sum())
+
+
+def test_on_real_logs_trainings_are_averaged_and_clicks_alone_are_judged() -> None:
+    one, other = random_predictions(NUM_ROWS), random_predictions(NUM_ROWS, noise=1.0)
+    decile_N = deciles(known(one.ctr_logit_N))
+    found = against_clicks([one, other], decile_N, num_draws=200)
+    p_N = (sigmoid(known(one.cvr_logit_N)) + sigmoid(known(other.cvr_logit_N))) / 2
+    click_N, w_N = one.click_N == 1, one.weight_N
+    seen = (w_N * one.conversion_N)[click_N].sum()
+    ratio = found["cvr_pcoc_click"]
+    assert ratio.value == pytest.approx((w_N * p_N)[click_N].sum() / seen)
+    assert ratio.low is not None and ratio.high is not None
+    assert ratio.low < ratio.value < ratio.high
+    last = ~click_N & (decile_N == 9)
+    assert found["implied_rate_unclicked_decile_10"].value == pytest.approx(
+        (w_N * p_N)[last].sum() / w_N[last].sum())
+
+
+def test_replicates_are_pooled_by_students_interval_of_the_logarithms() -> None:
+    estimate = Estimate.of_ratios([0.8, 1.0, 1.25])
+    logs = np.log([0.8, 1.0, 1.25])
+    reach = 4.302652729911275 * logs.std(ddof=1) / np.sqrt(3)
+    assert estimate.value == pytest.approx(1.0)
+    assert estimate.high == pytest.approx(np.exp(reach))
+    assert estimate.low == pytest.approx(np.exp(-reach))
+    assert not estimate.is_off(1.0) and Estimate(value=2, low=1.5, high=3).is_off(1.0)
+    assert Estimate.of_ratios([0.7]).low is None
+    assert set(pooled([{"a": 1.0, "b": float("nan")}, {"a": 2.0, "b": 1.0}])) == {"a"}
+
+
+def test_the_loss_of_the_trainer_is_minimised_at_the_rate_of_those_who_click() -> None:
+    for x in saturated((0.01, 0.6), (0.02, 0.7)):
+        assert x.p_cvr == pytest.approx(x.p_conversion_given_click, rel=1e-5)
+        assert x.p_ctr == pytest.approx(x.p_click, rel=1e-5)
+        assert abs(x.p_cvr / (x.p_click * x.p_conversion_given_click) - 1) > 0.5
+
+
+# ---------------------------------------------------------------------------------------------
+# Sentences and page
+# ---------------------------------------------------------------------------------------------
+
+
+def scenario(name: str, seen: float, confounding: float = 0.0) -> ScenarioFigures:
+    names = ("true_cvr_pcoc", "true_cvr_pcoc_click", "true_cvr_pcoc_unclicked",
+             "true_cvr_given_pcoc", "cvr_to_true_ctcvr", "true_cvr_auc",
+             *(f"true_cvr_pcoc_decile_{k}" for k in range(1, 11)))
+    figures = {figure: Estimate(value=seen, low=0.9 * seen, high=1.1 * seen) for figure in names}
+    truth = {figure: Estimate(value=value) for figure, value in (
+        ("given_to_do", 1.3), ("clicked_rate_to_true_cvr", 1.5),
+        ("mean_of_ratios_to_ratio_of_means", 0.9))}
+    return ScenarioFigures(
+        name=name, settings={"ctr": 0.1, "confounding": confounding}, truth=truth,
+        num_impressions=10, num_clicks=5, num_conversions=1,
+        methods={method: figures for method in ("esmm", "base", "aman")})
+
+
+def audit_of(*scenarios: ScenarioFigures, is_simulated: bool = True) -> Audit:
+    varied = {"confounding": tuple(s.name for s in scenarios)} if is_simulated else {}
+    return Audit(
+        name="<toy>", note="Made up & small.", audited_at=datetime(2026, 1, 1, tzinfo=UTC),
+        commit=None, num_replicates=3, is_simulated=is_simulated, varied=varied,
+        scenarios=scenarios, saturated=saturated((0.1,), (0.1,)))
+
+
+def test_sentences_say_what_intervals_bear_and_no_more() -> None:
+    assert against_one(Estimate(value=1.2, low=1.1, high=1.3)) == "too high"
+    assert against_one(Estimate(value=0.8, low=0.7, high=0.9)) == "too low"
+    assert against_one(Estimate(value=1.2, low=0.9, high=1.5)) == "not told from 1"
+    assert ratio_text(Estimate(value=1.2)) == "1.2 (no interval)"
+    found = " ".join(answers(audit_of(scenario(AS_DECLARED, 1.4), scenario("c=1", 1.7, 1.0))))
+    assert "too high" in found and "With hidden confounding of 1, clicks lead to 1.3" in found
+    assert "It lies below it in 1 of 2 worlds" in found and "fails in 2 of 2" in found
+
+
+@pytest.mark.parametrize("is_simulated", [True, False])
+def test_the_page_opens_offline_and_holds_every_sentence(
+    is_simulated: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    of_clicks = against_clicks([random_predictions()], np.zeros(400, np.intp), num_draws=100)
+    real = ScenarioFigures(name="real", settings={}, truth={}, methods={"esmm": of_clicks},
+                           num_impressions=400, num_clicks=200, num_conversions=50)
+    audit = audit_of(scenario(AS_DECLARED, 1.4), scenario("c=1", 0.7, 1.0)) if is_simulated \
+        else audit_of(real, is_simulated=False)
+    page = render_audit(audit)
+    assert "&lt;toy&gt;" in page and "<toy>" not in page and "http" not in page
+    assert page.count("<svg") >= (4 if is_simulated else 1)
+    for heading in ("Question", "Answer", "Set-up", "Figures", "Limits"):
+        assert f">{heading}" in page
+    print_audit(audit)
+    printed = capsys.readouterr().out
+    assert "ESMM" in printed or "esmm" in printed
+    assert Audit.model_validate_json(audit.model_dump_json()) == audit
