@@ -150,7 +150,8 @@ def against_clicks(
         if not np.isfinite(value):
             continue
         bounds = interval(drawn[name], value)
-        found[name] = Estimate(value=value, low=bounds and bounds.low, high=bounds and bounds.high)
+        found[name] = Estimate(value=value, low=None if bounds is None else bounds.low,
+                               high=None if bounds is None else bounds.high)
     return found
 
 

@@ -180,6 +180,8 @@ def observed(x: Logits, row: Row) -> mpf:
         return -mp.log(1 - p)
     share = [min(max((row.waited_s - start) / (end - start), mpf(0)), mpf(1))
              for start, end in zip(starts, ends)]
+    if share[-1] == 1:
+        return -mp.log(1 - p)
     return -mp.log(1 - p * mp.fsum(a * b for a, b in zip(share, p_of_slot)))
 
 

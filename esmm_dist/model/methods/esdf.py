@@ -126,18 +126,31 @@ def log_1m_p_observed(heads: Heads, share_KB: Tensor) -> Tensor:
     """log(1 - p_ctcvr F), (B,), with F the part of the delay's distribution that had passed.
 
     As log1p(-p F) where that is at most 1/2, else as log((1 - p) + p (1 - F)): either cancels where
-    the other is used. 1 - F is summed by what each slot leaves more than the one before, times the
-    chance to reach it: no term is subtracted.
+    the other is used. F is summed by how much less of each next slot had passed, times the chance
+    to end before it, 1 - F by how much more is left, times the chance to reach it: summed by slots,
+    gradients of early hazards would cancel.
     """
     log_p_B = log_p_ctcvr(heads["ctr"], heads["cvr"])
     log_rest_B = log_1m_p_ctcvr(heads["ctr"], heads["cvr"])
     is_final_B = (share_KB == 1).all(0)
-    log_seen_B = log_p_B + torch.logsumexp(log_p_of_slots(heads) + share_KB.log(), 0)
+    survives_KB = log_survival(heads)
+    none_1B = torch.zeros_like(share_KB[:1])
+    less_KB = -torch.diff(share_KB, dim=0, append=none_1B)
+    ends_KB = torch.cat([log_1m_exp(survives_KB[1:]), none_1B])
+    log_seen_B = log_p_B + torch.logsumexp(ends_KB + less_KB.log(), 0)
     is_small_B = log_seen_B <= LOG_HALF
     small_B = torch.log1p(-torch.exp(torch.where(is_small_B, log_seen_B, LOG_HALF)))
     # Where nothing is left to come its logarithm is none: those rows take another branch.
     left_KB = torch.where(is_final_B, 1.0, 1 - share_KB)
-    more_KB = torch.diff(left_KB, dim=0, prepend=torch.zeros_like(left_KB[:1]))
-    log_left_B = torch.logsumexp(log_survival(heads) + more_KB.log(), 0)
+    more_KB = torch.diff(left_KB, dim=0, prepend=none_1B)
+    log_left_B = torch.logsumexp(survives_KB + more_KB.log(), 0)
     large_B = torch.logaddexp(log_rest_B, log_p_B + log_left_B)
     return torch.where(is_final_B, log_rest_B, torch.where(is_small_B, small_B, large_B))
+
+
+def log_1m_exp(x: Tensor) -> Tensor:
+    """log(1 - e^x) of x < 0: either form loses digits where the other is used."""
+    is_small = x <= LOG_HALF
+    small = torch.log1p(-torch.exp(torch.where(is_small, x, LOG_HALF)))
+    large = torch.log(-torch.expm1(torch.where(is_small, LOG_HALF, x)))
+    return torch.where(is_small, small, large)
