@@ -34,13 +34,12 @@ from esmm_dist.samples.io import Store, build_folder, now
 from esmm_dist.samples.layout import keys_of_partitions
 from esmm_dist.samples.publication import publish, refuse_other_settings
 from esmm_dist.samples.sample_file import (
-    CONTENT,
     CONTENT_SCHEMA,
     FAKE_NEGATIVES,
     IMMATURE,
-    MAGIC,
     TALLY,
     parquet_bytes,
+    without_magic,
 )
 from esmm_dist.samples.schedule import text_of
 from esmm_dist.samples.terminal import phase
@@ -68,9 +67,7 @@ class Rewriter:
         """Takes `path` and `content`, one file a partition; gives its bytes up to the magic."""
         for batch in batches:
             for path, content in zip(batch["path"].to_pylist(), batch["content"]):
-                rewritten = memoryview(self.rewritten(path, content.as_buffer()))
-                array = pa.array([rewritten[: -len(MAGIC)]], pa.binary())
-                yield pa.RecordBatch.from_arrays([array], [CONTENT])
+                yield without_magic(self.rewritten(path, content.as_buffer()))
 
     def rewritten(self, path: str, content: pa.Buffer) -> pa.Buffer:
         """The same bytes if no row goes, else a file of the rows that stay, in their order.

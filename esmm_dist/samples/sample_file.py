@@ -84,9 +84,7 @@ class SampleFileWriter:
         """One row with the bytes of a file, without the magic that ends it; none for no rows."""
         found = [batch for batch in batches if batch.num_rows]
         if found:
-            sink = self.written(Wire(found))
-            content = pa.array([memoryview(sink)[: -len(MAGIC)]], pa.binary())
-            yield pa.RecordBatch.from_arrays([content], [CONTENT])
+            yield without_magic(self.written(Wire(found)))
 
     def written(self, wire: Wire) -> pa.Buffer:
         """The Parquet file of some rows: one row group, no nulls, the tally in its footer."""
@@ -177,6 +175,17 @@ def parquet_bytes(table: pa.Table, tally: Mapping[str, int]) -> pa.Buffer:
         use_dictionary=repeating(table), write_statistics=False, compression="snappy",
     )
     return sink.getvalue()
+
+
+def without_magic(file: pa.Buffer) -> pa.RecordBatch:
+    """A row with a file's bytes, which are not copied, up to the magic that ends it.
+
+    Made of buffers: pa.array keeps every memoryview that it is given, with the bytes below, for as
+    long as the process lives.
+    """
+    bounds = pa.py_buffer(np.array([0, file.size - len(MAGIC)], np.int32))
+    content = pa.Array.from_buffers(pa.binary(), 1, [None, bounds, file])
+    return pa.RecordBatch.from_arrays([content], [CONTENT])
 
 
 def merged(tallies: Iterable[Mapping[str, int]]) -> dict[str, int]:
