@@ -53,6 +53,17 @@ def dump_config(config: Config) -> str:
     return yaml_core.dump(config.model_dump(mode="json"))
 
 
+def flat(node: Any, key: str = "") -> dict[str, Any]:
+    """The values of a document by dotted key, as --set names them."""
+    if isinstance(node, list):
+        node = dict(enumerate(node))
+    if not isinstance(node, dict):
+        return {key: node}
+    prefix = f"{key}." if key else ""
+    children = node.items()
+    return {k: v for name, child in children for k, v in flat(child, f"{prefix}{name}").items()}
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         document = yaml_core.load(path.read_text(encoding="utf-8"))

@@ -15,6 +15,7 @@ from esmm_dist.contract.leaks import check_leaks
 from esmm_dist.contract.logs import Logs
 from esmm_dist.contract.method_options import MethodName, MethodOptions
 from esmm_dist.contract.protocols import Audit, Tune
+from esmm_dist.contract.publishing import Publish
 from esmm_dist.contract.simulation import Simulation
 
 Positive = Annotated[int, Field(gt=0)]
@@ -208,6 +209,7 @@ class Config(Section):
     """How esmm_dist.compare chooses each method's learning rates; none: they are those of train."""
     audit: Audit = Audit()
     quality: Quality = Quality()
+    publish: Publish = Publish()
 
     @model_validator(mode="after")
     def _consistent(self) -> "Config":

@@ -158,9 +158,9 @@ def write_checkpoint(
     world.barrier(name="checkpoint.begin")
     checkpoint.mkdir(parents=True, exist_ok=True)
     name = f"tables-{buckets.start:04d}-{buckets.stop:04d}.safetensors"
-    shards = [_write_shard(checkpoint, name, tables, buckets)]
+    shards = [write_shard(checkpoint, name, tables, buckets)]
     if world.rank == 0:
-        shards.append(_write_shard(checkpoint, TOWERS, towers))
+        shards.append(write_shard(checkpoint, TOWERS, towers))
     shards_of_rank = world.gather_objects([s.model_dump() for s in shards], name="checkpoint")
     flat = [Shard.model_validate(s) for of_rank in shards_of_rank
             for s in of_rank]  # type: ignore[attr-defined]
@@ -174,10 +174,15 @@ def write_checkpoint(
         )
     if world.rank == 0:
         complete = index.model_copy(update={"shards": tuple(flat)})
-        _write_atomically(checkpoint / INDEX, complete.model_dump_json(indent=1).encode())
+        write_index(checkpoint, complete)
         _remove_older(directory, checkpoint, num_kept)
     world.barrier(name="checkpoint.end")
     return checkpoint
+
+
+def write_index(checkpoint: Path, index: Index) -> None:
+    """Commits a checkpoint, all of whose files are there."""
+    _write_atomically(checkpoint / INDEX, index.model_dump_json(indent=1).encode())
 
 
 def read_towers(checkpoint: Path, index: Index) -> dict[str, Tensor]:
@@ -206,9 +211,14 @@ def _step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.removeprefix("step-"))
 
 
-def _write_shard(
+def write_shard(
     checkpoint: Path, name: str, tensors: Mapping[str, Tensor], buckets: range | None = None
 ) -> Shard:
+    """Writes one file of a checkpoint, whole or not at all.
+
+    Raises:
+        InputError: the system does not take it.
+    """
     temporary = checkpoint / f".{name}.{os.getpid()}"
     try:
         save_file({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()},
@@ -235,7 +245,12 @@ def _first_unseen(checkpoint: Path, shards: Sequence[Shard]) -> str | None:
     return None
 
 
-def _read_shard(checkpoint: Path, shard: Shard) -> dict[str, Tensor]:
+def check_shard(checkpoint: Path, shard: Shard) -> Path:
+    """The path of a file, once it has been found to be what the index says.
+
+    Raises:
+        InputError: it is missing or damaged.
+    """
     path = checkpoint / shard.path
     try:
         found = _sha256(path)
@@ -243,7 +258,11 @@ def _read_shard(checkpoint: Path, shard: Shard) -> dict[str, Tensor]:
         raise InputError(f"{path}: {error.strerror}: the checkpoint has lost a file") from None
     if found != shard.sha256:
         raise InputError(f"{path}: its checksum differs from the index's: the file is damaged")
-    return load_file(path)
+    return path
+
+
+def _read_shard(checkpoint: Path, shard: Shard) -> dict[str, Tensor]:
+    return load_file(check_shard(checkpoint, shard))
 
 
 def _write_atomically(path: Path, content: bytes) -> None:

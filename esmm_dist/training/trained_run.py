@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
 
-from esmm_dist.contract.config import load_config
+from esmm_dist.contract.config import flat, load_config
 from esmm_dist.contract.encodings import Encodings
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.folds import Fold, folds_of
@@ -108,7 +107,7 @@ def config_of_run(path: Path, overrides: Sequence[str] = ()) -> Config:
 
 def _check_trained_as(config: Config, trained: Config, path: Path) -> None:
     for section in TRAINED_SECTIONS:
-        wanted, found = (_flat(c.model_dump(mode="json")[section], section)
+        wanted, found = (flat(c.model_dump(mode="json")[section], section)
                          for c in (config, trained))
         for key in dict.fromkeys([*wanted, *found]):
             if key in NOT_OF_THE_TRAINING:
@@ -119,16 +118,6 @@ def _check_trained_as(config: Config, trained: Config, path: Path) -> None:
                     f"{wanted.get(key)!r}: train again, or evaluate it as it was trained with "
                     f"--run {path.name}"
                 )
-
-
-def _flat(node: Any, key: str) -> dict[str, Any]:
-    """A document's values by dotted key."""
-    if isinstance(node, list):
-        node = dict(enumerate(node))
-    if not isinstance(node, dict):
-        return {key: node}
-    children = node.items()
-    return {k: v for name, child in children for k, v in _flat(child, f"{key}.{name}").items()}
 
 
 def _trained_fold(path: Path, config: Config, fold: Fold) -> TrainedFold:

@@ -31,6 +31,8 @@ ABSENT_FOR = {
     "quality": ALL - {"jinja2", "markupsafe"},
     "samples": ALL - SPARK - {"numpy", "pyarrow"},
     "simulation": ALL - {"numpy", "pyarrow"},
+    "calibration": ALL - {"numpy", "sklearn"},
+    "serving": ALL,
     "reader": SPARK | HOROVOD,
     "model": SPARK | HOROVOD | FILES,
     "distributed": SPARK | FILES,

@@ -1,0 +1,145 @@
+"""Puts a trained and evaluated run into service as a bundle, and takes it out again.
+
+    python -m esmm_dist.publish                    the run as a bundle, which becomes `current`
+    python -m esmm_dist.publish --as trial         the same, but only the alias `trial` means it
+    python -m esmm_dist.publish --rollback         `previous` becomes `current` again
+    python -m esmm_dist.publish --alias NAME=BUNDLE
+    python -m esmm_dist.publish --list
+    python -m esmm_dist.publish --diff previous current
+
+A bundle is named by another alias, by its name or the first letters of it, or by its folder. Each
+command may be repeated: what is done already is not done again.
+"""
+
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from esmm_dist.bundling import make_bundle, store_of
+from esmm_dist.contract.bundle import CURRENT, check_alias
+from esmm_dist.contract.command_line import config_from, config_parser, run_command
+from esmm_dist.contract.errors import InputError
+from esmm_dist.contract.sections import Config
+from esmm_dist.evaluation.figures import figure, signed
+from esmm_dist.serving.aliases import in_service, pointed, rolled_back
+from esmm_dist.serving.bundle import Bundle
+from esmm_dist.serving.difference import Difference, difference, metrics_of
+from esmm_dist.serving.store import BundleStore
+from esmm_dist.training.trained_run import config_of_run, open_run
+
+LISTED_METRICS = ("ctr_auc", "cvr_auc_click", "ctcvr_auc", "ctcvr_pcoc")
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parses the flags and does the one thing they ask for."""
+    parser = config_parser(__doc__)
+    parser.add_argument("--run", metavar="NAME",
+                        help="a run below runs_path, with the config it was trained with (and "
+                             "--set); without it, the run that the config names")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--as", dest="alias_of_run", metavar="ALIAS",
+                      help=f"give the run's bundle this alias, and leave `{CURRENT}` alone")
+    what.add_argument("--alias", metavar="NAME=BUNDLE", help="let an alias mean a bundle")
+    what.add_argument("--rollback", action="store_true", help="go back to the bundle before")
+    what.add_argument("--list", action="store_true", help="show all bundles and their aliases")
+    what.add_argument("--diff", nargs=2, metavar="BUNDLE", help="show what tells two bundles apart")
+    arguments = parser.parse_args(argv)
+    config = _config(arguments)
+    store = store_of(config)
+    if arguments.list:
+        _print_list(store)
+    elif arguments.diff:
+        before, after = (store.open(reference) for reference in arguments.diff)
+        _print_difference(before, after, difference(before, after))
+    elif arguments.rollback:
+        _tell(store, CURRENT, store.aliases.switch(rolled_back)[CURRENT])
+    elif arguments.alias:
+        _point(store, arguments.alias)
+    else:
+        publish(config, Path(config.runs_path) / (arguments.run or config.name), store,
+                arguments.alias_of_run)
+
+
+def publish(config: Config, run_path: Path, store: BundleStore, alias: str | None) -> Bundle:
+    """Makes the run's bundle and lets an alias mean it: `current`, if none is given.
+
+    Raises:
+        InputError: the run is not fit to be published; the aliases are then as they were.
+    """
+    if alias is not None:
+        check_alias(alias)
+    bundle = make_bundle(open_run(config, run_path), store)
+    if alias in (None, CURRENT):
+        store.aliases.switch(lambda aliases: in_service(aliases, bundle.name))
+    else:
+        store.aliases.switch(lambda aliases: pointed(aliases, alias, bundle.name))
+    _tell(store, alias or CURRENT, bundle.name)
+    return bundle
+
+
+def _config(arguments: Namespace) -> Config:
+    config = config_from(arguments)
+    if not arguments.run:
+        return config
+    return config_of_run(Path(config.runs_path) / arguments.run, arguments.overrides)
+
+
+def _point(store: BundleStore, assignment: str) -> None:
+    alias, separator, reference = assignment.partition("=")
+    if not separator or not reference:
+        raise InputError(f"--alias {assignment}: write it as NAME=BUNDLE")
+    bundle = store.open(store.name_of(reference))
+    store.aliases.switch(lambda aliases: pointed(aliases, check_alias(alias), bundle.name))
+    _tell(store, alias, bundle.name)
+
+
+def _tell(store: BundleStore, alias: str, name: str) -> None:
+    print(f"{alias} is {name[:12]}", file=sys.stderr)
+    print(store.path / name)
+
+
+# ---------------------------------------------------------------------------------------------
+# Showing
+# ---------------------------------------------------------------------------------------------
+
+
+def _print_list(store: BundleStore) -> None:
+    of_alias = store.aliases.of_alias()
+    bundles = [Bundle.glance(store.path / name) for name in store.names()]
+    bundles.sort(key=lambda bundle: (bundle.index.train_days.last, bundle.name), reverse=True)
+    table = Table(title=str(store.path), title_justify="left")
+    for heading in ("bundle", "aliases", "run", "learned from", *LISTED_METRICS):
+        table.add_column(heading, no_wrap=heading != "aliases")
+    for bundle in bundles:
+        days, metrics = bundle.index.train_days, metrics_of(bundle)
+        table.add_row(
+            bundle.name[:12], ", ".join(a for a, name in of_alias.items() if name == bundle.name),
+            bundle.index.run, f"{days.first} to {days.last}",
+            *[figure(metrics.get(name), name) for name in LISTED_METRICS],
+        )
+    Console().print(table)
+
+
+def _print_difference(before: Bundle, after: Bundle, found: Difference) -> None:
+    console = Console(highlight=False)
+    console.print(f"{before.name[:12]} ({before.index.run}) -> "
+                  f"{after.name[:12]} ({after.index.run})")
+    for key, (old, new) in found.config.items():
+        console.print(f"  {key}: {old!r} -> {new!r}", markup=False)
+    console.print(f"encodings: {found.relation}")
+    for table, (num_old, num_new, num_gone) in found.vocabularies.items():
+        gone = f", {num_gone:,} gone" if num_gone else ""
+        console.print(f"  vocabulary {table}: {num_old:,} -> {num_new:,} keys{gone}")
+    console.print("metrics" + ("" if found.same_test_days else
+                               ", of different test days: no comparison of the models"))
+    for name, (one, other) in found.metrics.items():
+        gap = "" if one is None or other is None else f" ({signed(other - one, name)})"
+        console.print(f"  {name}: {figure(one, name)} -> {figure(other, name)}{gap}")
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main, sys.argv[1:]))

@@ -1,0 +1,167 @@
+"""Which bundle serves: aliases that are switched all at once, or not at all.
+
+A switch writes the next number, created only if absent: of two at once the second sees the first
+and decides anew. A kill leaves the aliases as they were before or after. It opens no bundle.
+"""
+
+import errno
+import json
+import os
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from esmm_dist.contract.bundle import CURRENT, PREVIOUS, WITHDRAWN, Aliases
+from esmm_dist.contract.errors import InputError
+
+BundleOfAlias = Mapping[str, str]
+
+# File systems that have no hard links say one of these.
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+
+
+class AliasBook:
+    """The numbered documents of one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def read(self) -> Aliases | None:
+        """The aliases as the last whole switch left them; None before the first.
+
+        Raises:
+            InputError: they are of another version.
+        """
+        for number in self._numbers():
+            path = self._path(number)
+            try:
+                document = json.loads(path.read_bytes())
+            except ValueError:
+                continue  # its writer was killed: it has never switched anything
+            try:
+                return Aliases.model_validate(document, strict=False)
+            except ValidationError:
+                raise InputError(f"{path}: no aliases of this version: remove it") from None
+        return None
+
+    def of_alias(self) -> dict[str, str]:
+        """Every alias and the name of its bundle."""
+        aliases = self.read()
+        return dict(aliases.bundle_of_alias) if aliases else {}
+
+    def switch(self, change: Callable[[BundleOfAlias], BundleOfAlias]) -> dict[str, str]:
+        """Puts what `change` makes of the aliases in their place.
+
+        Args:
+            change: called again where another switch came first; what it raises ends this one.
+
+        Returns:
+            The aliases as they are then; no switch is written where nothing changes.
+        """
+        while True:
+            before = self.of_alias()
+            after = dict(change(before))
+            if after == before:
+                return after
+            number = 1 + max(self._numbers(), default=0)
+            now = datetime.now(UTC).replace(microsecond=0)
+            text = Aliases(number=number, switched_at=now, bundle_of_alias=after)
+            # Whoever wrote a number between the two looks is seen in the next round.
+            if before == self.of_alias() and self._create(number, text.model_dump_json(indent=1)):
+                return after
+
+    def _numbers(self) -> list[int]:
+        """Highest first."""
+        names = os.listdir(self._folder) if self._folder.is_dir() else []
+        stems = [name.removesuffix(".json") for name in names if name.endswith(".json")]
+        return sorted((int(stem) for stem in stems if stem.isdecimal()), reverse=True)
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"{number:08d}.json"
+
+    def _create(self, number: int, text: str) -> bool:
+        """Whether the number was free; its file then appears whole."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        draft = self._folder / f".{uuid.uuid4().hex}"
+        try:
+            with draft.open("x", encoding="utf-8") as file:
+                file.write(text + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            try:
+                os.link(draft, self._path(number))
+            except FileExistsError:
+                return False
+            except OSError as error:
+                if error.errno not in _NO_LINKS:
+                    raise
+                return self._create_in_place(number, text)
+            _sync(self._folder)
+            return True
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def _create_in_place(self, number: int, text: str) -> bool:
+        """Where files cannot be linked: a writer killed half way has taken a number in vain."""
+        try:
+            with self._path(number).open("x", encoding="utf-8") as file:
+                file.write(text + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except FileExistsError:
+            return False
+        return True
+
+
+def in_service(aliases: BundleOfAlias, bundle: str) -> BundleOfAlias:
+    """The bundle becomes `current`, what was current `previous`; nothing changes if it is already.
+
+    Raises:
+        InputError: it was taken out of service by a rollback.
+    """
+    current = aliases.get(CURRENT)
+    if current == bundle:
+        return aliases
+    if aliases.get(WITHDRAWN) == bundle:
+        raise InputError(
+            f"the bundle {bundle[:12]} was taken out of service by a rollback: train another, or "
+            f"put it back by hand with --alias {CURRENT}={bundle[:12]}"
+        )
+    others = {alias: name for alias, name in aliases.items() if alias not in (PREVIOUS, WITHDRAWN)}
+    return others | {CURRENT: bundle} | ({PREVIOUS: current} if current else {})
+
+
+def rolled_back(aliases: BundleOfAlias) -> BundleOfAlias:
+    """`previous` becomes `current`, and what was current `withdrawn`; nothing changes the second
+    time, so that a repeated rollback does not undo the first.
+
+    Raises:
+        InputError: there is nothing to go back to.
+    """
+    previous = aliases.get(PREVIOUS)
+    if previous is None:
+        if WITHDRAWN in aliases:
+            return aliases
+        raise InputError(
+            f"there is no {PREVIOUS} bundle to go back to: name one with --alias {CURRENT}=BUNDLE"
+        )
+    others = {alias: name for alias, name in aliases.items() if alias != PREVIOUS}
+    return others | {CURRENT: previous, WITHDRAWN: aliases[CURRENT]}
+
+
+def pointed(aliases: BundleOfAlias, alias: str, bundle: str) -> BundleOfAlias:
+    """The alias means the bundle; of `current`, what it meant before becomes `previous`."""
+    if alias != CURRENT:
+        return {**aliases, alias: bundle}
+    return in_service({a: name for a, name in aliases.items() if a != WITHDRAWN}, bundle)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,152 @@
+"""The folder of all bundles: each under its name, and the aliases that say which one serves.
+
+A bundle is written aside and put in place whole by a rename; one that is there already stays as it
+is. It does not know how a model is loaded.
+"""
+
+import errno
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+from esmm_dist.contract.bundle import (
+    ALIASES,
+    CURRENT,
+    INDEX,
+    NAME,
+    NEEDED,
+    BundleIndex,
+    Part,
+    name_of,
+)
+from esmm_dist.contract.errors import InputError
+from esmm_dist.serving.aliases import AliasBook
+from esmm_dist.serving.bundle import Bundle, parts_of
+
+# What a killed writer left is removed by the next one after this long.
+HOURS_OF_A_DRAFT = 24
+_DRAFT = ".draft-"
+
+# Names are shown, and may be given, by their first letters.
+MIN_PREFIX = 8
+
+
+class BundleStore:
+    """Bundles by name, by the first letters of a name, by alias, or by their folder."""
+
+    def __init__(self, path: str | Path) -> None:
+        """Opens nothing yet."""
+        self.path = Path(path)
+        self.aliases = AliasBook(self.path / ALIASES)
+
+    def open(self, reference: str) -> Bundle:
+        """The bundle that an alias, a name, its first letters or a path means, checked.
+
+        Raises:
+            InputError: nothing, or more than one, is meant; or the bundle is not whole.
+        """
+        if os.sep in reference:
+            return Bundle.open(reference)
+        return Bundle.open(self.path / self.name_of(reference))
+
+    def name_of(self, reference: str) -> str:
+        """The full name that an alias, a name or its first letters means.
+
+        Raises:
+            InputError: nothing, or more than one, is meant.
+        """
+        of_alias = self.aliases.of_alias()
+        if reference in of_alias:
+            return of_alias[reference]
+        names = [name for name in self.names()
+                 if len(reference) >= MIN_PREFIX and name.startswith(reference)]
+        if len(names) == 1:
+            return names[0]
+        if names:
+            raise InputError(f"{self.path}: {reference!r} begins {len(names)} names: write more")
+        known = ", ".join([*of_alias, *[name[:12] for name in self.names()]]) or "nothing"
+        raise InputError(
+            f"{self.path}: no bundle is called {reference!r} (there is {known}): publish one with "
+            "esmm_dist.publish"
+        )
+
+    def current(self) -> Bundle | None:
+        """The bundle in service; None before the first.
+
+        Raises:
+            InputError: it is not whole.
+        """
+        return self.open(CURRENT) if CURRENT in self.aliases.of_alias() else None
+
+    def names(self) -> list[str]:
+        """The names of all bundles."""
+        if not self.path.is_dir():
+            return []
+        return sorted(path.name for path in self.path.iterdir()
+                      if NAME.fullmatch(path.name) and (path / INDEX).exists())
+
+    def add(
+        self, write: Callable[[Path], None],
+        index_of: Callable[[tuple[Part, ...]], BundleIndex],
+    ) -> Bundle:
+        """Puts a bundle in place, unless the very same is there already.
+
+        Args:
+            write: writes all parts below a folder.
+            index_of: says of what the parts are.
+
+        Raises:
+            InputError: what `write` or `index_of` refuses.
+        """
+        self._remove_old_drafts()
+        self.path.mkdir(parents=True, exist_ok=True)
+        draft = self.path / f"{_DRAFT}{uuid.uuid4().hex}"
+        draft.mkdir()
+        try:
+            write(draft)
+            parts = parts_of(draft, [path for path in draft.rglob("*") if path.is_file()])
+            assert {part.path for part in parts} >= set(NEEDED), "a part has not been written"
+            for part in parts:
+                _sync(draft / part.path)
+            text = index_of(parts).to_json()
+            (draft / INDEX).write_text(text, encoding="utf-8")
+            _sync(draft / INDEX)
+            target = self.path / name_of(text)
+            self._put(draft, target)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+        return Bundle.open(target)
+
+    def _put(self, draft: Path, target: Path) -> None:
+        """Gives a bundle its name; of two that are whole the first stays."""
+        try:
+            draft.rename(target)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            try:
+                Bundle.open(target)
+            except InputError:  # it has been damaged since: this one is what its name says
+                aside = self.path / f"{_DRAFT}{uuid.uuid4().hex}"
+                target.rename(aside)
+                self._put(draft, target)
+                shutil.rmtree(aside, ignore_errors=True)
+        _sync(self.path)
+
+    def _remove_old_drafts(self) -> None:
+        for draft in self.path.glob(f"{_DRAFT}*"):
+            newest = max((path.stat().st_mtime for path in [draft, *draft.rglob("*")]
+                          if path.exists()), default=0)
+            if time.time() - newest > HOURS_OF_A_DRAFT * 3600:
+                shutil.rmtree(draft, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

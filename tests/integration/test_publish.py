@@ -1,0 +1,249 @@
+"""A trained run goes into service whole and out again, whoever publishes and whatever is killed."""
+
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from esmm_dist.assembly import load_predictor
+from esmm_dist.contract.bundle import Aliases
+from esmm_dist.contract.command_line import run_command
+from esmm_dist.distributed.world import SoloWorld
+from esmm_dist.publish import main
+from esmm_dist.reader.listed_rows import ListedRow, batch_of
+from esmm_dist.serving.bundle import Bundle
+from esmm_dist.serving.store import BundleStore
+from tests.factories.experiments import Experiment, train_experiment
+from tests.integration.horovodrun import ROOT
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
+    """A run of two folds, trained and evaluated."""
+    experiment = train_experiment(tmp_path_factory.mktemp("publish"))
+    assert experiment.evaluate() == 0
+    return experiment
+
+
+class Publisher:
+    """The command on an experiment whose bundles lie in a folder of their own."""
+
+    def __init__(self, experiment: Experiment, folder: Path) -> None:
+        self._experiment, self._folder = experiment, folder
+        self.store = BundleStore(folder / "small")
+
+    def __call__(self, *arguments: str) -> int:
+        """Its exit status."""
+        return run_command(main, ["--config", str(self._experiment.config_path), "--set",
+                                  f"publish.path={self._folder}", *arguments])
+
+    def current(self) -> Bundle:
+        bundle = self.store.current()
+        assert bundle is not None
+        return bundle
+
+    def another(self, seed: int) -> str:
+        """Puts a bundle of other figures into service; returns its name."""
+        metrics = self._experiment.run_path / "metrics.json"
+        before = metrics.read_text(encoding="utf-8")
+        document = json.loads(before)
+        document["pooled"]["model"]["ctr_auc"]["value"] = seed / 100
+        metrics.write_text(json.dumps(document), encoding="utf-8")
+        try:
+            assert self() == 0
+        finally:
+            metrics.write_text(before, encoding="utf-8")
+        return self.current().name
+
+
+@pytest.fixture
+def publish(evaluated: Experiment, tmp_path: Path) -> Publisher:
+    return Publisher(evaluated, tmp_path / "bundles")
+
+
+# ---------------------------------------------------------------------------------------------
+# What is published
+# ---------------------------------------------------------------------------------------------
+
+
+def test_the_model_in_the_bundle_is_the_one_that_was_measured(
+    publish: Publisher, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert publish() == 0
+    bundle = publish.current()
+    assert capsys.readouterr().out.splitlines()[-1] == str(bundle.path)
+    assert len(bundle.sample.rows) == 64
+    predict = load_predictor(bundle.model_path, bundle.config, bundle.encodings, SoloWorld(),
+                             torch.device("cpu"))
+    rows = [ListedRow(row.sample_id, row.ids, row.weights) for row in bundle.sample.rows]
+    found = predict(batch_of(rows, bundle.config.features))
+    assert found.ctr_logit_B is not None and found.cvr_logit_B is not None
+    np.testing.assert_allclose(found.ctr_logit_B, [r.ctr_logit for r in bundle.sample.rows],
+                               rtol=0, atol=1e-6)
+    np.testing.assert_allclose(found.cvr_logit_B, [r.cvr_logit for r in bundle.sample.rows],
+                               rtol=0, atol=1e-6)
+    row = bundle.sample.rows[0]
+    assert row.p_ctr is not None and row.p_cvr is not None
+    assert row.p_ctcvr == pytest.approx(row.p_ctr * row.p_cvr, rel=1e-12)
+
+
+def test_the_bundle_says_what_it_learned_from(publish: Publisher) -> None:
+    assert publish() == 0
+    bundle = publish.current()
+    assert str(bundle.index.train_days.last) == "2024-01-03", "the last fold's"
+    assert str(bundle.index.test_days) and bundle.index.run == "small"
+    card = bundle.text("model_card.md")
+    assert "| learned from | 1 to 3 January 2024 | 9,000 |" in card
+    assert "| ctcvr_auc | 0." in card and "Rows made up for tests." in card
+
+
+def test_publishing_again_changes_nothing(publish: Publisher) -> None:
+    assert publish() == 0
+    before = sorted(publish.store.path.rglob("*"))
+    assert publish() == 0
+    assert sorted(publish.store.path.rglob("*")) == before
+
+
+def test_without_the_optimizers_state_a_bundle_is_smaller(publish: Publisher) -> None:
+    assert publish() == 0
+    with_state = publish.current()
+    assert publish("--set", "publish.optimizer_state=false") == 0
+    without = publish.current()
+    assert sum(part.num_bytes for part in without.index.parts) < sum(
+        part.num_bytes for part in with_state.index.parts
+    )
+
+
+# ---------------------------------------------------------------------------------------------
+# Aliases
+# ---------------------------------------------------------------------------------------------
+
+
+def test_a_rollback_is_one_command(publish: Publisher) -> None:
+    assert publish() == 0
+    first = publish.current().name
+    second = publish.another(1)
+    assert publish("--rollback") == 0 and publish.current().name == first
+    assert publish("--rollback") == 0 and publish.current().name == first, "a retry"
+    assert publish("--alias", "current=withdrawn") == 0 and publish.current().name == second
+
+
+def test_a_withdrawn_run_is_not_published_by_a_retry(
+    publish: Publisher, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = publish.another(1)
+    assert publish() == 0 and publish("--rollback") == 0
+    assert publish() == 2
+    assert "was taken out of service by a rollback" in capsys.readouterr().err
+    assert publish.current().name == first
+
+
+def test_another_alias_leaves_current_alone(publish: Publisher) -> None:
+    assert publish("--as", "trial") == 0
+    assert publish.store.current() is None
+    assert publish.store.open("trial").index.run == "small"
+    assert publish("--alias", "current=trial") == 0
+    assert publish.current().name == publish.store.open("trial").name
+
+
+def test_bundles_are_listed_and_compared(
+    publish: Publisher, capsys: pytest.CaptureFixture[str]
+) -> None:
+    second = (publish.another(1), publish.another(2))[1]
+    capsys.readouterr()
+    assert publish("--diff", "previous", "current") == 0
+    assert "ctr_auc: 0.0100 -> 0.0200 (+0.0100)" in capsys.readouterr().out
+    assert publish("--list") == 0
+    listed = capsys.readouterr().out
+    assert second[:12] in listed and "current" in listed and "previous" in listed
+
+
+@pytest.mark.parametrize("arguments, reason", [
+    (["--rollback"], "no previous bundle"),
+    (["--alias", "current"], "write it as NAME=BUNDLE"),
+    (["--alias", "current=nothing"], "no bundle is called 'nothing'"),
+    (["--as", "Trial"], "write small letters"),
+    (["--run", "nobody"], "no such run"),
+])
+def test_what_cannot_be_done_is_told_in_one_line(
+    publish: Publisher, capsys: pytest.CaptureFixture[str], arguments: list[str], reason: str
+) -> None:
+    assert publish(*arguments) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 1 and reason in told[0]
+    assert publish.store.aliases.of_alias() == {}
+
+
+def test_a_run_that_was_not_evaluated_is_refused(
+    evaluated: Experiment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = evaluated.copy(tmp_path / "copy")
+    publish = Publisher(copy, tmp_path / "bundles")
+    (copy.run_path / "metrics.json").unlink()
+    assert publish() == 2
+    assert "run esmm_dist.evaluate first" in capsys.readouterr().err
+    assert not publish.store.path.exists()
+
+
+def test_predictions_of_another_checkpoint_are_refused(
+    evaluated: Experiment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = evaluated.copy(tmp_path / "copy")
+    predictions = copy.run_path / "predictions"
+    shutil.rmtree(predictions / "2024-01-04")
+    shutil.copytree(predictions / "2024-01-03", predictions / "2024-01-04")
+    assert Publisher(copy, tmp_path / "bundles")() == 2
+    assert "predicted by another checkpoint" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------------------------------------
+# Several at once, and kills
+# ---------------------------------------------------------------------------------------------
+
+
+def switching(folder: Path, num_switches: int) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "tests.integration.switching", str(folder), str(num_switches)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+
+
+def history(store: BundleStore) -> list[Aliases]:
+    paths = sorted((store.path / "_aliases").glob("*.json"))
+    return [Aliases.model_validate_json(path.read_bytes()) for path in paths]
+
+
+def test_no_switch_is_lost_between_publishers_at_once(tmp_path: Path) -> None:
+    publishers = [switching(tmp_path, num_switches=15) for _ in range(3)]
+    assert [publisher.wait(timeout=120) for publisher in publishers] == [0, 0, 0]
+    switches = history(BundleStore(tmp_path / "bundles"))
+    assert [aliases.number for aliases in switches] == list(range(1, 46))
+    for before, after in zip(switches, switches[1:]):
+        assert after.bundle_of_alias["previous"] == before.bundle_of_alias["current"]
+
+
+def test_a_kill_at_any_moment_leaves_a_whole_bundle_in_service(tmp_path: Path) -> None:
+    store = BundleStore(tmp_path / "bundles")
+    random.seed(0)
+    num_switches = 0
+    for _ in range(8):
+        publisher = switching(tmp_path, num_switches=10_000)
+        assert publisher.stdout is not None and publisher.stdout.readline() == "begun\n"
+        time.sleep(random.uniform(0, 0.2))
+        publisher.send_signal(signal.SIGKILL)
+        publisher.wait(timeout=30)
+        publisher.stdout.close()
+        switches = history(store)
+        assert len(switches) >= num_switches
+        num_switches = len(switches)
+        for name in store.names():
+            Bundle.open(store.path / name)
+        if switches:
+            assert store.current() is not None
+    assert num_switches > 8, "it was killed while it switched"
