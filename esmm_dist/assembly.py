@@ -27,7 +27,7 @@ from esmm_dist.distributed.footprint import Footprint
 from esmm_dist.distributed.memory import available_bytes, keep_freed_memory
 from esmm_dist.distributed.network_tables import NetworkTables
 from esmm_dist.distributed.row_optimizers import RowOptimizer, row_optimizer
-from esmm_dist.model.method import Method, Prediction, method_of
+from esmm_dist.model.method import Method, Prediction, method_of, over_all_impressions
 from esmm_dist.model.network import Networks
 from esmm_dist.training.checkpoint import Identity, Index
 from esmm_dist.training.restore import restore
@@ -77,7 +77,7 @@ def assemble(
             the memory of some rank.
     """
     dtype, seed = DTYPES[config.train.precision], config.train.seed
-    method = method_of(config.model, seed)
+    method = method_in(config)
     needed = footprint(config, encodings, world, for_training=for_training)
     left = available_bytes(device, world.num_local_ranks)
     needed.check([int(str(n)) for n in world.gather_objects(left, name="memory")])
@@ -98,6 +98,18 @@ def assemble(
     }
     model = Networks.of(config.features, config.model, method.networks, seed, dtype)
     return Assembly(method, model.to(device), NetworkTables(tables_of_network))
+
+
+def method_in(config: Config) -> Method:
+    """The method of a config, whose predictions are those over all impressions.
+
+    Raises:
+        InputError: it cannot be made of the model section.
+    """
+    method = method_of(config.model, config.train.seed)
+    if config.train.unclicked == "corrected":
+        return over_all_impressions(method, config.samples.unclicked_rate)
+    return method
 
 
 def footprint(

@@ -17,11 +17,12 @@ from pydantic import ValidationError
 from esmm_dist.calibration.maps import Rates, Scores, calibrated, rates_of
 from esmm_dist.contract import bundle as form
 from esmm_dist.contract.bundle import BundleIndex, Part
-from esmm_dist.contract.calibration import Calibration
+from esmm_dist.contract.calibration import Calibration, unclicked_in
 from esmm_dist.contract.config import dump_config
+from esmm_dist.contract.days import DayRange
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.scored_sample import ScoredRow, ScoredSample
-from esmm_dist.contract.sections import Config, DayRange
+from esmm_dist.contract.sections import Config
 from esmm_dist.evaluation.card import model_card
 from esmm_dist.evaluation.prediction_files import read_parts
 from esmm_dist.evaluation.predictions import Predictions
@@ -50,7 +51,7 @@ def make_bundle(run: TrainedRun, store: BundleStore) -> Bundle:
     trained = run.folds[-1]
     predictions = _predictions(run, trained)
     card = scorecard_of(run)
-    calibration = Calibration(unclicked=_unclicked(run))
+    calibration = calibration_of(run, card)
 
     def write(folder: Path) -> None:
         _write(folder / form.CONFIG, dump_config(config_of_run(run.path)))
@@ -112,8 +113,11 @@ def _predictions(run: TrainedRun, trained: TrainedFold) -> Predictions:
     return predictions
 
 
-def _unclicked(run: TrainedRun) -> Any:
-    return "all kept" if run.config.samples.unclicked_rate == 1 else "weighted"
+def calibration_of(run: TrainedRun, card: Scorecard) -> Calibration:
+    """What the run's predictions are mapped by, as its evaluation found it."""
+    if card.calibration is not None:
+        return card.calibration.calibration
+    return Calibration(unclicked=unclicked_in(run.config))
 
 
 def _card(run: TrainedRun, card: Scorecard) -> str:

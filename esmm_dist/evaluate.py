@@ -18,10 +18,8 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
-from esmm_dist.assembly import load_predictor, pick_device
 from esmm_dist.contract.batch import Batch
+from esmm_dist.contract.calibration import Calibration, unclicked_in
 from esmm_dist.contract.command_line import (
     config_from,
     config_parser,
@@ -29,28 +27,35 @@ from esmm_dist.contract.command_line import (
     run_command,
 )
 from esmm_dist.contract.errors import InputError
-from esmm_dist.contract.world import World
 from esmm_dist.distributed.world import connect
 from esmm_dist.evaluation.figures import method_name
 from esmm_dist.evaluation.prediction_files import (
     Origin,
-    read_parts,
     remove_other_folds,
     write_part,
 )
-from esmm_dist.evaluation.predictions import Logits, Predict, Predictions
+from esmm_dist.evaluation.predictions import Predictions
+from esmm_dist.evaluation.recalibration import recalibrate
 from esmm_dist.evaluation.reference import Reference
 from esmm_dist.evaluation.report import CurvePoint, Evidence, render_report
 from esmm_dist.evaluation.ripeness import warnings_of
-from esmm_dist.evaluation.scorecard import FoldRecord, RunRecord, make_scorecard
+from esmm_dist.evaluation.scorecard import (
+    CalibrationCard,
+    FoldRecord,
+    RunRecord,
+    make_scorecard,
+)
 from esmm_dist.evaluation.terminal import print_table
-from esmm_dist.model.method import Prediction
-from esmm_dist.reader.samples import SampleReader
+from esmm_dist.predicting import (
+    batches_of_days,
+    names_of_folds,
+    pooled_predictions,
+    predict_run,
+    progress,
+    reader_of,
+)
 from esmm_dist.training.curve import read_curve
 from esmm_dist.training.trained_run import TrainedRun, config_of_run, open_run
-
-SECONDS_PER_REDRAW = 0.5
-
 
 # ---------------------------------------------------------------------------------------------
 # The command
@@ -82,79 +87,6 @@ def _open(arguments: Namespace) -> TrainedRun:
 
 
 # ---------------------------------------------------------------------------------------------
-# Predicting: every rank its share of the rows
-# ---------------------------------------------------------------------------------------------
-
-
-def predict_run(run: TrainedRun, world: World) -> None:
-    """Writes this rank's part of the model's predictions for every fold."""
-    device = pick_device(world)
-    reader = _reader(run)
-    if world.rank == 0:
-        remove_other_folds(run.path / "predictions", _names(run))
-    for trained in run.folds:
-        predict = _on_arrays(load_predictor(trained.checkpoint, run.config, run.encodings, world,
-                                            device))
-        days = trained.fold.test_days
-        parts = []
-        with _progress(f"predict {trained.fold.name}", run.num_rows(days), world.rank) as bar:
-            for day in days:
-                batches = _read([day], run, reader, world.num_ranks, world.rank)
-                counted = _counted(batches, bar, world.num_ranks)
-                parts.append(Predictions.collect(day, counted, predict))
-        origin = Origin(run.config.model.method, run.manifest.number, trained.digest,
-                        world.num_ranks)
-        write_part(run.path / "predictions" / trained.fold.name, world.rank,
-                   Predictions.concatenate(parts), origin)
-    world.barrier(name="predicted")
-
-
-def _names(run: TrainedRun) -> list[str]:
-    return [trained.fold.name for trained in run.folds]
-
-
-def _reader(run: TrainedRun, with_delays: bool = False) -> SampleReader:
-    return SampleReader(run.config.samples.path, run.manifest, run.config.features, with_keys=True,
-                        with_delays=with_delays)
-
-
-def _read(
-    days: Sequence[date], run: TrainedRun, reader: SampleReader, num_ranks: int = 1, rank: int = 0
-) -> Iterator[Batch]:
-    batch_size = run.config.evaluate.batch_size
-    with reader.evaluation_batches(days, batch_size, num_ranks, rank) as batches:
-        yield from batches
-
-
-def _read_to_learn(days: Sequence[date], run: TrainedRun) -> Iterator[Batch]:
-    """What the model learned from: immature rows weigh nothing where training left them out."""
-    excludes = run.config.train.immature == "exclude"
-    for batch in _read(days, run, _reader(run, with_delays=excludes)):
-        if batch.delays is not None:
-            batch = replace(batch, weight_B=batch.weight_B * batch.delays.mature_B)
-        yield batch
-
-
-def _on_arrays(predict: Callable[[Batch], Prediction]) -> Predict:
-    def on_arrays(batch: Batch) -> Logits:
-        return Logits(*(None if tensor_B is None else tensor_B.cpu().numpy()
-                        for tensor_B in predict(batch)))
-
-    return on_arrays
-
-
-def _progress(title: str, total: int, rank: int, unit: str = " samples") -> Any:
-    return tqdm(desc=title, total=total, unit=unit, unit_scale=True, disable=rank != 0,
-                mininterval=SECONDS_PER_REDRAW, file=sys.stderr, dynamic_ncols=True)
-
-
-def _counted(batches: Iterator[Batch], bar: Any, num_ranks: int) -> Iterator[Batch]:
-    for batch in batches:
-        yield batch
-        bar.update(min(batch.num_rows * num_ranks, bar.total - bar.n))
-
-
-# ---------------------------------------------------------------------------------------------
 # Measuring: the first rank, over all rows
 # ---------------------------------------------------------------------------------------------
 
@@ -172,7 +104,7 @@ def measure_run(run: TrainedRun) -> None:
     reference = pooled_predictions(run, "reference")
     print(f"measuring {len(model):,} rows, {run.config.evaluate.num_bootstraps:,} draws of groups",
           file=sys.stderr)
-    card = make_scorecard(_record(run), model, reference)
+    card = make_scorecard(_record(run), model, reference, _calibration(run, model))
     report = render_report(Evidence(run.config, card, run.days(), _curves(run)))
     report_path = run.path / "report.html"
     _write_atomically(report_path, report)
@@ -181,22 +113,41 @@ def measure_run(run: TrainedRun) -> None:
     print(report_path)
 
 
+def _calibration(run: TrainedRun, model: Predictions) -> CalibrationCard | None:
+    """What the config's calibration is worth; None if it asks for none."""
+    asked = run.config.calibrate
+    if asked.method == "none" or asked.days is None:
+        return None
+    as_predicted = Calibration(unclicked=unclicked_in(run.config))
+    return recalibrate(model, asked.method, asked.days, fold_records(run),
+                       run.config.evaluate.num_bootstraps, as_predicted)
+
+
 def predict_references(run: TrainedRun) -> None:
     """Fits the reference on every fold's training days and predicts its test days."""
-    reader = _reader(run)
-    remove_other_folds(run.path / "reference", _names(run))
+    reader = reader_of(run)
+    remove_other_folds(run.path / "reference", names_of_folds(run))
     name = run.config.evaluate.reference
     origin = Origin(name, run.manifest.number, None, num_parts=1)
     fit = _fitter(run)
-    with _progress(method_name(name), len(run.folds), rank=0, unit=" folds") as bar:
+    with progress(method_name(name), len(run.folds), rank=0, unit=" folds") as bar:
         for trained in run.folds:
             reference = fit(_read_to_learn(trained.fold.train_days, run))
             predictions = Predictions.concatenate([
-                Predictions.collect(day, _read([day], run, reader), reference.predict)
+                Predictions.collect(day, batches_of_days([day], run, reader), reference.predict)
                 for day in trained.fold.test_days
             ])
             write_part(run.path / "reference" / trained.fold.name, 0, predictions, origin)
             bar.update()
+
+
+def _read_to_learn(days: Sequence[date], run: TrainedRun) -> Iterator[Batch]:
+    """What the model learned from: immature rows weigh nothing where training left them out."""
+    excludes = run.config.train.immature == "exclude"
+    for batch in batches_of_days(days, run, reader_of(run, with_delays=excludes)):
+        if batch.delays is not None:
+            batch = replace(batch, weight_B=batch.weight_B * batch.delays.mature_B)
+        yield batch
 
 
 def _fitter(run: TrainedRun) -> Callable[[Iterator[Batch]], Any]:
@@ -217,21 +168,6 @@ def _fitter(run: TrainedRun) -> Callable[[Iterator[Batch]], Any]:
         ) from None
     trees = TreesApart if config.evaluate.reference == "trees_apart" else JointTrees
     return lambda batches: trees.fit(batches, config.features, config.evaluate.trees)
-
-
-def pooled_predictions(run: TrainedRun, directory: str) -> Predictions:
-    """All folds' rows, in order of samples, each exactly once."""
-    path = run.path / directory
-    pooled = Predictions.concatenate([
-        read_parts(path / trained.fold.name)[0] for trained in run.folds
-    ]).in_order_of_samples(str(path))
-    days = [day for trained in run.folds for day in trained.fold.test_days]
-    if len(pooled) != run.num_rows(days):
-        raise InputError(
-            f"{path}: {len(pooled):,} rows, the test days have {run.num_rows(days):,}: "
-            "evaluate again"
-        )
-    return pooled
 
 
 def _record(run: TrainedRun) -> RunRecord:

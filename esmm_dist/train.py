@@ -11,6 +11,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from esmm_dist.assembly import assemble, footprint, how_ids_differ, identity_of, pick_device
@@ -229,8 +230,15 @@ class FoldRun:
             if skipped < plan.num_steps:
                 with reader.train_batches(plan, self.world.rank, first_step=skipped) as batches:
                     for batch in batches:
-                        yield batch.to(self.device)
+                        yield self._counted(batch).to(self.device)
             start += plan.num_steps
+
+    def _counted(self, batch: Batch) -> Batch:
+        """The batch with the weights of the samples, or without where a correction stands for them.
+        """
+        if self.config.train.unclicked == "weighted":
+            return batch
+        return replace(batch, weight_B=(batch.weight_B > 0).to(batch.weight_B.dtype))
 
     def _journal(self, first_step: int) -> Journal:
         return Journal(

@@ -21,12 +21,12 @@ from esmm_dist.contract.method_options import MethodName
 from esmm_dist.contract.protocols import LearningRates
 from esmm_dist.contract.sections import Config
 from esmm_dist.contract.world import World
-from esmm_dist.evaluate import pooled_predictions, predict_run
 from esmm_dist.evaluation.comparison import Trial
 from esmm_dist.evaluation.comparison_document import Cost
 from esmm_dist.evaluation.prediction_files import read_parts
 from esmm_dist.evaluation.predictions import Predictions
 from esmm_dist.model.method import options_of
+from esmm_dist.predicting import pooled_predictions, predict_run
 from esmm_dist.train import CHECKPOINTS, train_run
 from esmm_dist.training.trained_run import TrainedRun, open_run
 

@@ -14,8 +14,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from esmm_dist.contract.days import DayRange
 from esmm_dist.contract.errors import InputError
-from esmm_dist.contract.sections import DayRange
 
 INDEX = "bundle.json"
 

@@ -7,8 +7,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from esmm_dist.contract.days import DayRange
 from esmm_dist.contract.errors import InputError
-from esmm_dist.contract.sections import DayRange
+from esmm_dist.contract.sections import Config
 
 CalibratedTask = Literal["ctr", "cvr", "ctcvr"]
 
@@ -48,6 +49,9 @@ class IsotonicMap(_Document):
 CalibrationMap = Annotated[PlattMap | IsotonicMap, Field(discriminator="kind")]
 
 
+Unclicked = Literal["all kept", "weighted", "corrected"]
+
+
 class Calibration(_Document):
     """By task the map of its score: of the logit or, where a method predicts p(conversion | click)
     as a quotient, of its logarithm. A task without a map is served as predicted; pCTCVR is the
@@ -56,7 +60,7 @@ class Calibration(_Document):
     maps: dict[CalibratedTask, CalibrationMap] = {}
     days: DayRange | None = None
     """The held-out days that taught the maps; none, where there are none."""
-    unclicked: Literal["all kept", "weighted", "corrected"] = "all kept"
+    unclicked: Unclicked = "all kept"
     """How leaving out un-clicked samples was undone: not needed; by the weights of the samples in
     the loss; or unweighted, by a shift of the CTR logit which the predictions carry already. It
     must not be done again."""
@@ -72,3 +76,8 @@ class Calibration(_Document):
             return cls.model_validate_json(text)
         except ValidationError:
             raise InputError(f"{source}: no readable calibration: publish the run again") from None
+
+
+def unclicked_in(config: Config) -> Unclicked:
+    """How the models of a config make up for un-clicked samples that were left out."""
+    return "all kept" if config.samples.unclicked_rate == 1 else config.train.unclicked

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from esmm_dist.contract.sections import Config, DayRange
+from esmm_dist.contract.days import DayRange
+from esmm_dist.contract.sections import Config
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from esmm_dist.contract.days import DayRange
 from esmm_dist.contract.encodings import Encodings
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.mistakes import one_line
-from esmm_dist.contract.sections import DayRange
 
 MANIFESTS = "_manifests"
 ENCODINGS = "_encodings"

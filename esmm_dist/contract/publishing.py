@@ -1,13 +1,30 @@
-"""What becomes of a trained model: the config's section `publish`.
+"""What becomes of a trained model: the config's sections `calibrate` and `publish`.
 
-Values only: `serving` writes bundles and switches aliases.
+Values only: the room `calibration` fits maps, `serving` writes bundles and switches aliases.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from esmm_dist.contract.days import DayRange
 from esmm_dist.contract.features import Section
+
+
+class Calibrate(Section):
+    """The maps that predictions pass before they are served: one a task, learned from test days."""
+
+    method: Literal["none", "platt", "isotonic"] = "none"
+    """platt: a line through the logits, two numbers a task; isotonic: any monotone map, which needs
+    some thousand positives."""
+    days: DayRange | None = None
+    """Test days that teach the maps; the later ones judge them."""
+
+    @model_validator(mode="after")
+    def _has_days(self) -> "Calibrate":
+        if self.method != "none" and self.days is None:
+            raise ValueError(f"method {self.method} needs days: the first of evaluate.days")
+        return self
 
 
 class Publish(Section):

@@ -3,11 +3,12 @@
 Values only: what a section means is the business of the room that reads it.
 """
 
-from datetime import date
+from datetime import timedelta
 from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field, model_validator
 
+from esmm_dist.contract.days import MAX_DAYS, DayRange, check_num_days
 from esmm_dist.contract.declaration import check_features, check_sources
 from esmm_dist.contract.expectations import Quality, check_columns
 from esmm_dist.contract.features import Feature, Section
@@ -15,40 +16,15 @@ from esmm_dist.contract.leaks import check_leaks
 from esmm_dist.contract.logs import Logs
 from esmm_dist.contract.method_options import MethodName, MethodOptions
 from esmm_dist.contract.protocols import Audit, Tune
-from esmm_dist.contract.publishing import Publish
+from esmm_dist.contract.publishing import Calibrate, Publish
 from esmm_dist.contract.simulation import Simulation
+from esmm_dist.contract.unclicked import check_correction
 
 Positive = Annotated[int, Field(gt=0)]
 
-# Bounds are far above any use: what lies beyond is a slip, told before anything is allocated.
-MAX_DAYS = 4_000
+# Far above any use: what lies beyond is a slip, told before anything is allocated.
 Width = Annotated[int, Field(gt=0, le=16_384)]
 Hours = Annotated[float, Field(gt=0, le=24 * MAX_DAYS)]
-
-
-class DayRange(Section):
-    """Calendar days in logs.day_timezone, both ends included."""
-
-    first: date
-    last: date
-
-    @model_validator(mode="after")
-    def _in_order(self) -> "DayRange":
-        if self.last < self.first:
-            raise ValueError(f"the last day {self.last} lies before the first, {self.first}")
-        check_num_days(self.first, self.last)
-        return self
-
-
-def check_num_days(first: date, last: date) -> None:
-    """Refuses more days than any log has.
-
-    Raises:
-        ValueError: names both days.
-    """
-    num_days = (last - first).days + 1
-    if num_days > MAX_DAYS:
-        raise ValueError(f"{first} to {last} are {num_days:,} days: at most {MAX_DAYS:,}")
 
 
 class Samples(Section):
@@ -150,6 +126,11 @@ class Train(Section):
     precision: Literal["float32", "float64"] = "float32"
     towers: Optimizer = Optimizer()
     tables: Optimizer = Optimizer()
+    unclicked: Literal["weighted", "corrected"] = "weighted"
+    """How samples.unclicked_rate is undone. weighted: by the samples' weights in the loss.
+    corrected: the loss weighs all rows alike, and log(rate) is added to the CTR logit of whatever
+    is predicted; for methods whose other predictions do not depend on the rate. Either, never both.
+    """
     immature: Literal["include", "exclude"] = "include"
     """Rows whose labels were not final when they were built: take them as they are, a label of 0
     that may still become 1; or leave them out, which costs the latest days."""
@@ -209,6 +190,7 @@ class Config(Section):
     """How esmm_dist.compare chooses each method's learning rates; none: they are those of train."""
     audit: Audit = Audit()
     quality: Quality = Quality()
+    calibrate: Calibrate = Calibrate()
     publish: Publish = Publish()
 
     @model_validator(mode="after")
@@ -230,6 +212,12 @@ class Config(Section):
         check_num_days(self.train.days.first, self.evaluate.days.last)  # of the longest fold
         if self.tune is not None:
             self._check_validation_day()
+        self._check_calibration()
+        if self.train.unclicked == "corrected":
+            check_correction(
+                self.model.method, self.samples.unclicked_rate, self.samples.unclicked_days,
+                self.learned_days,
+            )
         return self
 
     def _check_validation_day(self) -> None:
@@ -241,3 +229,19 @@ class Config(Section):
             )
         if self.train.days.first == day:
             raise ValueError(f"tune: train.days are {day} alone: give a day before it to train on")
+
+    @property
+    def learned_days(self) -> DayRange:
+        """The days that some model of the run learns from."""
+        last = self.train.days.last
+        if self.evaluate.retrain == "daily":
+            last = max(last, self.evaluate.days.last - timedelta(days=1))
+        return DayRange(first=self.train.days.first, last=last)
+
+    def _check_calibration(self) -> None:
+        taught, tested = self.calibrate.days, self.evaluate.days
+        if taught is not None and not tested.first <= taught.first <= taught.last < tested.last:
+            raise ValueError(
+                f"calibrate.days are {taught.first} to {taught.last}: they must be evaluate.days "
+                f"({tested.first} to {tested.last}), and the last of these must come after them"
+            )

@@ -56,6 +56,7 @@ def model_card(
         "click would convert on impressions that nobody clicked was not observed, and is not "
         "measured here.",
         "",
+        *_calibration(card),
         "## Limits",
         "",
         *[f"* {limit}" for limit in [*card.run.warnings, *notes]],
@@ -84,6 +85,31 @@ def _whose(card: Scorecard) -> str:
         return "All of it lies after the days it learned from."
     return ("Each test day was predicted by a model of the same run that learned from the days "
             "before it; this is the last of them.")
+
+
+def _calibration(card: Scorecard) -> list[str]:
+    """What is served instead of what the model predicts, if anything."""
+    found = card.calibration
+    if found is None or found.calibration.days is None:
+        return []
+    names = [metric_name(task, metric) for task in Task for metric in ("pcoc", "ece")]
+    kinds = ", ".join(f"{task} {by.kind}" for task, by in found.calibration.maps.items())
+    rows = [
+        f"| {name} | {figure(found.scope.reference[name].value, name)} "
+        f"| {figure(found.scope.model[name].value, name)} "
+        f"| {interval_text(found.scope.model[name], name)} |" for name in names
+    ]
+    return [
+        "## Calibration",
+        "",
+        f"Served through maps ({kinds}) learned on {span(found.calibration.days)}; the figures are "
+        f"of {span(found.days)}.",
+        "",
+        "| metric | as predicted | as served | 95 % interval |",
+        "|---|---|---|---|",
+        *rows,
+        "",
+    ]
 
 
 def _metric(card: Scorecard, name: str) -> str:

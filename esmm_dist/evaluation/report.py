@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from esmm_dist.contract.manifest import Day
 from esmm_dist.contract.sections import Config
+from esmm_dist.evaluation.calibration import ReliabilityBin
 from esmm_dist.evaluation.charts import curve_chart, difference_chart, reliability_chart
 from esmm_dist.evaluation.figures import (
     figure,
@@ -89,13 +90,17 @@ def _task_view(task: Task, card: Scorecard) -> dict[str, Any]:
         "title": TITLES[task], "question": QUESTIONS[task], "auc": metric_name(task, "auc"),
         "metrics": names, "gauc": metric_name(task, "gauc"),
         "bins": card.reliability[task],
-        "reliability": Markup(reliability_chart(
-            f"Reliability of {TITLES[task]}: predicted against observed rate",
-            {name: card.reliability[task][name] for name in ("model", "reference")},
-            ROW_WORDS[task],
-        )),
+        "reliability": _reliability(task, card.reliability[task]),
+        "calibrated": card.calibration and _reliability(task, card.calibration.reliability[task]),
         "by_day": Markup(_by_day(task, card)),
     }
+
+
+def _reliability(task: Task, bins: Mapping[str, Sequence[ReliabilityBin]]) -> Markup:
+    return Markup(reliability_chart(
+        f"Reliability of {TITLES[task]}: predicted against observed rate",
+        {name: bins[name] for name in ("model", "reference")}, ROW_WORDS[task],
+    ))
 
 
 def _mark(estimate: Estimate, metric: str, label: str) -> Mark | None:

@@ -11,8 +11,9 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from esmm_dist.contract.calibration import Calibration
+from esmm_dist.contract.days import DayRange
 from esmm_dist.contract.folds import Fold
-from esmm_dist.contract.sections import DayRange
 from esmm_dist.evaluation.calibration import ReliabilityBin, reliability
 from esmm_dist.evaluation.intervals import Interval, bootstrap, interval, task_statistic
 from esmm_dist.evaluation.metrics import (
@@ -131,6 +132,18 @@ class RunRecord(_Document):
     """What is to be known before the figures are believed."""
 
 
+class CalibrationCard(_Document):
+    """Calibration learned from some test days and judged on the later ones."""
+
+    calibration: Calibration
+    num_impressions_learned_from: int
+    days: DayRange
+    """Those it is judged on."""
+    scope: Scope
+    """`model` is what is served, `reference` what the model predicts."""
+    reliability: dict[Task, dict[Literal["model", "reference"], list[ReliabilityBin]]]
+
+
 class Scorecard(_Document):
     """The content of metrics.json."""
 
@@ -141,17 +154,23 @@ class Scorecard(_Document):
     days: dict[date, Scope]
     reliability: dict[Task, dict[Literal["model", "reference"], list[ReliabilityBin]]]
     """Pooled over the test days."""
+    calibration: CalibrationCard | None = None
+    """None: predictions are served as they are."""
 
     def to_json(self) -> str:
         """Indented JSON; of optional parts only those there are."""
         return self.model_dump_json(indent=1, exclude_defaults=True) + "\n"
 
 
-def make_scorecard(run: RunRecord, model: Predictions, reference: Predictions) -> Scorecard:
+def make_scorecard(
+    run: RunRecord, model: Predictions, reference: Predictions,
+    calibration: CalibrationCard | None = None,
+) -> Scorecard:
     """Measures both on all rows together and on every day by itself.
 
     Args:
         model, reference: predictions of the same samples in the same order.
+        calibration: of the model, if there is one.
     """
     assert np.array_equal(model.sample_id_N, reference.sample_id_N)
     assert np.array_equal(model.day_N, reference.day_N)
@@ -173,6 +192,7 @@ def make_scorecard(run: RunRecord, model: Predictions, reference: Predictions) -
                    "reference": reliability(rows_of(task, reference, *codes))}
             for task in Task
         },
+        calibration=calibration,
     )
 
 

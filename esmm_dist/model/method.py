@@ -7,8 +7,9 @@ reader and no optimizer.
 Shape legend: B rows of a batch.
 """
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -127,3 +128,17 @@ def method_of(model: Model, seed: int) -> Method:
             f"the first {num_shared} layers: declare at least as many"
         )
     return method
+
+
+def over_all_impressions(method: Method, unclicked_rate: float) -> Method:
+    """The same method, trained without weights on samples of which only a share of the un-clicked
+    was kept: what it predicts is put right (contract.unclicked)."""
+    shift = math.log(unclicked_rate)
+
+    def predict(heads: Heads) -> Prediction:
+        prediction = method.predict(heads)
+        if prediction.ctr_logit_B is None:
+            return prediction
+        return prediction._replace(ctr_logit_B=prediction.ctr_logit_B + shift)
+
+    return replace(method, predict=predict)

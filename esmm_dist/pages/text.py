@@ -1,6 +1,6 @@
 """Figures as people read them."""
 
-from esmm_dist.contract.sections import DayRange
+from esmm_dist.contract.days import DayRange
 
 
 def count(value: int) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from esmm_dist.contract.days import DayRange
 from esmm_dist.contract.encodings import FIRST_VOCABULARY_ID, Encodings, boundaries_of
 from esmm_dist.contract.features import (
     BucketEncoding,
@@ -23,7 +24,7 @@ from esmm_dist.contract.features import (
 from esmm_dist.contract.manifest import Day
 from esmm_dist.contract.profile import DELAY_EDGES_S, ColumnProfile, DayProfile
 from esmm_dist.contract.schema import GROUP_ID
-from esmm_dist.contract.sections import Config, DayRange
+from esmm_dist.contract.sections import Config
 from esmm_dist.pages.charts import day_chart
 from esmm_dist.pages.page import rendered
 from esmm_dist.pages.rates import wilson_interval

@@ -1,5 +1,4 @@
-"""Rows of a batch as plain lists by feature, and back: for the few that people or other programs are
-to look at.
+"""Rows of a batch as plain lists by feature, and back: for the few that others are to look at.
 
 Shape legend: B rows; V ids of all rows of one multi-valued feature.
 """

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+from esmm_dist.contract.days import DayRange
 from esmm_dist.contract.errors import InputError
-from esmm_dist.contract.sections import Config, DayRange
+from esmm_dist.contract.sections import Config
 from esmm_dist.samples.days import Calendar, span
 
 

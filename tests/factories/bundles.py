@@ -7,10 +7,11 @@ from esmm_dist.contract import bundle as form
 from esmm_dist.contract.bundle import BundleIndex, Part
 from esmm_dist.contract.calibration import Calibration
 from esmm_dist.contract.config import dump_config, parse_config
+from esmm_dist.contract.days import DayRange
 from esmm_dist.contract.encodings import Encodings
 from esmm_dist.contract.features import fingerprint
 from esmm_dist.contract.scored_sample import ScoredSample
-from esmm_dist.contract.sections import Config, DayRange
+from esmm_dist.contract.sections import Config
 from esmm_dist.serving.bundle import Bundle
 from esmm_dist.serving.store import BundleStore
 from tests.factories.written_samples import small_document

@@ -12,6 +12,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from esmm_dist.contract.config import parse_config
+from esmm_dist.contract.days import DayRange
 from esmm_dist.contract.encoder import (
     cross_encoder,
     encode_values,
@@ -22,7 +23,7 @@ from esmm_dist.contract.encodings import Encodings
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.features import CrossFeature, MultiValuedFeature
 from esmm_dist.contract.manifest import Manifest, read_encodings, read_manifest
-from esmm_dist.contract.sections import Config, DayRange
+from esmm_dist.contract.sections import Config
 from esmm_dist.samples.build import Builder
 from esmm_dist.samples.io import Store
 from esmm_dist.samples.publication import publish

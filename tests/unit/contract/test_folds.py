@@ -2,8 +2,8 @@
 
 from datetime import date, timedelta
 
+from esmm_dist.contract.days import DayRange
 from esmm_dist.contract.folds import Fold, days_of, folds_of
-from esmm_dist.contract.sections import DayRange
 from tests.unit.contract.conftest import LoadText
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from esmm_dist.contract.days import DayRange
 from esmm_dist.contract.folds import Fold
-from esmm_dist.contract.sections import DayRange
 from esmm_dist.evaluation.metrics import METRICS
 from esmm_dist.evaluation.predictions import Predictions
 from esmm_dist.evaluation.scorecard import (

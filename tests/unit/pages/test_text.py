@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from esmm_dist.contract.sections import DayRange
+from esmm_dist.contract.days import DayRange
 from esmm_dist.pages.text import count, percent, span
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from esmm_dist.contract.config import load_config
-from esmm_dist.contract.sections import DayRange
+from esmm_dist.contract.days import DayRange
 from esmm_dist.evaluation.metrics import Sums, auc, equal_weight_edges
 from esmm_dist.evaluation.tasks import Rows
 from esmm_dist.samples.labels import mixed
