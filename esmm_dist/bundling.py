@@ -36,8 +36,8 @@ from esmm_dist.training.trained_run import TrainedFold, TrainedRun, config_of_ru
 
 
 def store_of(config: Config) -> BundleStore:
-    """The bundles of a config's name."""
-    return BundleStore(Path(config.publish.path) / config.name)
+    """The bundles that a config's runs are published among."""
+    return BundleStore(config.publish.path or Path("bundles") / config.name)
 
 
 def make_bundle(run: TrainedRun, store: BundleStore) -> Bundle:
@@ -49,7 +49,7 @@ def make_bundle(run: TrainedRun, store: BundleStore) -> Bundle:
         InputError: the run has not been evaluated since it was trained, or a file of it is damaged.
     """
     trained = run.folds[-1]
-    predictions = _predictions(run, trained)
+    predictions = predictions_of(run, trained)
     card = scorecard_of(run)
     calibration = calibration_of(run, card)
 
@@ -101,8 +101,12 @@ def scorecard_of(run: TrainedRun) -> Scorecard:
         raise InputError(f"{path}: no readable metrics: run esmm_dist.evaluate again") from None
 
 
-def _predictions(run: TrainedRun, trained: TrainedFold) -> Predictions:
-    """What the evaluation predicted with the very checkpoint that is published."""
+def predictions_of(run: TrainedRun, trained: TrainedFold) -> Predictions:
+    """What the evaluation predicted with the very checkpoint that is published.
+
+    Raises:
+        InputError: they are missing, or of another checkpoint.
+    """
     directory = run.path / "predictions" / trained.fold.name
     predictions, origin = read_parts(directory)
     if origin.checkpoint != trained.digest:

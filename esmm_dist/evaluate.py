@@ -11,7 +11,6 @@ Leaves in runs/<name>/: predictions/ and reference/ by fold, metrics.json, repor
 import os
 import subprocess
 import sys
-from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -21,7 +20,6 @@ from typing import Any
 from esmm_dist.contract.batch import Batch
 from esmm_dist.contract.calibration import Calibration, unclicked_in
 from esmm_dist.contract.command_line import (
-    config_from,
     config_parser,
     file_errors_told,
     run_command,
@@ -55,7 +53,7 @@ from esmm_dist.predicting import (
     reader_of,
 )
 from esmm_dist.training.curve import read_curve
-from esmm_dist.training.trained_run import TrainedRun, config_of_run, open_run
+from esmm_dist.training.trained_run import TrainedRun, add_run_flag, run_asked_for
 
 # ---------------------------------------------------------------------------------------------
 # The command
@@ -65,25 +63,15 @@ from esmm_dist.training.trained_run import TrainedRun, config_of_run, open_run
 def main(argv: Sequence[str]) -> None:
     """Parses the flags, predicts with all ranks, measures with the first."""
     parser = config_parser(__doc__)
-    parser.add_argument("--run", metavar="NAME",
-                        help="a run below runs_path, evaluated with the config it was trained with "
-                             "(and --set); without it, the run that the config names")
+    add_run_flag(parser)
     arguments = parser.parse_args(argv)
     # The ranks connect before anything may be wrong, so that a mistake is told once.
     with connect() as world, file_errors_told():
-        run = _open(arguments)
+        run = run_asked_for(arguments)
         predict_run(run, world)
         is_first = world.rank == 0
     if is_first:  # outside, so that the other ranks need not wait
         measure_run(run)
-
-
-def _open(arguments: Namespace) -> TrainedRun:
-    config = config_from(arguments)
-    run_path = Path(config.runs_path) / (arguments.run or config.name)
-    if arguments.run:
-        config = config_of_run(run_path, arguments.overrides)
-    return open_run(config, run_path)
 
 
 # ---------------------------------------------------------------------------------------------

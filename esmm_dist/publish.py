@@ -7,29 +7,33 @@
     python -m esmm_dist.publish --list
     python -m esmm_dist.publish --diff previous current
 
+Where the config declares a gate, only a run that esmm_dist.gate has accepted becomes `current`.
 A bundle is named by another alias, by its name or the first letters of it, or by its folder. Each
 command may be repeated: what is done already is not done again.
 """
 
 import sys
-from argparse import Namespace
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from esmm_dist.bundling import make_bundle, store_of
 from esmm_dist.contract.bundle import CURRENT, check_alias
-from esmm_dist.contract.command_line import config_from, config_parser, run_command
+from esmm_dist.contract.command_line import config_parser, run_command
 from esmm_dist.contract.errors import InputError
-from esmm_dist.contract.sections import Config
 from esmm_dist.evaluation.figures import figure, signed
-from esmm_dist.serving.aliases import in_service, pointed, rolled_back
+from esmm_dist.gating.verdict import VERDICT, Verdict
+from esmm_dist.serving.aliases import BundleOfAlias, in_service, pointed, rolled_back
 from esmm_dist.serving.bundle import Bundle
 from esmm_dist.serving.difference import Difference, difference, metrics_of
 from esmm_dist.serving.store import BundleStore
-from esmm_dist.training.trained_run import config_of_run, open_run
+from esmm_dist.training.trained_run import (
+    TrainedRun,
+    add_run_flag,
+    config_asked_for,
+    run_asked_for,
+)
 
 LISTED_METRICS = ("ctr_auc", "cvr_auc_click", "ctcvr_auc", "ctcvr_pcoc")
 
@@ -37,9 +41,7 @@ LISTED_METRICS = ("ctr_auc", "cvr_auc_click", "ctcvr_auc", "ctcvr_pcoc")
 def main(argv: Sequence[str]) -> None:
     """Parses the flags and does the one thing they ask for."""
     parser = config_parser(__doc__)
-    parser.add_argument("--run", metavar="NAME",
-                        help="a run below runs_path, with the config it was trained with (and "
-                             "--set); without it, the run that the config names")
+    add_run_flag(parser)
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--as", dest="alias_of_run", metavar="ALIAS",
                       help=f"give the run's bundle this alias, and leave `{CURRENT}` alone")
@@ -48,8 +50,7 @@ def main(argv: Sequence[str]) -> None:
     what.add_argument("--list", action="store_true", help="show all bundles and their aliases")
     what.add_argument("--diff", nargs=2, metavar="BUNDLE", help="show what tells two bundles apart")
     arguments = parser.parse_args(argv)
-    config = _config(arguments)
-    store = store_of(config)
+    store = store_of(config_asked_for(arguments))
     if arguments.list:
         _print_list(store)
     elif arguments.diff:
@@ -60,32 +61,30 @@ def main(argv: Sequence[str]) -> None:
     elif arguments.alias:
         _point(store, arguments.alias)
     else:
-        publish(config, Path(config.runs_path) / (arguments.run or config.name), store,
-                arguments.alias_of_run)
+        alias = check_alias(arguments.alias_of_run or CURRENT)
+        publish(run_asked_for(arguments), store, alias)
 
 
-def publish(config: Config, run_path: Path, store: BundleStore, alias: str | None) -> Bundle:
-    """Makes the run's bundle and lets an alias mean it: `current`, if none is given.
+def publish(run: TrainedRun, store: BundleStore, alias: str = CURRENT) -> Bundle:
+    """Makes the run's bundle and lets an alias mean it.
 
     Raises:
-        InputError: the run is not fit to be published; the aliases are then as they were.
+        InputError: the run is not fit to be published, or the config declares a gate that has not
+            let it pass; the aliases are then as they were.
     """
-    if alias is not None:
-        check_alias(alias)
-    bundle = make_bundle(open_run(config, run_path), store)
-    if alias in (None, CURRENT):
-        store.aliases.switch(lambda aliases: in_service(aliases, bundle.name))
-    else:
-        store.aliases.switch(lambda aliases: pointed(aliases, alias, bundle.name))
-    _tell(store, alias or CURRENT, bundle.name)
+    bundle = make_bundle(run, store)
+
+    def change(aliases: BundleOfAlias) -> BundleOfAlias:
+        if alias != CURRENT:
+            return pointed(aliases, alias, bundle.name)
+        current, gate = aliases.get(CURRENT), run.config.gate
+        if gate is not None and current != bundle.name:
+            Verdict.read(run.path).demand(bundle.name, current, gate, run.path / VERDICT)
+        return in_service(aliases, bundle.name)
+
+    store.aliases.switch(change)
+    _tell(store, alias, bundle.name)
     return bundle
-
-
-def _config(arguments: Namespace) -> Config:
-    config = config_from(arguments)
-    if not arguments.run:
-        return config
-    return config_of_run(Path(config.runs_path) / arguments.run, arguments.overrides)
 
 
 def _point(store: BundleStore, assignment: str) -> None:

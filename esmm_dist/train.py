@@ -49,8 +49,8 @@ from esmm_dist.training.tower_optimizer import make_tower_optimizer, tower_tenso
 CHECKPOINTS = "checkpoints"
 
 # What a run and its evaluation leave beside the config.
-RESULTS = ("metrics.json", "report.html", "predictions", "reference", CHECKPOINTS, "curves",
-           "events")
+RESULTS = ("metrics.json", "report.html", "predictions", "reference", "gate.json", "gate.html",
+           "export", CHECKPOINTS, "curves", "events")
 
 
 # ---------------------------------------------------------------------------------------------

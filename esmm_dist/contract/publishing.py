@@ -30,8 +30,9 @@ class Calibrate(Section):
 class Publish(Section):
     """Where bundles lie, and what of a run they hold."""
 
-    path: str = "bundles"
-    """Bundles and their aliases lie in a folder of the config's name below it."""
+    path: str | None = None
+    """The folder of the bundles and their aliases; none: bundles/<name>. Runs of several names that
+    follow one another need one folder."""
     optimizer_state: bool = True
     """Whether a bundle holds what the optimizers remember, from which a later training may go on
     (train.warm_start). Without it a bundle of tables by Adam takes a third."""

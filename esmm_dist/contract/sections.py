@@ -12,6 +12,7 @@ from esmm_dist.contract.days import MAX_DAYS, DayRange, check_num_days
 from esmm_dist.contract.declaration import check_features, check_sources
 from esmm_dist.contract.expectations import Quality, check_columns
 from esmm_dist.contract.features import Feature, Section
+from esmm_dist.contract.gating import Gate
 from esmm_dist.contract.leaks import check_leaks
 from esmm_dist.contract.logs import Logs
 from esmm_dist.contract.method_options import MethodName, MethodOptions
@@ -191,6 +192,8 @@ class Config(Section):
     audit: Audit = Audit()
     quality: Quality = Quality()
     calibrate: Calibrate = Calibrate()
+    gate: Gate | None = None
+    """What a model must show before it may serve; none: whatever is published serves."""
     publish: Publish = Publish()
 
     @model_validator(mode="after")

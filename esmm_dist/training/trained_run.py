@@ -3,11 +3,13 @@
 It reads no tensor and no row; whoever predicts, compares or exports a run begins here.
 """
 
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from esmm_dist.contract.command_line import config_from
 from esmm_dist.contract.config import flat, load_config
 from esmm_dist.contract.encodings import Encodings
 from esmm_dist.contract.errors import InputError
@@ -66,6 +68,36 @@ class TrainedRun:
         """Samples of some days, as the manifest counts them."""
         built = self.manifest.select(days, self.config.samples.path)
         return sum(day.num_rows for day in built)
+
+
+def add_run_flag(parser: ArgumentParser) -> None:
+    """The flag that `config_asked_for` reads beside --config and --set."""
+    parser.add_argument("--run", metavar="NAME",
+                        help="a run below runs_path, with the config it was trained with (and "
+                             "--set); without it, the run that the config names")
+
+
+def config_asked_for(arguments: Namespace) -> Config:
+    """The config that parsed flags ask for: with --run the one that the run was trained with.
+
+    Raises:
+        InputError: there is no such run, or the config is none.
+    """
+    config = config_from(arguments)
+    if not arguments.run:
+        return config
+    return config_of_run(Path(config.runs_path) / arguments.run, arguments.overrides)
+
+
+def run_asked_for(arguments: Namespace) -> TrainedRun:
+    """The run that parsed flags ask for.
+
+    Raises:
+        InputError: as open_run.
+    """
+    named = config_from(arguments)
+    path = Path(named.runs_path) / (arguments.run or named.name)
+    return open_run(config_asked_for(arguments), path)
 
 
 def open_run(config: Config, path: Path) -> TrainedRun:

@@ -38,6 +38,7 @@ ABSENT_FOR = {
     "distributed": SPARK | FILES,
     "training": SPARK | HOROVOD,
     "evaluation": SPARK | HOROVOD,
+    "gating": SPARK | HOROVOD | FILES,
 }
 ABSENT_FOR_ENTRY_POINTS = SPARK
 

@@ -38,7 +38,7 @@ class Publisher:
 
     def __init__(self, experiment: Experiment, folder: Path) -> None:
         self._experiment, self._folder = experiment, folder
-        self.store = BundleStore(folder / "small")
+        self.store = BundleStore(folder)
 
     def __call__(self, *arguments: str) -> int:
         """Its exit status."""

@@ -1,0 +1,206 @@
+"""A candidate takes the place of the model in service only if it may, whatever runs twice."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from esmm_dist.bundling import predictions_of
+from esmm_dist.contract.bundle import BundleIndex
+from esmm_dist.contract.command_line import run_command
+from esmm_dist.contract.config import load_config
+from esmm_dist.contract.manifest import report_path
+from esmm_dist.distributed.world import SoloWorld
+from esmm_dist.gate import HeldOut
+from esmm_dist.gate import main as gate
+from esmm_dist.gate import rows_of_current
+from esmm_dist.gating.verdict import Verdict
+from esmm_dist.publish import main as publish
+from esmm_dist.serving.aliases import pointed
+from esmm_dist.serving.store import BundleStore
+from esmm_dist.train import train_run
+from esmm_dist.training.trained_run import open_run
+from tests.factories.experiments import Experiment
+from tests.factories.predictions import known
+from tests.factories.written_samples import small_document, write_samples
+
+LAST_TRAIN_DAY, TEST_DAY = "2024-01-02", "2024-01-03"
+DECLARED: dict[str, Any] = {
+    "bounds": [{"metric": "ctr_auc", "min": 0.55}, {"metric": "ctr_pcoc", "min": 0.8, "max": 1.25}],
+    "changes": [{"metric": "ctr_auc", "max_loss": 0.01}, {"metric": "ctr_ne", "max_loss": 0.02}],
+}
+
+
+class Line:
+    """One experiment, trained, evaluated, judged and published as often as a test wants."""
+
+    def __init__(self, folder: Path) -> None:
+        self.document = small_document(folder) | {"gate": DECLARED}
+        self.document["publish"] = {"path": str(folder / "bundles")}
+        manifest = write_samples(self.document, num_rows_of_day=3000)
+        self.experiment = Experiment(folder, self.document, manifest)
+        self.store = BundleStore(folder / "bundles")
+        self.run_path = self.experiment.run_path
+        self.report_path = self.experiment.samples_path / f"{report_path(manifest.number)}.json"
+        self.check_samples(holds=True)
+
+    def check_samples(self, holds: bool) -> None:
+        """The report that jobs/check_samples.py would leave."""
+        days = [day.day.isoformat() for day in self.experiment.manifest.days]
+        self.report_path.parent.mkdir(exist_ok=True)
+        self.report_path.write_text(json.dumps({
+            "days": {day: {} for day in days},
+            "expectations": [{"name": "clicks", "metric": "ctr", "feature": None, "value": 0.9,
+                              "day": LAST_TRAIN_DAY, "min": None, "max": 0.5, "holds": holds}],
+        }), encoding="utf-8")
+
+    def train(self, **train: Any) -> None:
+        """Trains and evaluates anew, with another train section."""
+        document = self.document | {"train": self.document["train"] | train}
+        text = yaml.safe_dump(document, sort_keys=False)
+        self.experiment.config_path.write_text(text, encoding="utf-8")
+        train_run(load_config(self.experiment.config_path), SoloWorld(), resume=False)
+        assert self.experiment.evaluate() == 0
+
+    def gate(self, *arguments: str) -> int:
+        return run_command(gate, ["--config", str(self.experiment.config_path), *arguments])
+
+    def publish(self, *arguments: str) -> int:
+        return run_command(publish, ["--config", str(self.experiment.config_path), *arguments])
+
+    def current(self) -> str | None:
+        return self.store.aliases.of_alias().get("current")
+
+    def verdict(self) -> Verdict:
+        return Verdict.read(self.run_path)
+
+
+@pytest.fixture(scope="module")
+def line(tmp_path_factory: pytest.TempPathFactory) -> Line:
+    """The first model, in service."""
+    made = Line(tmp_path_factory.mktemp("gate"))
+    made.train()
+    assert made.publish() == 2, "without a verdict nothing is published"
+    assert made.current() is None
+    assert made.gate() == 0
+    assert made.publish() == 0
+    return made
+
+
+def test_the_first_model_is_judged_by_itself(line: Line) -> None:
+    verdict = line.verdict()
+    assert verdict.accepted and verdict.current is None
+    assert verdict.candidate == line.current()
+    assert {check.kind for check in verdict.checks} == {"infrastructure", "quality", "bound"}
+    assert "No model is in service" in verdict.notes[0]
+    assert "accepted" in (line.run_path / "gate.html").read_text(encoding="utf-8")
+
+
+def test_gate_and_publish_may_be_repeated(line: Line) -> None:
+    before = line.store.aliases.of_alias()
+    assert line.publish() == 0
+    assert line.gate() == 0
+    assert line.publish() == 0
+    assert line.store.aliases.of_alias() == before
+
+
+def test_a_model_as_good_as_the_one_in_service_takes_its_place(line: Line) -> None:
+    before = line.current()
+    line.train(seed=2)
+    assert line.publish() == 2, "the verdict went with the run that it was on"
+    assert line.gate() == 0
+    verdict = line.verdict()
+    assert verdict.current == before
+    assert {check.kind for check in verdict.checks} == {
+        "infrastructure", "quality", "bound", "change", "shift",
+    }
+    assert line.publish() == 0
+    aliases = line.store.aliases.of_alias()
+    assert aliases == {"current": verdict.candidate, "previous": before}
+
+
+def test_a_model_that_ranks_backwards_is_refused_and_nothing_in_service_changes(
+    line: Line, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = line.store.aliases.of_alias()
+    towers = {"name": "sgd", "learning_rate": 1e-6}
+    line.train(towers=towers, tables=towers)
+    capsys.readouterr()
+    assert line.gate() == 2
+    told = capsys.readouterr()
+    assert told.err.splitlines()[-1].startswith("error: ") and "checks refuse" in told.err
+    assert not line.verdict().accepted
+    assert {"change", "bound"} <= {check.kind for check in line.verdict().broken}
+    assert line.publish() == 2
+    assert "the gate refused" in capsys.readouterr().err
+    assert line.store.aliases.of_alias() == before
+    assert line.publish("--as", "trial") == 0, "any other alias is free"
+    assert line.current() == before["current"]
+
+
+def test_samples_that_broke_an_expectation_refuse_the_model(
+    line: Line, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Only days that the model in service has not learned from matter: all, for a first one."""
+    line.train(seed=2)
+    line.check_samples(holds=False)
+    try:
+        assert line.gate() == 0
+        assert line.gate("--set", f"publish.path={line.run_path.parent / 'elsewhere'}") == 2
+        told = capsys.readouterr().err
+        assert "clicks: ctr on 2024-01-02 is 0.9, expected is at most 0.5" in told
+        assert line.gate("--set", f"publish.path={line.run_path.parent / 'elsewhere'}",
+                         "--set", "gate.quality=ignored") == 0
+    finally:
+        line.check_samples(holds=True)
+
+
+def test_another_model_came_into_service_meanwhile(
+    line: Line, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line.train(seed=3)
+    assert line.gate() == 0
+    in_service = line.current()
+    assert line.publish("--alias", "current=previous") == 0
+    assert line.publish() == 2
+    assert "was in service then, now it is" in capsys.readouterr().err
+    assert line.publish("--alias", f"current={in_service}") == 0
+
+
+def test_rows_are_scored_by_the_model_in_service_as_by_its_own_evaluation(line: Line) -> None:
+    line.train(seed=2)
+    assert line.publish("--as", "trial") == 0
+    run = open_run(load_config(line.experiment.config_path), line.run_path)
+    bundle = line.store.open("trial")
+    found = rows_of_current(bundle, HeldOut(run, bundle, run.folds[-1].fold.test_days))
+    expected = predictions_of(run, run.folds[-1])
+    assert np.array_equal(found.sample_id_N, expected.sample_id_N)
+    np.testing.assert_allclose(known(found.ctr_logit_N), known(expected.ctr_logit_N), atol=1e-6)
+    np.testing.assert_allclose(known(found.cvr_logit_N), known(expected.cvr_logit_N), atol=1e-6)
+
+
+def test_a_model_in_service_that_knows_the_held_out_days_is_no_judge(
+    line: Line, capsys: pytest.CaptureFixture[str]
+) -> None:
+    current = line.store.current()
+    assert current is not None
+    index = json.loads((current.path / "bundle.json").read_text(encoding="utf-8"))
+    index["train_days"]["last"] = TEST_DAY
+
+    def write(folder: Path) -> None:
+        for part in current.index.parts:
+            (folder / part.path).parent.mkdir(exist_ok=True, parents=True)
+            (folder / part.path).write_bytes((current.path / part.path).read_bytes())
+
+    learned = line.store.add(
+        write, lambda parts: BundleIndex.model_validate_json(json.dumps(index))
+    )
+    line.store.aliases.switch(lambda aliases: pointed(aliases, "current", learned.name))
+    line.train(seed=5)
+    assert line.gate() == 2
+    assert "has learned from 2024-01-03, a held-out day" in capsys.readouterr().err
+    assert line.gate("--set", "gate.incomparable=judge_alone") == 0
+    assert [c.passed for c in line.verdict().checks if c.kind == "comparison"] == [True]
