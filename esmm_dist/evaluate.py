@@ -92,7 +92,7 @@ def measure_run(run: TrainedRun) -> None:
     reference = pooled_predictions(run, "reference")
     print(f"measuring {len(model):,} rows, {run.config.evaluate.num_bootstraps:,} draws of groups",
           file=sys.stderr)
-    card = make_scorecard(_record(run), model, reference, _calibration(run, model))
+    card = make_scorecard(_record(run), model, reference, calibration=_calibration(run, model))
     report = render_report(Evidence(run.config, card, run.days(), _curves(run)))
     report_path = run.path / "report.html"
     _write_atomically(report_path, report)

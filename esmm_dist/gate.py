@@ -29,8 +29,8 @@ from esmm_dist.distributed.world import SoloWorld
 from esmm_dist.evaluation.predictions import Predict, Predictions
 from esmm_dist.evaluation.recalibration import apply
 from esmm_dist.evaluation.ripeness import warnings_of
-from esmm_dist.evaluation.scorecard import FoldRecord, Scope, make_scope, model_codes
-from esmm_dist.evaluation.tasks import Task, group_codes, rows_of
+from esmm_dist.evaluation.scorecard import FoldRecord, Scope, make_scope
+from esmm_dist.evaluation.tasks import Rows, Task, logs_of
 from esmm_dist.gating.checks import (
     check_bound,
     check_change,
@@ -110,7 +110,7 @@ def judge(run: TrainedRun, gate: Gate) -> Verdict:
     checks += [check_bound(bound, scope) for bound in gate.bounds]
     if compared is not None:
         checks += [check_change(change, scope) for change in gate.changes]
-        checks += _shift_checks(rows, others, held_out, gate)
+        checks += _shift_checks(rows, others, gate)
     verdict = Verdict(
         candidate=candidate.name, current=current.name if current else None,
         days=DayRange(first=held_out.days[0], last=held_out.days[-1]), num_impressions=len(rows),
@@ -219,18 +219,29 @@ def _loaded(bundle: Bundle) -> PredictTensors:
                           pick_device(world))
 
 
-def _shift_checks(
-    rows: Predictions, others: Predictions, held_out: HeldOut, gate: Gate
-) -> list[Check]:
+def _shift_checks(rows: Predictions, others: Predictions, gate: Gate) -> list[Check]:
     if gate.max_psi is None:
         return []
-    codes = group_codes(rows)[0], model_codes(rows, [held_out.fold])
     checks = []
     for task in Task:
-        own, current = rows_of(task, rows, *codes), rows_of(task, others, *codes)
-        if len(own) and len(current):
+        own, current = _scores(task, rows), _scores(task, others)
+        if own is not None and current is not None:
             checks.append(check_shift(task, own, current, gate.max_psi))
     return checks
+
+
+def _scores(task: Task, predictions: Predictions) -> Rows | None:
+    """A rate of all impressions, clicked or not; None if it is not predicted."""
+    logs = logs_of(task, predictions)
+    if logs is None:
+        return None
+    counts_N = predictions.weight_N > 0
+    together_N = np.zeros(int(counts_N.sum()), np.intp)
+    return Rows(
+        label_N=np.zeros(len(together_N)), weight_N=predictions.weight_N[counts_N],
+        group_N=together_N, model_N=together_N, log_p_N=logs[0][counts_N],
+        log_not_p_N=logs[1][counts_N],
+    )
 
 
 def _write(run: TrainedRun, verdict: Verdict, scope: Scope | None) -> None:

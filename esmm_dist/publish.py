@@ -15,9 +15,6 @@ command may be repeated: what is done already is not done again.
 import sys
 from collections.abc import Sequence
 
-from rich.console import Console
-from rich.table import Table
-
 from esmm_dist.bundling import make_bundle, store_of
 from esmm_dist.contract.bundle import CURRENT, check_alias
 from esmm_dist.contract.command_line import config_parser, run_command
@@ -107,37 +104,35 @@ def _tell(store: BundleStore, alias: str, name: str) -> None:
 
 
 def _print_list(store: BundleStore) -> None:
+    """A line a bundle, the latest first, whole however narrow the terminal."""
     of_alias = store.aliases.of_alias()
     bundles = [Bundle.glance(store.path / name) for name in store.names()]
     bundles.sort(key=lambda bundle: (bundle.index.train_days.last, bundle.name), reverse=True)
-    table = Table(title=str(store.path), title_justify="left")
-    for heading in ("bundle", "aliases", "run", "learned from", *LISTED_METRICS):
-        table.add_column(heading, no_wrap=heading != "aliases")
+    rows: list[tuple[str, ...]] = [("bundle", "aliases", "run", "learned from", *LISTED_METRICS)]
     for bundle in bundles:
         days, metrics = bundle.index.train_days, metrics_of(bundle)
-        table.add_row(
-            bundle.name[:12], ", ".join(a for a, name in of_alias.items() if name == bundle.name),
-            bundle.index.run, f"{days.first} to {days.last}",
-            *[figure(metrics.get(name), name) for name in LISTED_METRICS],
-        )
-    Console().print(table)
+        aliases = ",".join(alias for alias, name in of_alias.items() if name == bundle.name)
+        rows.append((bundle.name[:12], aliases or "-", bundle.index.run,
+                     f"{days.first}:{days.last}",
+                     *[figure(metrics.get(name), name) for name in LISTED_METRICS]))
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
 
 
 def _print_difference(before: Bundle, after: Bundle, found: Difference) -> None:
-    console = Console(highlight=False)
-    console.print(f"{before.name[:12]} ({before.index.run}) -> "
-                  f"{after.name[:12]} ({after.index.run})")
+    print(f"{before.name[:12]} ({before.index.run}) -> {after.name[:12]} ({after.index.run})")
     for key, (old, new) in found.config.items():
-        console.print(f"  {key}: {old!r} -> {new!r}", markup=False)
-    console.print(f"encodings: {found.relation}")
+        print(f"  {key}: {old!r} -> {new!r}")
+    print(f"encodings: {found.relation}")
     for table, (num_old, num_new, num_gone) in found.vocabularies.items():
         gone = f", {num_gone:,} gone" if num_gone else ""
-        console.print(f"  vocabulary {table}: {num_old:,} -> {num_new:,} keys{gone}")
-    console.print("metrics" + ("" if found.same_test_days else
-                               ", of different test days: no comparison of the models"))
+        print(f"  vocabulary {table}: {num_old:,} -> {num_new:,} keys{gone}")
+    print("metrics" if found.same_test_days else
+          "metrics, of different test days: no comparison of the models")
     for name, (one, other) in found.metrics.items():
         gap = "" if one is None or other is None else f" ({signed(other - one, name)})"
-        console.print(f"  {name}: {figure(one, name)} -> {figure(other, name)}{gap}")
+        print(f"  {name}: {figure(one, name)} -> {figure(other, name)}{gap}")
 
 
 if __name__ == "__main__":

@@ -50,7 +50,8 @@ def _platt(score_N: Floats, label_N: Floats, weight_N: Floats) -> PlattMap:
     slope = float(model.coef_[0, 0]) / scale
     if slope <= 0:
         raise NoMapError(f"the rate falls where the score rises (slope {slope:.3g})")
-    return PlattMap(slope=slope, intercept=float(model.intercept_[0]) - slope * center)
+    intercept = float(model.intercept_[0]) - slope * center
+    return PlattMap(kind="platt", slope=slope, intercept=intercept)
 
 
 def _isotonic(score_N: Floats, label_N: Floats, weight_N: Floats) -> IsotonicMap:
@@ -59,4 +60,4 @@ def _isotonic(score_N: Floats, label_N: Floats, weight_N: Floats) -> IsotonicMap
     model = IsotonicRegression(y_min=least, y_max=1 - least, out_of_bounds="clip")
     model.fit(score_N, label_N, sample_weight=weight_N)
     score_K, p_K = model.X_thresholds_, model.y_thresholds_
-    return IsotonicMap(score=tuple(score_K.tolist()), p=tuple(p_K.tolist()))
+    return IsotonicMap(kind="isotonic", score=tuple(score_K.tolist()), p=tuple(p_K.tolist()))

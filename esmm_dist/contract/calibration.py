@@ -21,7 +21,7 @@ class _Document(BaseModel):
 class PlattMap(_Document):
     """logit p = slope * score + intercept (Platt 1999)."""
 
-    kind: Literal["platt"] = "platt"
+    kind: Literal["platt"]
     slope: Annotated[float, Field(gt=0)]
     intercept: float
 
@@ -30,7 +30,7 @@ class IsotonicMap(_Document):
     """p by straight lines between points, constant beyond the first and the last (Zadrozny and
     Elkan, KDD 2002)."""
 
-    kind: Literal["isotonic"] = "isotonic"
+    kind: Literal["isotonic"]
     score: Annotated[tuple[float, ...], Field(min_length=1)]
     """Increasing."""
     p: tuple[float, ...]

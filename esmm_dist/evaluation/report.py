@@ -7,7 +7,7 @@ template.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, Literal
 
 from markupsafe import Markup
 
@@ -37,6 +37,8 @@ QUESTIONS = {
     Task.CVR: "Is a click converted? Clicked impressions only.",
     Task.CTCVR: "Is an impression clicked and converted?",
 }
+Reliability = Mapping[Literal["model", "reference"], list[ReliabilityBin]]
+
 ROWS_IN = "impressions_in"
 FATES_AT_THE_ENDS = {"in": -1, "out": 1, "credited": 1}
 ROW_WORDS = {Task.CTR: "impressions", Task.CVR: "clicks", Task.CTCVR: "impressions"}
@@ -96,10 +98,10 @@ def _task_view(task: Task, card: Scorecard) -> dict[str, Any]:
     }
 
 
-def _reliability(task: Task, bins: Mapping[str, Sequence[ReliabilityBin]]) -> Markup:
+def _reliability(task: Task, bins: Reliability) -> Markup:
     return Markup(reliability_chart(
         f"Reliability of {TITLES[task]}: predicted against observed rate",
-        {name: bins[name] for name in ("model", "reference")}, ROW_WORDS[task],
+        {"model": bins["model"], "reference": bins["reference"]}, ROW_WORDS[task],
     ))
 
 

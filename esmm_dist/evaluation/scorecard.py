@@ -163,7 +163,7 @@ class Scorecard(_Document):
 
 
 def make_scorecard(
-    run: RunRecord, model: Predictions, reference: Predictions,
+    run: RunRecord, model: Predictions, reference: Predictions, *,
     calibration: CalibrationCard | None = None,
 ) -> Scorecard:
     """Measures both on all rows together and on every day by itself.

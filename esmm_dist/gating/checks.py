@@ -54,7 +54,8 @@ def check_change(change: Change, scope: Scope) -> Check:
 
 
 def check_shift(task: Task, candidate: Rows, current: Rows, max_psi: float) -> Check:
-    """How far the candidate's scores are distributed otherwise than those in service."""
+    """How far the candidate's scores of all impressions are distributed otherwise than those of the
+    model in service."""
     value = psi(candidate, current)
     return Check(
         kind="shift", name=task, passed=value <= max_psi, value=value,

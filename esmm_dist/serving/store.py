@@ -103,7 +103,7 @@ class BundleStore:
         """
         self._remove_old_drafts()
         self.path.mkdir(parents=True, exist_ok=True)
-        draft = self.path / f"{_DRAFT}{uuid.uuid4().hex}"
+        draft = self._new_draft()
         draft.mkdir()
         try:
             write(draft)
@@ -130,17 +130,20 @@ class BundleStore:
             try:
                 Bundle.open(target)
             except InputError:  # it has been damaged since: this one is what its name says
-                aside = self.path / f"{_DRAFT}{uuid.uuid4().hex}"
+                aside = self._new_draft()
                 target.rename(aside)
                 self._put(draft, target)
                 shutil.rmtree(aside, ignore_errors=True)
         _sync(self.path)
 
+    def _new_draft(self) -> Path:
+        """A folder's path that tells when it was begun: others may be writing beside it."""
+        return self.path / f"{_DRAFT}{int(time.time())}-{uuid.uuid4().hex}"
+
     def _remove_old_drafts(self) -> None:
         for draft in self.path.glob(f"{_DRAFT}*"):
-            newest = max((path.stat().st_mtime for path in [draft, *draft.rglob("*")]
-                          if path.exists()), default=0)
-            if time.time() - newest > HOURS_OF_A_DRAFT * 3600:
+            begun = draft.name.removeprefix(_DRAFT).partition("-")[0]
+            if begun.isdecimal() and time.time() - int(begun) > HOURS_OF_A_DRAFT * 3600:
                 shutil.rmtree(draft, ignore_errors=True)
 
 

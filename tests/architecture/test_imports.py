@@ -31,7 +31,7 @@ ABSENT_FOR = {
     "quality": ALL - {"jinja2", "markupsafe"},
     "samples": ALL - SPARK - {"numpy", "pyarrow"},
     "simulation": ALL - {"numpy", "pyarrow"},
-    "calibration": ALL - {"numpy", "sklearn"},
+    "calibration": ALL - {"numpy", "sklearn", "scipy"},
     "serving": ALL,
     "reader": SPARK | HOROVOD,
     "model": SPARK | HOROVOD | FILES,

@@ -11,7 +11,7 @@ from esmm_dist.evaluation.predictions import Predictions
 FIRST_DAY = date(2024, 1, 3)
 
 
-def known(values_N: NDArray[Any] | None) -> NDArray[Any]:
+def known(values_N: NDArray[Any] | None) -> NDArray[np.float64]:
     """What a predictor that predicts it says."""
     assert values_N is not None
     return values_N

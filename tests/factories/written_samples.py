@@ -129,6 +129,7 @@ def _write_day(
     rng: np.random.Generator, spoil: Callable[[date, pa.Table], pa.Table],
 ) -> Day:
     table = spoil(day, _random_rows(config, num_rows, rng))
+    num_rows = table.num_rows
     num_immature = num_rows - int(np.sum(table["mature"]))
     folder = f"day={day}/build={BUILD_ID}"
     (root / folder).mkdir(parents=True)

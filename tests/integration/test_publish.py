@@ -85,11 +85,9 @@ def test_the_model_in_the_bundle_is_the_one_that_was_measured(
                              torch.device("cpu"))
     rows = [ListedRow(row.sample_id, row.ids, row.weights) for row in bundle.sample.rows]
     found = predict(batch_of(rows, bundle.config.features))
-    assert found.ctr_logit_B is not None and found.cvr_logit_B is not None
-    np.testing.assert_allclose(found.ctr_logit_B, [r.ctr_logit for r in bundle.sample.rows],
-                               rtol=0, atol=1e-6)
-    np.testing.assert_allclose(found.cvr_logit_B, [r.cvr_logit for r in bundle.sample.rows],
-                               rtol=0, atol=1e-6)
+    for name in ("ctr_logit", "cvr_logit"):
+        expected = np.array([getattr(row, name) for row in bundle.sample.rows], dtype=float)
+        np.testing.assert_allclose(getattr(found, f"{name}_B"), expected, rtol=0, atol=1e-6)
     row = bundle.sample.rows[0]
     assert row.p_ctr is not None and row.p_cvr is not None
     assert row.p_ctcvr == pytest.approx(row.p_ctr * row.p_cvr, rel=1e-12)
@@ -221,7 +219,9 @@ def history(store: BundleStore) -> list[Aliases]:
 
 def test_no_switch_is_lost_between_publishers_at_once(tmp_path: Path) -> None:
     publishers = [switching(tmp_path, num_switches=15) for _ in range(3)]
-    assert [publisher.wait(timeout=120) for publisher in publishers] == [0, 0, 0]
+    for publisher in publishers:
+        publisher.communicate(timeout=120)
+    assert [publisher.returncode for publisher in publishers] == [0, 0, 0]
     switches = history(BundleStore(tmp_path / "bundles"))
     assert [aliases.number for aliases in switches] == list(range(1, 46))
     for before, after in zip(switches, switches[1:]):

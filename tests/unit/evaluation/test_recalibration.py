@@ -68,7 +68,7 @@ def test_pctcvr_has_a_map_only_where_it_is_predicted_by_itself() -> None:
 
 def test_predictions_keep_all_but_their_scores() -> None:
     rows = too_high(100)
-    after = apply(rows, Calibration(maps={"ctr": PlattMap(slope=1, intercept=-1)}))
+    after = apply(rows, Calibration(maps={"ctr": PlattMap(kind="platt", slope=1, intercept=-1)}))
     np.testing.assert_allclose(known(after.ctr_logit_N), known(rows.ctr_logit_N) - 1)
     np.testing.assert_array_equal(known(after.cvr_logit_N), known(rows.cvr_logit_N))
     assert after.sample_id_N is rows.sample_id_N

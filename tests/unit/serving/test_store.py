@@ -1,6 +1,5 @@
 """Bundles lie under their content's name, whole or not at all."""
 
-import os
 import time
 from pathlib import Path
 
@@ -67,10 +66,9 @@ def test_a_bundle_that_was_damaged_since_is_put_right(store: BundleStore, tmp_pa
 def test_drafts_of_killed_writers_go_after_a_day_and_no_sooner(
     store: BundleStore, tmp_path: Path
 ) -> None:
-    old, young = store.path / ".draft-old", store.path / ".draft-young"
+    hours_ago = [int(time.time()) - hours * 3600 for hours in (HOURS_OF_A_DRAFT + 1, 1)]
+    old, young = (store.path / f".draft-{begun}-0123" for begun in hours_ago)
     for draft in (old, young):
         draft.mkdir(parents=True)
-    past = time.time() - HOURS_OF_A_DRAFT * 3600 - 60
-    os.utime(old, (past, past))
     add_bundle(store, bundle_config(tmp_path), places("a"))
     assert young.exists() and not old.exists()
