@@ -33,8 +33,8 @@ def test_isotonic_runs_straight_between_points_and_flat_beyond() -> None:
 
 def test_pctcvr_is_the_product_of_the_calibrated_rates() -> None:
     calibration = Calibration(maps={
-        task: PlattMap(kind="platt", slope=1, intercept=intercept)
-        for task, intercept in (("ctr", 1), ("cvr", -1))  # type: ignore[misc]
+        "ctr": PlattMap(kind="platt", slope=1, intercept=1),
+        "cvr": PlattMap(kind="platt", slope=1, intercept=-1),
     })
     rates = rates_of(calibrated(Scores(LOGITS, LOGITS), calibration))
     np.testing.assert_allclose(known(rates.p_ctcvr_N), sigmoid(LOGITS + 1) * sigmoid(LOGITS - 1))
