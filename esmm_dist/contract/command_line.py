@@ -4,9 +4,11 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import date
 
 from esmm_dist.contract.config import DEFAULT_CONFIG_PATH, load_config
 from esmm_dist.contract.errors import InputError
+from esmm_dist.contract.moving import moved
 from esmm_dist.contract.sections import Config
 
 EXIT_BAD_INPUT = 2
@@ -14,7 +16,7 @@ EXIT_INTERRUPTED = 130  # as shells report a process that SIGINT ended
 
 
 def config_parser(description: str | None) -> argparse.ArgumentParser:
-    """A parser with --config and --set; a command adds what it alone needs."""
+    """A parser with --config, --set and --for-day; a command adds what it alone needs."""
     parser = argparse.ArgumentParser(
         description=description, allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,  # examples keep their lines
@@ -23,12 +25,25 @@ def config_parser(description: str | None) -> argparse.ArgumentParser:
                         help="the experiment's YAML file (default: %(default)s)")
     parser.add_argument("--set", dest="overrides", action="append", default=[],
                         metavar="KEY=VALUE", help="override a value, as in train.batch_size=8192")
+    parser.add_argument("--for-day", type=_day, metavar="DAY",
+                        help="the same experiment on another day: all days of the config move so "
+                             "that samples.days end on this one, and its name is followed by it")
     return parser
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text}: write yyyy-mm-dd") from None
 
 
 def config_from(arguments: argparse.Namespace) -> Config:
     """The config that parsed flags ask for."""
-    return load_config(arguments.config, arguments.overrides)
+    config = load_config(arguments.config, arguments.overrides)
+    if arguments.for_day is None:
+        return config
+    return moved(config, arguments.for_day, f"{arguments.config} --for-day {arguments.for_day}")
 
 
 @contextmanager

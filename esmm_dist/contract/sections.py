@@ -18,6 +18,7 @@ from esmm_dist.contract.logs import Logs
 from esmm_dist.contract.method_options import MethodName, MethodOptions
 from esmm_dist.contract.protocols import Audit, Tune
 from esmm_dist.contract.publishing import Calibrate, Publish
+from esmm_dist.contract.retraining import Retraining
 from esmm_dist.contract.simulation import Simulation
 from esmm_dist.contract.unclicked import check_correction
 
@@ -195,6 +196,8 @@ class Config(Section):
     gate: Gate | None = None
     """What a model must show before it may serve; none: whatever is published serves."""
     publish: Publish = Publish()
+    retraining: Retraining | None = None
+    """How a schedule runs the experiment for every day anew; none: it is not scheduled."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "Config":

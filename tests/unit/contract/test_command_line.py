@@ -1,6 +1,7 @@
 """The flags every command shares, and how it ends when its input is bad."""
 
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,20 @@ def test_flags_choose_a_config_and_override_it() -> None:
 def test_the_config_of_the_example_is_the_default() -> None:
     arguments = config_parser(None).parse_args([])
     assert (arguments.config, arguments.overrides) == ("conf/kuairand.yaml", [])
+
+
+def test_a_day_moves_the_experiment_after_its_overrides() -> None:
+    arguments = config_parser(None).parse_args(
+        ["--config", str(MINIMAL), "--for-day", "2024-01-05", "--set", "name=nightly"]
+    )
+    config = config_from(arguments)
+    assert (config.name, config.evaluate.days.last) == ("nightly-2024-01-05", date(2024, 1, 5))
+
+
+def test_what_is_no_day_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        config_parser(None).parse_args(["--for-day", "yesterday"])
+    assert "yesterday: write yyyy-mm-dd" in capsys.readouterr().err
 
 
 def test_an_abbreviated_flag_is_unknown(capsys: pytest.CaptureFixture[str]) -> None:
