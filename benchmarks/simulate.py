@@ -49,7 +49,7 @@ def config_of(folder: Path, num_rows: int, **simulation: Any) -> Config:
               for place, cardinality in enumerate(of_group)]
     return Config.model_validate({
         "name": "simulate",
-        "logs": {log: {"path": str(folder / log), "partition": "dt"}
+        "logs": {log: {"path": str(folder / log), "partition": "dt", "empty_days": "allow"}
                  for log in ("impressions", "clicks", "conversions")},
         "samples": {"path": str(folder / "samples"), "days": days,
                     "fit_days": {"first": "2026-01-01", "last": "2026-01-01"}},

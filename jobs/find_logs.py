@@ -13,7 +13,8 @@ from pyspark.sql import SparkSession
 
 from esmm_dist.contract.command_line import config_from, config_parser, run_command
 from esmm_dist.contract.sections import Config
-from esmm_dist.samples.io import count_rows, open_logs
+from esmm_dist.samples.census import count_rows
+from esmm_dist.samples.io import open_logs
 from esmm_dist.samples.session import open_session
 
 EXIT_NOT_YET = 3

@@ -53,7 +53,7 @@ def config_of(folder: Path) -> Config:
     """The job as our config declares it."""
     day = {"first": DAY, "last": DAY}
     logs: dict[str, dict[str, Any]] = {
-        name: {"path": str(folder / name), "partition": "dt"}
+        name: {"path": str(folder / name), "partition": "dt", "empty_days": "allow"}
         for name in ("impressions", "clicks", "conversions")
     }
     hashed = [{"name": name, "group": "item", "kind": "categorical",

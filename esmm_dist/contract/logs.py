@@ -59,6 +59,9 @@ class LogSource(TableSource):
 
     partition: str | None = None
     """The column that holds the event's day (yyyy-MM-dd in day_timezone), read to skip files."""
+    empty_days: Literal["refuse", "allow"] = "refuse"
+    """What it means if a day that was over, and that windows of the days asked for reach, holds no
+    row. refuse: it is missing. allow: nothing happened, or the log ends before it."""
 
 
 class ImpressionSource(LogSource):

@@ -10,7 +10,6 @@ from datetime import date
 from pyspark.sql import DataFrame, SparkSession
 
 from esmm_dist.contract.encodings import Encodings, num_rows_of_table
-from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.features import Feature, is_learned
 from esmm_dist.contract.folds import days_of
 from esmm_dist.contract.manifest import Day, Manifest
@@ -18,6 +17,7 @@ from esmm_dist.contract.schema import sample_columns
 from esmm_dist.contract.sections import Config
 from esmm_dist.contract.settings import reading_of
 from esmm_dist.samples import wire
+from esmm_dist.samples.census import census
 from esmm_dist.samples.counters import check_identities, counters_of, refuse_no_samples
 from esmm_dist.samples.crediting import CreditRules
 from esmm_dist.samples.days import Calendar, instant_of, micros, micros_of_instant
@@ -38,7 +38,6 @@ from esmm_dist.samples.io import (
     LogFrames,
     Store,
     build_folder,
-    count_rows,
     now,
     open_logs,
     open_snapshots,
@@ -50,6 +49,7 @@ from esmm_dist.samples.publication import publish, refuse_other_reading, refuse_
 from esmm_dist.samples.ripening import (
     fake_negative_after_s,
     lateness,
+    refuse_open_windows,
     refuse_riper,
     text_of_verdicts,
     verdicts,
@@ -61,7 +61,7 @@ from esmm_dist.samples.sample_file import (
     SampleFileWriter,
     merged,
 )
-from esmm_dist.samples.schedule import Windows, days_seen, text_of
+from esmm_dist.samples.schedule import Windows, text_of
 from esmm_dist.samples.snapshots import as_they_stood, check_snapshot_keys
 from esmm_dist.samples.terminal import phase
 from esmm_dist.samples.thinning import Thinning, rate_of_day
@@ -149,7 +149,7 @@ class Builder:
         """Those of the days that are not built yet, or whose labels have ripened since they were;
         says of each what it found."""
         built = {} if self._base is None else {day.day: day for day in self._base.days}
-        found = verdicts(days, built, self._config)
+        found = verdicts(days, built, self._config, now())
         print(text_of_verdicts(found), file=sys.stderr)
         return tuple(verdict.day for verdict in found if verdict.is_due)
 
@@ -160,14 +160,16 @@ class Builder:
             The manifest published last.
 
         Raises:
-            InputError: a log is missing or broken, a day is empty, or settings differ from those
-                that other days were built with.
+            InputError: a log is missing or broken, a day is empty, windows are still open, or
+                settings differ from those that other days were built with.
             AssertionError: rows do not add up; the day is not published.
         """
         config = self._config
         self._refuse_conflicts(days)
         with phase(f"counting the logs of {text_of(days)}{text_of_horizon(config)}"):
-            self._rows_in = self._count(days)
+            self._rows_in, notes = census(self._frames, days, self._fit_days(), config, now())
+        for note in notes:
+            print(f"note: {note}", file=sys.stderr)
         known = None if self._base is None or self._refit else self._base.encodings
         reference = encodings_to_use(
             self.store, known, self._append, config, self._learned
@@ -190,7 +192,8 @@ class Builder:
         return manifest
 
     def _refuse_conflicts(self, days: Sequence[date]) -> None:
-        """Before anything is read, what the days that there are have against these."""
+        """Before anything is read, what time and the days that there are have against these."""
+        refuse_open_windows(days, self._config, now())
         if self._base is None or self._refit:
             return
         if not self._goes_back:
@@ -210,30 +213,11 @@ class Builder:
             some.append(day)
         yield some
 
-    def _count(self, days: Sequence[date]) -> dict[str, dict[date, int]]:
-        windows = Windows.of(days, self._config)
-        needed = {
-            "impressions": self._days_of_impressions(days),
-            "clicks": days_seen(windows.click_days),
-            "conversions": days_seen(windows.conversion_days),
-        }
-        rows_in = count_rows(self._frames, needed, self._config)
-        for day in needed["impressions"]:
-            if not rows_in["impressions"].get(day):
-                held = sorted(rows_in["impressions"])
-                others = f" (there are some for {held[0]} to {held[-1]})" if held else ""
-                raise InputError(
-                    f"logs.impressions ({self._config.logs.impressions.place}): no rows for the "
-                    f"day {day}{others}: ask for days that the log holds, or write that day again"
-                )
-        return rows_in
-
-    def _days_of_impressions(self, days: Sequence[date]) -> tuple[date, ...]:
-        """The days to build, and those to fit on where that has to be done."""
+    def _fit_days(self) -> tuple[date, ...]:
+        """The days to learn ids from, where that has to be done."""
         learns = self._base is None or self._refit or self._append
         learns &= any(is_learned(feature) for feature in self._config.features)
-        fit_days = days_of(self._config.samples.fit_days) if learns else ()
-        return tuple(sorted({*days, *fit_days}))
+        return tuple(days_of(self._config.samples.fit_days)) if learns else ()
 
     def _learned(self, features: Sequence[Feature]) -> Encodings:
         """What the fit days teach about some features."""

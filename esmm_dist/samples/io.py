@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 
 from esmm_dist.contract.encodings import FIRST_VOCABULARY_ID, Encodings
 from esmm_dist.contract.errors import InputError
-from esmm_dist.contract.logs import LogSource, SnapshotSource, TableSource
+from esmm_dist.contract.logs import SnapshotSource, TableSource
 from esmm_dist.contract.manifest import (
     ENCODINGS,
     MANIFESTS,
@@ -28,13 +28,12 @@ from esmm_dist.contract.manifest import (
 )
 from esmm_dist.contract.sections import Config
 from esmm_dist.samples.content import CONTENT_HASH
-from esmm_dist.samples.days import Calendar
 from esmm_dist.samples.event_logs import read_clicks, read_conversions
-from esmm_dist.samples.failures import naming_the_file, plain_path
+from esmm_dist.samples.failures import naming_the_file
 from esmm_dist.samples.files import Files
-from esmm_dist.samples.filing import DAY, filed
+from esmm_dist.samples.filing import DAY
 from esmm_dist.samples.footers import columns_of_type
-from esmm_dist.samples.logs import FILED_DAY, check_key_types, read_impressions
+from esmm_dist.samples.logs import check_key_types, read_impressions
 from esmm_dist.samples.sample_file import FAKE_NEGATIVES, TALLY
 from esmm_dist.samples.snapshots import read_snapshot, sources_of
 from esmm_dist.samples.visibility import visible
@@ -114,61 +113,6 @@ def open_snapshots(spark: SparkSession, config: Config) -> dict[str, DataFrame]:
 def _snapshots_used(config: Config) -> list[SnapshotSource]:
     used = sources_of(config.features)
     return [source for source in config.logs.snapshots if source.name in used]
-
-
-def count_rows(
-    frames: LogFrames, days_of_log: Mapping[str, Sequence[date]], config: Config
-) -> dict[str, dict[date, int]]:
-    """Rows filed under each day, by log, in one pass that reads no values where days are folders.
-
-    Raises:
-        InputError: a file is empty or cannot be read.
-    """
-    calendar = Calendar.of(config.logs.day_timezone)
-    counts = []
-    for log, frame in frames._asdict().items():
-        counts.append(
-            filed(frame, days_of_log[log], calendar)
-            .groupBy(FILED_DAY, F.input_file_name().alias("file"))
-            .agg(F.count("*").alias("num_rows"))
-            .select(F.lit(log).alias("log"), FILED_DAY, "file", "num_rows")
-        )
-    with naming_the_file("logs"):
-        rows = counts[0].unionByName(counts[1]).unionByName(counts[2]).collect()
-    rows_of_log: dict[str, dict[date, int]] = {log: {} for log in frames._fields}
-    for row in rows:
-        of_day = rows_of_log[row.log]
-        of_day[row.filed_day] = of_day.get(row.filed_day, 0) + row.num_rows
-    for log, frame in frames._asdict().items():
-        read = {row.file for row in rows if row.log == log}
-        _refuse_empty_files(log, frame, days_of_log[log], read, getattr(config.logs, log))
-    return rows_of_log
-
-
-def _refuse_empty_files(
-    log: str, frame: DataFrame, days: Sequence[date], read: set[str], source: LogSource
-) -> None:
-    """A file of a wanted day that gave no rows is a broken upload more often than a quiet day."""
-    if source.partition is None or source.path is None or source.format != "parquet":
-        return
-    folders = tuple(f"/{source.partition}={day}/" for day in days)
-    paths_read = {plain_path(file) for file in read}
-    suspects = [
-        file for file in frame.inputFiles()
-        if plain_path(file) not in paths_read and any(folder in file for folder in folders)
-    ]
-    if not suspects:
-        return
-    # A file whose rows became known later than samples.as_of is no empty one.
-    with naming_the_file(f"logs.{log} ({source.place})"):
-        rows = frame.sparkSession.read.parquet(*suspects).select(F.input_file_name().alias("file"))
-        with_rows = {plain_path(row.file) for row in rows.distinct().collect()}
-    for file in sorted(map(plain_path, suspects)):
-        if file not in with_rows:
-            raise InputError(
-                f"logs.{log}: the file {file} holds no rows: "
-                "write it again, or remove it"
-            )
 
 
 class Store:

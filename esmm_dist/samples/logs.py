@@ -5,6 +5,7 @@ It looks at a log's schema alone, never at its rows.
 
 import difflib
 from collections.abc import Mapping, Sequence
+from datetime import date
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -34,6 +35,8 @@ CLICK_TIME = "click_time"
 """Of a conversion that is attributed to one click: when that was, in microseconds since 1970."""
 GROUP_KEY = "group_key"
 FILED_DAY = "filed_day"
+# What is filed under a text that is no day; filed under nothing it has no day.
+NO_DAY = date(1000, 1, 1)
 
 KEY_TYPES = (T.StringType, T.ByteType, T.ShortType, T.IntegerType, T.LongType)
 TIME_TYPES = (T.TimestampType, T.TimestampNTZType)
@@ -193,7 +196,7 @@ def event_time(frame: DataFrame, source: LogSource, key: str) -> Column:
 
 
 def partition(frame: DataFrame, source: LogSource, key: str) -> list[Column]:
-    """The declared partition as `filed_day`, if there is one."""
+    """The declared partition as `filed_day`, if there is one: NO_DAY for a text that is none."""
     if source.partition is None:
         return []
     refuse_missing(
@@ -205,7 +208,9 @@ def partition(frame: DataFrame, source: LogSource, key: str) -> list[Column]:
             f"{key} ({source.place}): the partition column {source.partition!r} is "
             f"{found.simpleString()}, days written yyyy-MM-dd are wanted"
         )
-    return [frame[f"`{source.partition}`"].try_cast("date").alias(FILED_DAY)]
+    text = frame[f"`{source.partition}`"]
+    day = F.coalesce(text.try_cast("date"), F.when(text.isNotNull(), F.lit(NO_DAY)))
+    return [day.alias(FILED_DAY)]
 
 
 def feature_values(

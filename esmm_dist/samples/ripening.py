@@ -27,6 +27,21 @@ def final_from(day: date, config: Config) -> datetime:
     return end + click_window(config) + conversion_window(config) + lateness(config)
 
 
+def refuse_open_windows(days: Sequence[date], config: Config, now: datetime) -> None:
+    """Without samples.as_of logs pass for complete, which they cannot be while windows are open.
+
+    Raises:
+        InputError: names the days, the instant from which their labels are final, and what to do.
+    """
+    is_open = [day for day in days if final_from(day, config) > now]
+    if config.samples.as_of is None and is_open:
+        raise InputError(
+            f"{text_of(is_open)}: labels are not final before "
+            f"{final_from(max(is_open), config).isoformat()}, and without samples.as_of they would "
+            f"pass for it: give samples.as_of={now.isoformat()}, or build later"
+        )
+
+
 def lateness(config: Config) -> timedelta:
     """How long after they happened rows may become known."""
     return timedelta(hours=config.samples.lateness_hours)
@@ -40,29 +55,42 @@ def fake_negative_after_s(config: Config) -> int | None:
     return round(samples.fake_negative_after_hours * 3_600)
 
 
-def verdicts(days: Iterable[date], built: Mapping[date, Day], config: Config) -> list[Verdict]:
+def verdicts(
+    days: Iterable[date], built: Mapping[date, Day], config: Config, now: datetime
+) -> list[Verdict]:
     """What is to be done with each of the days, in order, as of samples.as_of.
 
     Args:
         built: the days that there are.
     """
-    return [Verdict(day, *_judged(day, built.get(day), config)) for day in sorted(set(days))]
+    return [Verdict(day, *_judged(day, built.get(day), config, now)) for day in sorted(set(days))]
 
 
-def _judged(day: date, there: Day | None, config: Config) -> tuple[bool, str]:
-    as_of = config.samples.as_of
+def _judged(day: date, there: Day | None, config: Config, now: datetime) -> tuple[bool, str]:
+    as_of, final = config.samples.as_of, final_from(day, config)
+    if as_of is None and now < final:
+        return False, f"windows are open until {final.isoformat()}, and samples.as_of is not given"
     if as_of is not None and as_of < Calendar.of(config.logs.day_timezone).end(day):
         return False, f"not over as of {as_of.isoformat()}"
     if there is None:
         return True, "not built yet"
-    if there.as_of is None:
+    seen = _seen_as_of(there, final)
+    if seen is None:
         return False, "final, built from complete logs"
-    told = f"built as of {there.as_of.isoformat()}"
-    if there.as_of >= final_from(day, config):
+    told = f"built as of {seen.isoformat()}"
+    if seen >= final:
         return False, f"final, {told}"
-    if as_of is not None and as_of <= there.as_of:
+    if as_of is not None and as_of <= seen:
         return False, f"immature, but {told} already"
     return True, f"immature, {told}"
+
+
+def _seen_as_of(there: Day, final: datetime) -> datetime | None:
+    """The instant as of which a day saw its logs; None where they were complete, which they were
+    not if windows were open when it was built."""
+    if there.as_of is None and there.built_at < final:
+        return there.built_at
+    return there.as_of
 
 
 def refuse_riper(built: Iterable[Day], days: Collection[date], config: Config) -> None:
@@ -77,10 +105,12 @@ def refuse_riper(built: Iterable[Day], days: Collection[date], config: Config) -
     """
     as_of = config.samples.as_of
     for day in built:
-        if as_of is None or day.day not in days or as_of >= final_from(day.day, config):
+        final = final_from(day.day, config)
+        if as_of is None or day.day not in days or as_of >= final:
             continue
-        if day.as_of is None or day.as_of > as_of:
-            then = "from complete logs" if day.as_of is None else f"as of {day.as_of.isoformat()}"
+        seen = _seen_as_of(day, final)
+        if seen is None or seen > as_of:
+            then = "from complete logs" if seen is None else f"as of {seen.isoformat()}"
             raise InputError(
                 f"{config.samples.path}: {day.day} was built {then}, its labels are riper than "
                 f"those as of samples.as_of = {as_of.isoformat()}: give a later one, another "

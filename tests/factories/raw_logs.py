@@ -80,12 +80,13 @@ def _table(rows: Sequence[Row]) -> pa.Table:
 def config_of(
     folder: Path, is_partitioned: bool, rules: Rules, first: date, last: date
 ) -> Config:
-    """A config of the logs below `folder`; the feature's id is 1 + its value."""
+    """A config of the logs below `folder`, which end when they end; the feature's id is 1 + its
+    value."""
     days = {"first": first, "last": last}
     partition = {"partition": "dt"} if is_partitioned else {}
     logs = {
         name: {
-            "path": str(folder / name), **partition,
+            "path": str(folder / name), **partition, "empty_days": "allow",
             **({"ingest_time": "ingest_time"} if name in rules.ingested else {}),
         }
         for name in ("impressions", "clicks", "conversions")

@@ -35,7 +35,7 @@ def simulation_document(folder: Path, **simulate: Any) -> dict[str, Any]:
         "runs_path": str(folder / "runs"),
         "logs": {
             "day_timezone": "Asia/Shanghai",
-            **{log: {"path": str(folder / log), "partition": "dt"}
+            **{log: {"path": str(folder / log), "partition": "dt", "empty_days": "allow"}
                for log in ("impressions", "clicks", "conversions")},
         },
         "samples": {"path": str(folder / "samples"), "days": days,

@@ -77,7 +77,7 @@ def config_of(
     logs = ("impressions", "clicks", "conversions")
     return parse_config({
         "name": "kinds",
-        "logs": {log: {"path": str(folder / log)} for log in logs} | {
+        "logs": {log: {"path": str(folder / log), "empty_days": "allow"} for log in logs} | {
             "impressions": {"path": str(folder / "impressions"), "columns": columns or {}},
             "snapshots": list(snapshots),
         },

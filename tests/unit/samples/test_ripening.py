@@ -7,26 +7,35 @@ import pytest
 from esmm_dist.contract.config import load_config
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.manifest import Day
-from esmm_dist.samples.ripening import final_from, refuse_riper, text_of_verdicts, verdicts
+from esmm_dist.samples.ripening import (
+    final_from,
+    refuse_open_windows,
+    refuse_riper,
+    text_of_verdicts,
+    verdicts,
+)
 
 DAYS = [date(2022, 5, day) for day in range(1, 5)]
 HOUR = timedelta(hours=1)
 # The end of 1 May in Shanghai; the example's windows last 48 hours together.
 END_OF_FIRST = datetime(2022, 5, 1, 16, tzinfo=UTC)
+LONG_AFTER = END_OF_FIRST + 1_000 * HOUR
 
 
-def built(day: date, as_of: datetime | None) -> Day:
+def built(day: date, as_of: datetime | None, built_at: datetime = LONG_AFTER) -> Day:
     return Day(
-        day=day, build_id="b", built_at=END_OF_FIRST, as_of=as_of, files=(), num_rows=0,
+        day=day, build_id="b", built_at=built_at, as_of=as_of, files=(), num_rows=0,
         num_clicks=0, num_conversions=0, first_event_time=END_OF_FIRST,
         last_event_time=END_OF_FIRST, counters={},
     )
 
 
-def judge(as_of: datetime | None, *there: Day) -> dict[int, tuple[bool, str]]:
+def judge(
+    as_of: datetime | None, *there: Day, now: datetime = LONG_AFTER
+) -> dict[int, tuple[bool, str]]:
     text = "null" if as_of is None else as_of.isoformat()
     config = load_config(overrides=[f"samples.as_of={text}"])
-    found = verdicts(DAYS, {day.day: day for day in there}, config)
+    found = verdicts(DAYS, {day.day: day for day in there}, config, now)
     return {verdict.day.day: (verdict.is_due, verdict.reason) for verdict in found}
 
 
@@ -103,12 +112,43 @@ def test_a_day_does_not_take_the_place_of_a_riper_one(
 def test_neighbours_of_the_same_verdict_are_told_together() -> None:
     config = load_config(overrides=["samples.as_of=2022-05-03T16:00:00Z"])
     there = {DAYS[0]: built(DAYS[0], None), DAYS[1]: built(DAYS[1], END_OF_FIRST)}
-    assert text_of_verdicts(verdicts(DAYS, there, config)) == (
+    assert text_of_verdicts(verdicts(DAYS, there, config, LONG_AFTER)) == (
         "2022-05-01: final, built from complete logs: left as it is\n"
         "2022-05-02: immature, built as of 2022-05-01T16:00:00+00:00: to be built\n"
         "2022-05-03: not built yet: to be built\n"
         "2022-05-04: not over as of 2022-05-03T16:00:00+00:00: left as it is"
     )
-    assert text_of_verdicts(verdicts(DAYS, {}, load_config())) == (
+    assert text_of_verdicts(verdicts(DAYS, {}, load_config(), LONG_AFTER)) == (
         "2022-05-01 to 2022-05-04 (4 days): not built yet: to be built"
     )
+
+
+def test_what_was_taken_for_complete_while_windows_were_open_is_due_again() -> None:
+    final = END_OF_FIRST + 48 * HOUR
+    early = built(DAYS[0], None, final - timedelta(seconds=1))
+    assert judge(LONG_AFTER, early)[1][0] and judge(None, early)[1] == (
+        True, "immature, built as of 2022-05-03T15:59:59+00:00"
+    )
+    assert not judge(None, built(DAYS[0], None, final))[1][0]
+    later = load_config(overrides=["samples.as_of=2022-05-03T15:59:59.5Z"])
+    refuse_riper([early], DAYS, later)
+
+
+def test_without_an_instant_days_are_due_once_their_windows_have_closed() -> None:
+    found = judge(None, now=END_OF_FIRST + 72 * HOUR)
+    assert [due for due, _ in found.values()] == [True, True, False, False]
+    assert found[3][1] == (
+        "windows are open until 2022-05-05T16:00:00+00:00, and samples.as_of is not given"
+    )
+
+
+def test_days_whose_windows_are_open_need_an_instant_to_be_built() -> None:
+    final = END_OF_FIRST + 48 * HOUR
+    refuse_open_windows(DAYS[:1], load_config(), final)
+    with pytest.raises(InputError, match=(
+        r"^2022-05-02: labels are not final before 2022-05-04T16:00:00\+00:00, .*"
+        r"give samples.as_of=2022-05-03T16:00:00\+00:00"
+    )):
+        refuse_open_windows(DAYS[:2], load_config(), final)
+    with_instant = load_config(overrides=["samples.as_of=2022-05-02T00:00:00Z"])
+    refuse_open_windows(DAYS, with_instant, final)

@@ -1,0 +1,254 @@
+"""How many rows of the logs lie under each day, and which are not where they should be.
+
+A label of 0 that stands for a folder that was never written looks like any other, so what may be
+missing is looked for before anything is joined. It labels nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import NamedTuple
+
+from pyspark.sql import DataFrame, Row
+from pyspark.sql import functions as F
+
+from esmm_dist.contract.errors import InputError
+from esmm_dist.contract.logs import ConversionSource, LogSource
+from esmm_dist.contract.sections import Config
+from esmm_dist.samples.days import Calendar
+from esmm_dist.samples.failures import naming_the_file, plain_path
+from esmm_dist.samples.filing import filed
+from esmm_dist.samples.io import LogFrames
+from esmm_dist.samples.logs import FILED_DAY, NO_DAY, TYPE
+from esmm_dist.samples.ripening import lateness
+from esmm_dist.samples.schedule import Windows, days_seen, text_of
+
+NUM_TYPES_NAMED = 5
+
+
+class Census(NamedTuple):
+    """The rows filed under each day, by log, and what a reader of the samples should be told."""
+
+    rows_in: dict[str, dict[date, int]]
+    notes: list[str]
+
+
+def census(
+    frames: LogFrames, days: Sequence[date], fit_days: Sequence[date], config: Config,
+    now: datetime,
+) -> Census:
+    """Counts the rows of all days that a build reads, in one pass that reads no values where days
+    are folders, save the types of conversions.
+
+    Args:
+        days: those to build.
+        fit_days: those that ids are learned from.
+        now: until when logs may be complete, where samples.as_of does not say.
+
+    Raises:
+        InputError: a file is empty or cannot be read; a day holds no row though it was over; rows
+            lie under what is no day; no conversion is of a declared type.
+    """
+    days_of_log = _days_read(Windows.of(days, config), days, fit_days, config)
+    all_rows = _counted(frames, days_of_log, config)
+    rows_in: dict[str, dict[date, int]] = {}
+    notes: list[str] = []
+    for log, frame in frames._asdict().items():
+        source: LogSource = getattr(config.logs, log)
+        rows = [row for row in all_rows if row.log == log]
+        _refuse_empty_files(log, frame, days_of_log[log], {row.file for row in rows}, source)
+        notes += _of_no_day(log, rows, source)
+        rows_in[log] = _by_day(rows)
+        missing = _missing(rows_in[log], days_of_log[log], min(days), config, now)
+        notes += _of_missing(
+            log, missing, {*days, *fit_days} if log == "impressions" else set(), rows_in[log],
+            source,
+        )
+    conversions = [row for row in all_rows if row.log == "conversions"]
+    notes += _of_unmet_types(
+        conversions, filed(frames.conversions, days_of_log["conversions"], _calendar(config)),
+        config.logs.conversions,
+    )
+    return Census(rows_in, notes)
+
+
+def count_rows(
+    frames: LogFrames, days_of_log: Mapping[str, Sequence[date]], config: Config
+) -> dict[str, dict[date, int]]:
+    """Rows filed under each day, by log, whatever should be there.
+
+    Raises:
+        InputError: a file is empty or cannot be read.
+    """
+    all_rows = _counted(frames, days_of_log, config)
+    found = {}
+    for log, frame in frames._asdict().items():
+        rows = [row for row in all_rows if row.log == log]
+        _refuse_empty_files(
+            log, frame, days_of_log[log], {row.file for row in rows}, getattr(config.logs, log)
+        )
+        found[log] = _by_day(rows)
+    return found
+
+
+def _days_read(
+    windows: Windows, days: Sequence[date], fit_days: Sequence[date], config: Config
+) -> dict[str, tuple[date, ...]]:
+    """By log the days whose rows some day of the build sees, rivals among them."""
+    read = {
+        "impressions": {*days, *fit_days},
+        "clicks": {*days_seen(windows.click_days)},
+        "conversions": {*days_seen(windows.conversion_days)},
+    }
+    if config.logs.clicks.attribute_by == "keys":
+        read["impressions"].update(days_seen(windows.rival_impression_days))
+    if config.logs.conversions.attribute_by == "keys":
+        read["clicks"].update(days_seen(windows.rival_click_days))
+    return {log: tuple(sorted(found)) for log, found in read.items()}
+
+
+def _counted(
+    frames: LogFrames, days_of_log: Mapping[str, Sequence[date]], config: Config
+) -> list[Row]:
+    """A row (log, filed_day, file, type, num_rows) for each of these that there is."""
+    types = list(config.logs.conversions.types)
+    counts = []
+    for log, frame in frames._asdict().items():
+        # Other types need not be told apart, and may be as many as the rows.
+        kind = F.lit(None).cast("string")
+        if log == "conversions" and types:
+            kind = F.when(F.col(TYPE).isin(types), F.col(TYPE))
+        found = filed(frame, days_of_log[log], _calendar(config))
+        if FILED_DAY in frame.columns:
+            found = found.unionByName(
+                frame.where(F.col(FILED_DAY).isNull() | (F.col(FILED_DAY) == F.lit(NO_DAY)))
+            )
+        counts.append(
+            found.groupBy(FILED_DAY, F.input_file_name().alias("file"), kind.alias("type"))
+            .agg(F.count("*").alias("num_rows"))
+            .select(F.lit(log).alias("log"), FILED_DAY, "file", "type", "num_rows")
+        )
+    with naming_the_file("logs"):
+        return counts[0].unionByName(counts[1]).unionByName(counts[2]).collect()
+
+
+def _by_day(rows: Sequence[Row]) -> dict[date, int]:
+    of_day: dict[date, int] = {}
+    for row in rows:
+        if row.filed_day not in (None, NO_DAY):
+            of_day[row.filed_day] = of_day.get(row.filed_day, 0) + row.num_rows
+    return of_day
+
+
+def _refuse_empty_files(
+    log: str, frame: DataFrame, days: Sequence[date], read: set[str], source: LogSource
+) -> None:
+    """A file of a wanted day that gave no rows is a broken upload more often than a quiet day."""
+    if source.partition is None or source.path is None or source.format != "parquet":
+        return
+    folders = tuple(f"/{source.partition}={day}/" for day in days)
+    paths_read = {plain_path(file) for file in read}
+    suspects = [
+        file for file in frame.inputFiles()
+        if plain_path(file) not in paths_read and any(folder in file for folder in folders)
+    ]
+    if not suspects:
+        return
+    # A file whose rows became known later than samples.as_of is no empty one.
+    with naming_the_file(f"logs.{log} ({source.place})"):
+        rows = frame.sparkSession.read.parquet(*suspects).select(F.input_file_name().alias("file"))
+        with_rows = {plain_path(row.file) for row in rows.distinct().collect()}
+    for file in sorted(map(plain_path, suspects)):
+        if file not in with_rows:
+            raise InputError(
+                f"logs.{log}: the file {file} holds no rows: "
+                "write it again, or remove it"
+            )
+
+
+def _of_no_day(log: str, rows: Sequence[Row], source: LogSource) -> list[str]:
+    """Rows that no build sees, because what they are filed under is null or no day."""
+    lost = [row for row in rows if row.filed_day == NO_DAY]
+    if lost:
+        place = f", as in {plain_path(min(row.file for row in lost))}" if lost[0].file else ""
+        raise InputError(
+            f"logs.{log} ({source.place}): {sum(row.num_rows for row in lost):,} rows lie under a "
+            f"{source.partition} that is no day{place}: write days as yyyy-MM-dd, or move these "
+            "rows away"
+        )
+    num_null = sum(row.num_rows for row in rows if row.filed_day is None)
+    if not num_null:
+        return []
+    return [f"logs.{log} ({source.place}): {num_null:,} rows have no {source.partition}: no day "
+            "sees them"]
+
+
+def _missing(
+    rows_in: Mapping[date, int], days: Sequence[date], first: date, config: Config, now: datetime
+) -> list[date]:
+    """Of the days that are read those without a row, though all their rows had to be known.
+
+    Before the first day that is built a log may not have begun; but a day between others that hold
+    rows is missing whenever it lies.
+    """
+    horizon = (config.samples.as_of or now) - lateness(config)
+    begun, last = min(rows_in, default=date.max), max(rows_in, default=date.min)
+    return [
+        day for day in days
+        if day not in rows_in
+        and (begun < day < last or first <= day and _calendar(config).end(day) <= horizon)
+    ]
+
+
+def _of_missing(
+    log: str, missing: Sequence[date], needed: set[date], rows_in: Mapping[date, int],
+    source: LogSource,
+) -> list[str]:
+    """What is to be said of days without rows.
+
+    Args:
+        needed: days that must hold rows, whatever is allowed.
+    """
+    held = f" (there are some for {min(rows_in)} to {max(rows_in)})" if rows_in else ""
+    wanted = sorted(needed.difference(rows_in))
+    if wanted:
+        raise InputError(
+            f"logs.{log} ({source.place}): no rows for the day {wanted[0]}{held}: ask for days "
+            "that the log holds, or write that day again"
+        )
+    if not missing:
+        return []
+    if source.empty_days == "refuse":
+        raise InputError(
+            f"logs.{log} ({source.place}): no rows for the day {missing[0]}{held}, which windows "
+            "of the days asked for reach: write that day again; if nothing happened, or the log "
+            f"ends before it, set logs.{log}.empty_days: allow"
+        )
+    return [f"logs.{log} ({source.place}): no rows for {text_of(missing)}: nothing happened then "
+            f"(logs.{log}.empty_days: allow)"]
+
+
+def _of_unmet_types(
+    rows: Sequence[Row], conversions: DataFrame, source: ConversionSource
+) -> list[str]:
+    """Declared types that no conversion is of; refuses if that holds for all of them.
+
+    Args:
+        rows: of the conversions, counted.
+        conversions: the same, not counted.
+    """
+    met = {row.type for row in rows}
+    unmet = [kind for kind in source.types if kind not in met]
+    if len(unmet) == len(source.types) > 0 and rows and source.empty_days == "refuse":
+        known = conversions.where(F.col(TYPE).isNotNull()).select(TYPE).distinct()
+        found = sorted(row.type for row in known.limit(NUM_TYPES_NAMED).collect())
+        raise InputError(
+            f"logs.conversions.types = {unmet}: no conversion of these days is of such a type, "
+            f"there are {', '.join(map(repr, found)) or 'none with any'}: correct them; if that is "
+            "as it should be, set logs.conversions.empty_days: allow"
+        )
+    return [f"logs.conversions.types: no conversion of these days is of the type {kind!r}"
+            for kind in unmet]
+
+
+def _calendar(config: Config) -> Calendar:
+    return Calendar.of(config.logs.day_timezone)

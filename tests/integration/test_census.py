@@ -1,0 +1,161 @@
+"""Days, folders and types that a log lacks: what a build refuses, and what it says of the rest."""
+
+import shutil
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from esmm_dist.contract.errors import InputError
+from esmm_dist.contract.sections import Config
+from tests.factories.raw_logs import Logs, config_of, write_logs
+from tests.oracles.log_rows import Row, Rules, start_of
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+pytestmark = pytest.mark.spark
+
+ZONE = ZoneInfo("UTC")
+HOUR = timedelta(hours=1)
+DAYS = [date(2026, 3, 1) + n * timedelta(days=1) for n in range(5)]
+BUILT = DAYS[1]
+RULES = Rules(ZONE, 24 * HOUR, 24 * HOUR, ("order",))
+BY_KEYS = RULES._replace(clicks_by="keys", conversions_by="keys")
+NOW = start_of(date(2026, 3, 20), ZONE)
+
+
+def write(folder: Path, lacking: dict[str, list[date]] = {}) -> None:
+    """Five days, each with a row of each log but those that lack it."""
+    kinds = {"impressions": None, "clicks": None, "conversions": "order"}
+    write_logs(Logs(*[
+        [Row("i", start_of(day, ZONE) + 12 * HOUR, day, kind, keys=("u", "a"))
+         for day in DAYS if day not in lacking.get(log, [])]
+        for log, kind in kinds.items()
+    ]), folder, is_partitioned=True, num_files=1, seed=0)
+
+
+def config_in(folder: Path, rules: Rules = RULES, allowing: bool = False) -> Config:
+    config = config_of(folder, True, rules, BUILT, BUILT)
+    logs = config.logs.model_copy(update={
+        log: getattr(config.logs, log).model_copy(
+            update={"empty_days": "allow" if allowing else "refuse"}
+        )
+        for log in ("impressions", "clicks", "conversions")
+    })
+    return config.model_copy(update={"logs": logs})
+
+
+@pytest.fixture
+def notes_of(spark: "SparkSession") -> Callable[..., list[str]]:
+    """What a census of the built day says."""
+    from esmm_dist.samples.census import census
+    from esmm_dist.samples.io import open_logs
+
+    def take(config: Config, now: datetime = NOW) -> list[str]:
+        return census(open_logs(spark, config), [BUILT], [], config, now).notes
+
+    return take
+
+
+def test_whole_logs_leave_nothing_to_be_said(
+    notes_of: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    write(tmp_path)
+    assert notes_of(config_in(tmp_path)) == []
+    assert notes_of(config_in(tmp_path, BY_KEYS)) == []
+
+
+@pytest.mark.parametrize(
+    "log, day, rules",
+    [
+        ("clicks", BUILT, RULES), ("clicks", DAYS[2], RULES), ("conversions", BUILT, RULES),
+        # The last day that a window reaches.
+        ("conversions", DAYS[3], RULES),
+        # Only rivals of the day's impressions and clicks lie there.
+        ("impressions", DAYS[2], BY_KEYS), ("clicks", DAYS[3], BY_KEYS),
+    ],
+    ids=lambda value: "by keys" if value == BY_KEYS else str(value) if value != RULES else "by id",
+)
+def test_a_day_of_events_that_was_over_and_holds_none_is_refused_unless_that_is_allowed(
+    notes_of: Callable[..., list[str]], tmp_path: Path, log: str, day: date, rules: Rules
+) -> None:
+    write(tmp_path, {log: [day]})
+    with pytest.raises(InputError, match=(
+        f"^logs.{log} .*no rows for the day {day} .*logs.{log}.empty_days: allow"
+    )):
+        notes_of(config_in(tmp_path, rules))
+    (note,) = notes_of(config_in(tmp_path, rules, allowing=True))
+    assert f"logs.{log}" in note and f"no rows for {day}: nothing happened then" in note
+
+
+def test_days_that_no_window_reaches_may_be_missing(
+    notes_of: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    write(tmp_path, {log: [DAYS[0], *DAYS[3:]] for log in ("impressions", "clicks")})
+    assert notes_of(config_in(tmp_path)) == []
+
+
+def test_a_day_must_be_there_once_all_its_rows_had_to_be_known(
+    notes_of: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    write(tmp_path, {"clicks": [DAYS[2]], "conversions": DAYS[2:]})
+    config = config_in(tmp_path)
+    over = start_of(DAYS[3], ZONE)
+    assert notes_of(config, over - HOUR) == []
+    with pytest.raises(InputError, match=str(DAYS[2])):
+        notes_of(config, over)
+    late = config.samples.model_copy(update={"lateness_hours": 1.0})
+    assert notes_of(config.model_copy(update={"samples": late}), over) == []
+    seen = config.samples.model_copy(update={"as_of": over - HOUR})
+    assert notes_of(config.model_copy(update={"samples": seen})) == []
+
+
+def test_before_its_days_a_log_need_not_have_begun_but_holes_are_missing(
+    notes_of: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    """The first of equal keys is looked for among earlier days."""
+    rules = BY_KEYS._replace(is_first=True, conversion_window=48 * HOUR)
+    write(tmp_path, {"clicks": [DAYS[0]], "impressions": [DAYS[0]]})
+    assert notes_of(config_in(tmp_path, rules)) == []
+    shutil.copytree(tmp_path / "clicks" / f"dt={BUILT}",
+                    tmp_path / "clicks" / f"dt={DAYS[0] - timedelta(days=1)}")
+    with pytest.raises(InputError, match=f"logs.clicks .*no rows for the day {DAYS[0]}"):
+        notes_of(config_in(tmp_path, rules))
+
+
+@pytest.mark.parametrize(
+    "log, name", [("impressions", "latest"), ("clicks", "20260302"), ("conversions", "2026-02-30")]
+)
+def test_rows_under_a_folder_that_is_no_day_are_refused_by_its_name(
+    notes_of: Callable[..., list[str]], tmp_path: Path, log: str, name: str
+) -> None:
+    write(tmp_path)
+    shutil.copytree(tmp_path / log / f"dt={BUILT}", tmp_path / log / f"dt={name}")
+    with pytest.raises(InputError, match=f"^logs.{log} .* 1 rows lie under .*/dt={name}/0.parquet"):
+        notes_of(config_in(tmp_path, allowing=True))
+
+
+def test_rows_without_a_day_are_told(notes_of: Callable[..., list[str]], tmp_path: Path) -> None:
+    write(tmp_path)
+    shutil.copytree(tmp_path / "clicks" / f"dt={BUILT}",
+                    tmp_path / "clicks" / "dt=__HIVE_DEFAULT_PARTITION__")
+    (note,) = notes_of(config_in(tmp_path))
+    assert "logs.clicks" in note and "1 rows have no dt: no day sees them" in note
+
+
+def test_types_that_no_conversion_is_of_are_told_and_refused_if_that_are_all(
+    notes_of: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    write(tmp_path)
+    (note,) = notes_of(config_in(tmp_path, RULES._replace(types=("order", "Order"))))
+    assert note.endswith("no conversion of these days is of the type 'Order'")
+    wrong = RULES._replace(types=("purchase", "Order"))
+    with pytest.raises(InputError, match=(
+        r"^logs.conversions.types = \['purchase', 'Order'\]: .*there are 'order': correct them"
+    )):
+        notes_of(config_in(tmp_path, wrong))
+    assert len(notes_of(config_in(tmp_path, wrong, allowing=True))) == 2
