@@ -129,6 +129,9 @@ class ConversionSource(LogSource):
     """Of several clicks of equal keys in whose window the conversion falls."""
     types: tuple[str, ...] = ()
     """Values of the column `type` that count as a conversion; empty: every row counts."""
+    conversion_id: str | None = None
+    """The column that tells conversions apart: rows of one id are one. None: of one impression, or
+    click, rows of equal instant and type are one, as the lines of an order may be."""
     value: str | None = None
     """The column that says what a conversion is worth, in any unit, as a number. A sample's
     credited conversions add up to its column `conversion_value`, which is no feature."""

@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 
 from esmm_dist.contract.logs import Logs
 from esmm_dist.samples.days import micros
-from esmm_dist.samples.filing import DAY, REASON
+from esmm_dist.samples.filing import DAY, REASON, UNTIMELY
 from esmm_dist.samples.logs import (
     CLICK_ID,
     CLICK_TIME,
@@ -44,11 +44,13 @@ def clicks_of_impressions(
     if logs.clicks.attribute_by == "impression_id":
         return clicks
     keys = [key_column(name) for name in logs.clicks.keys]
-    # Of the rows of one id that which is kept: the earliest, by the least of its keys.
+    # Of the rows of one id that which is kept: the earliest, and of several at that instant one
+    # that has its keys, by the least of them.
+    is_keyless = (~_none_is_null(keys)).alias("is_keyless")
     shown = (
-        impressions.where(_none_is_null([IMPRESSION_ID, *keys]))
-        .groupBy(DAY, IMPRESSION_ID)
-        .agg(F.min(F.struct(EVENT_TIME, *keys)).alias("kept"))
+        impressions.groupBy(DAY, IMPRESSION_ID)
+        .agg(F.min(F.struct(EVENT_TIME, is_keyless, *keys)).alias("kept"))
+        .where("not kept.is_keyless")
         .select(
             F.col(DAY).alias(IMPRESSION_DAY), IMPRESSION_ID,
             F.col(f"kept.{EVENT_TIME}"), *[F.col(f"kept.{k}") for k in keys],
@@ -74,11 +76,14 @@ def conversions_by_keys(
         max_skew: how long before its click it still counts.
     """
     keys = [key_column(name) for name in logs.conversions.keys]
-    made = clicks.where(F.col(REASON).isNull() & _none_is_null(keys))
+    made = clicks.where(F.col(REASON).isNull() & ~F.col(UNTIMELY) & _none_is_null(keys))
     # An impression_id that the clicks log carries says no day.
     told = [name for name in (IMPRESSION_ID, IMPRESSION_DAY) if name in clicks.columns]
+    # By what clicks say of themselves: an impression that was found for one need not be found where
+    # other days are built.
+    own = [key_column(name) for name in logs.clicks.keys if name not in logs.conversions.keys]
     found = with_cause(
-        conversions, made, keys, F.struct(EVENT_TIME, *told),
+        conversions, made, keys, F.struct(EVENT_TIME, *own, *told),
         is_first=logs.conversions.credit == "first_click", window=window, max_skew=max_skew,
     )
     return found.select(
@@ -121,8 +126,8 @@ def with_cause(
 
     Args:
         effects: with `reason`; those that have one get no cause.
-        cause: a struct (event_time, impression_id, …) of a cause, by which ties are broken: of two
-            at one instant the greater is the later.
+        cause: a struct (event_time, …) of a cause, by which ties are broken: of two at one instant
+            the greater is the later.
 
     Returns:
         The columns of `effects` and the struct `cause`.

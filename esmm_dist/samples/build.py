@@ -19,7 +19,7 @@ from esmm_dist.contract.settings import reading_of
 from esmm_dist.samples import wire
 from esmm_dist.samples.census import census
 from esmm_dist.samples.counters import check_identities, counters_of, refuse_no_samples
-from esmm_dist.samples.crediting import CreditRules
+from esmm_dist.samples.credit_rules import CreditRules
 from esmm_dist.samples.days import Calendar, instant_of, micros, micros_of_instant
 from esmm_dist.samples.drafts import written
 from esmm_dist.samples.encoding import encode, tables_to_join

@@ -2,82 +2,20 @@
 
 Works on whole columns. It neither chooses impressions nor makes labels.
 
-Shape legend: N rows of the file; K impressions that are kept; E rows of an event log.
+Shape legend: K impressions that are kept; E distinct events.
 """
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from esmm_dist.contract.schema import NO_DELAY_S
-from esmm_dist.contract.sections import Config
-from esmm_dist.samples.days import micros
-from esmm_dist.samples.marks import Mark
-from esmm_dist.samples.schedule import click_window, conversion_window, max_skew
-from esmm_dist.samples.wire import Array, Wire
+from esmm_dist.samples.credit_rules import CreditRules
+from esmm_dist.samples.distinct_events import Events, Impressions
+from esmm_dist.samples.wire import Array
 
 MICROS_PER_SECOND = 1_000_000
-
-
-@dataclass(frozen=True)
-class CreditRules:
-    """What the config says of clicks and conversions. Lengths in microseconds, ends included."""
-
-    click_window: int
-    conversion_window: int
-    max_skew: int = 0
-    """How long before its cause an event counts as if it lay at it."""
-    implies_click: bool = False
-    """Whether a conversion of an impression without a click that counts stands for one."""
-    has_value: bool = False
-    """Whether conversions are worth something."""
-    names_click: bool = False
-    """Whether a conversion says which click it is of; else any of its impression's will do."""
-
-    @classmethod
-    def of(cls, config: Config) -> "CreditRules":
-        """The rules that a config declares."""
-        conversions = config.logs.conversions
-        return cls(
-            click_window=micros(click_window(config)),
-            conversion_window=micros(conversion_window(config)),
-            max_skew=micros(max_skew(config)),
-            implies_click=conversions.without_click == "imply_click",
-            has_value=conversions.value is not None,
-            names_click=conversions.attribute_by != "impression_id",
-        )
-
-
-class Impressions(NamedTuple):
-    """The kept ones, by rising order."""
-
-    order_K: Array
-    time_K: Array
-
-
-class Events(NamedTuple):
-    """Distinct events of kept impressions, by rising impression and time."""
-
-    impression_E: Array
-    """The place among the kept impressions."""
-    time_E: Array
-    value_E: Array | None = None
-    """Of conversions, where they have one; NaN where it is unknown."""
-    click_time_E: Array | None = None
-    """Of conversions that name their click."""
-
-    def where(self, holds_E: Array) -> "Events":
-        """Those for which something holds."""
-        value_E, click_time_E = (
-            None if column is None else column[holds_E]
-            for column in (self.value_E, self.click_time_E)
-        )
-        return Events(
-            self.impression_E[holds_E], self.time_E[holds_E], value_E, click_time_E
-        )
 
 
 class Credited(NamedTuple):
@@ -89,72 +27,6 @@ class Credited(NamedTuple):
     """Of each of these the time of its click."""
     implying: Events
     """Of impressions without such a click: each stands for one."""
-
-
-def distinct_clicks(
-    wire: Wire, order_N: Array, impressions: Impressions, counters: Counter[str]
-) -> Events:
-    """The clicks of the file's impressions, each once."""
-    marks = (Mark.CLICK, Mark.CLICK_ELSEWHERE)
-    row_E, impression_E = _of_impressions(wire, order_N, impressions, marks, "clicks", counters)
-    keys = [impression_E, wire.time_N[row_E]]
-    sorted_E = np.lexsort(keys[::-1])
-    keys = [key[sorted_E] for key in keys]
-    is_repeat_E = equals_the_one_before(keys)
-    counters["clicks_repeated"] = int(np.count_nonzero(is_repeat_E))
-    return Events(*keys).where(~is_repeat_E)
-
-
-def distinct_conversions(
-    wire: Wire, order_N: Array, impressions: Impressions, rules: CreditRules,
-    counters: Counter[str],
-) -> Events:
-    """The conversions of the file's impressions, each once.
-
-    Of several that differ in nothing but their value the one that is worth most is kept.
-    """
-    marks = (Mark.CONVERSION, Mark.CONVERSION_ELSEWHERE)
-    row_E, impression_E = _of_impressions(
-        wire, order_N, impressions, marks, "conversions", counters
-    )
-    value_E = wire.value_N[row_E] if rules.has_value else None
-    click_time_E = wire.click_time_N[row_E] if rules.names_click else None
-    named_E = [] if click_time_E is None else [click_time_E]
-    keys = [impression_E, wire.time_N[row_E], *named_E, wire.key_N[row_E]]
-    # An unknown value is less than any.
-    cost_E = [] if value_E is None else [np.where(np.isnan(value_E), np.inf, -value_E)]
-    sorted_E = np.lexsort([*keys, *cost_E][::-1])
-    is_same_E, is_repeat_E = (
-        equals_the_one_before([key[sorted_E] for key in some]) for some in (keys, [*keys, *cost_E])
-    )
-    counters["conversions_repeated"] = int(np.count_nonzero(is_repeat_E))
-    counters["conversions_conflicting"] = int(np.count_nonzero(is_same_E & ~is_repeat_E))
-    kept_E = sorted_E[~is_same_E]
-    return Events(keys[0], keys[1], value_E, click_time_E).where(kept_E)
-
-
-def _of_impressions(
-    wire: Wire, order_N: Array, impressions: Impressions, marks: tuple[Mark, Mark], log: str,
-    counters: Counter[str],
-) -> tuple[Array, Array]:
-    """The rows of events whose impression is in the file, and the place of that impression.
-
-    Events filed under other days, of no impression of this day, are for other days to count.
-
-    Args:
-        marks: of an event filed under the day, and of one filed under another.
-        log: the log's name, with which its counters begin.
-    """
-    row_E = wire.rows_with(*marks)
-    is_elsewhere_E = wire.mark_N[row_E] == marks[1]
-    place_E = np.searchsorted(impressions.order_K, order_N[row_E])
-    is_known_E = place_E < len(impressions.order_K)
-    is_known_E[is_known_E] = (
-        impressions.order_K[place_E[is_known_E]] == order_N[row_E[is_known_E]]
-    )
-    counters[f"{log}_without_impression"] = int(np.count_nonzero(~is_known_E & ~is_elsewhere_E))
-    counters[f"{log}_from_other_days"] = int(np.count_nonzero(is_known_E & is_elsewhere_E))
-    return row_E[is_known_E], place_E[is_known_E]
 
 
 def valid_clicks(
@@ -178,7 +50,7 @@ def credited_conversions(
 ) -> Credited:
     """The conversions that their click covers, and those that imply one.
 
-    Their click is the one they name if that counts, else the latest at or before them.
+    Their click is the one they name if that counts, else as `_click_of` says.
     """
     is_clicked_K = any_of(clicks.impression_E, len(impressions.time_K)).astype(bool)
     is_clicked_E = is_clicked_K[conversions.impression_E]
@@ -218,14 +90,29 @@ def _may_imply_a_click(
 
 
 def _click_of(conversions: Events, clicks: Events, rules: CreditRules) -> tuple[Array, Array]:
-    """The place of each conversion's click, and whether there is one."""
-    named_E = conversions.click_time_E
-    until_E = conversions.time_E + rules.max_skew if named_E is None else named_E
-    click_E = _latest_at_or_before(clicks, conversions.impression_E, until_E)
-    has_click_E = (click_E >= 0) & (clicks.impression_E[click_E] == conversions.impression_E)
+    """The place of each conversion's click, and whether there is one.
+
+    Of unnamed ones the latest at or before the conversion, if that covers it; else the next one, if
+    that lies not further off than clocks may differ.
+    """
+    named_E, time_E = conversions.click_time_E, conversions.time_E
+    click_E = _latest_at_or_before(
+        clicks, conversions.impression_E, time_E if named_E is None else named_E
+    )
+    has_click_E = _is_of(click_E, conversions, clicks)
     if named_E is not None:
-        has_click_E &= clicks.time_E[click_E] == named_E
-    return click_E, has_click_E
+        return click_E, has_click_E & (clicks.time_E[click_E] == named_E)
+    is_covered_E = has_click_E & (time_E - clicks.time_E[click_E] <= rules.conversion_window)
+    next_E = np.minimum(click_E + 1, len(clicks.time_E) - 1)
+    is_skewed_E = ~is_covered_E & (next_E > click_E) & _is_of(next_E, conversions, clicks)
+    is_skewed_E &= clicks.time_E[next_E] - time_E <= rules.max_skew
+    return np.where(is_skewed_E, next_E, click_E), has_click_E | is_skewed_E
+
+
+def _is_of(click_E: Array, conversions: Events, clicks: Events) -> Array:
+    """Whether there is a click at a place, and of the conversion's impression."""
+    is_of_E: Array = (click_E >= 0) & (clicks.impression_E[click_E] == conversions.impression_E)
+    return is_of_E
 
 
 def _latest_at_or_before(clicks: Events, impression_E: Array, time_E: Array) -> Array:
@@ -272,10 +159,3 @@ def any_of(impression_E: Array, num_impressions: int) -> Array:
     has_K = np.zeros(num_impressions, np.int8)
     has_K[impression_E] = 1
     return has_K
-
-
-def equals_the_one_before(keys: Sequence[Array]) -> Array:
-    """True for each row all of whose keys are those of the row before it."""
-    is_equal = np.zeros(len(keys[0]), bool)
-    is_equal[1:] = np.logical_and.reduce([key[1:] == key[:-1] for key in keys])
-    return is_equal

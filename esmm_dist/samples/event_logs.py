@@ -11,6 +11,7 @@ from esmm_dist.contract.logs import ConversionSource, Logs
 from esmm_dist.samples.logs import (
     BOT_KEY,
     CLICK_ID,
+    CONVERSION_ID,
     IMPRESSION_ID,
     NUMBER,
     NUMBER_TYPES,
@@ -18,6 +19,7 @@ from esmm_dist.samples.logs import (
     VALUE,
     event_time,
     identity,
+    key_value,
     keys_of,
     partition,
     typed_column,
@@ -46,7 +48,7 @@ def read_clicks(frame: DataFrame, logs: Logs) -> DataFrame:
 
 def read_conversions(frame: DataFrame, source: ConversionSource) -> DataFrame:
     """event_time and type of every conversion, what attributes it (impression_id, click_id or
-    keys), and its value where one is declared.
+    keys), and its id and value where they are declared.
 
     type is null if none is declared, value if it is no number that a float32 can hold.
     """
@@ -57,11 +59,15 @@ def read_conversions(frame: DataFrame, source: ConversionSource) -> DataFrame:
         else F.lit(None).cast("string")
     )
     ids = [] if source.attribute_by == "keys" else [source.attribute_by]
+    own_id = [] if source.conversion_id is None else [
+        key_value(frame, source, source.conversion_id, key).alias(CONVERSION_ID)
+    ]
     return frame.select(
         *[identity(frame, source, name, key) for name in ids],
         event_time(frame, source, key),
         *keys_of(frame, source, source.keys, key),
         kind.alias(TYPE),
+        *own_id,
         *_value(frame, source, key),
         *partition(frame, source, key),
     )

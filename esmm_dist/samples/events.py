@@ -15,10 +15,15 @@ from esmm_dist.samples.attribution import (
     conversions_by_click_id,
     conversions_by_keys,
 )
-from esmm_dist.samples.click_rules import without_bots, without_double_clicks
+from esmm_dist.samples.click_rules import (
+    without_bots,
+    without_double_clicks,
+    without_namesakes,
+)
 from esmm_dist.samples.days import Calendar
 from esmm_dist.samples.filing import (
     MARK,
+    UNTIMELY,
     clicks_seen,
     conversions_seen,
     filed_clicks,
@@ -46,11 +51,11 @@ def events_seen(
         conversions = conversions_by_keys(
             conversions, clicks, logs, windows.conversion, windows.max_skew
         )
-    seen = clicks_seen(clicks, windows.click_days)
     converted = conversions_seen(conversions, windows.conversion_days)
     if logs.conversions.attribute_by == "click_id":
-        converted = conversions_by_click_id(converted, seen.where(F.col(MARK) < min(DROPPED)))
-    return seen, converted
+        named = clicks_seen(clicks, windows.click_days).where(F.col(MARK) < min(DROPPED))
+        converted = conversions_by_click_id(converted, named)
+    return clicks_seen(without_namesakes(clicks), windows.click_days), converted
 
 
 def _clicks(frames: LogFrames, logs: Logs, windows: Windows, calendar: Calendar) -> DataFrame:
@@ -60,12 +65,14 @@ def _clicks(frames: LogFrames, logs: Logs, windows: Windows, calendar: Calendar)
     days = days_seen(windows.click_days)
     if has_rivals:
         days = tuple(sorted({*days, *days_seen(windows.rival_click_days)}))
-    first_day_of = {day: calendar.first_day_reaching(day, windows.click) for day in days}
     clicks = filed_clicks(
         frames.clicks, _needed(logs.clicks.keys, IMPRESSION_ID),
-        first_day_of if is_by_keys or has_rivals else None, days, calendar,
+        {day: calendar.first_day_reaching(day, windows.click) for day in days}, is_by_keys,
+        days, calendar,
     )
-    clicks = without_double_clicks(without_bots(clicks, logs.clicks.bots), logs.clicks)
+    if not has_rivals:
+        clicks = clicks.drop(UNTIMELY)
+    clicks = without_double_clicks(without_bots(clicks, logs.clicks), logs.clicks)
     if not is_by_keys:
         return clicks
     shown_days = days_seen(windows.rival_impression_days)

@@ -17,6 +17,8 @@ from esmm_dist.samples.marks import Mark
 DAY = "day"
 MARK = "mark"
 REASON = "reason"
+UNTIMELY = "is_untimely"
+"""Whether a click that counts was filed where some day that sees its conversions would not look."""
 
 
 def filed(frame: DataFrame, days: Sequence[date], calendar: Calendar) -> DataFrame:
@@ -61,25 +63,30 @@ def own_impressions(
 
 
 def filed_clicks(
-    clicks: DataFrame, needed: Sequence[str], first_day_of: Mapping[date, date] | None,
+    clicks: DataFrame, needed: Sequence[str], first_day_of: Mapping[date, date], is_by_keys: bool,
     days: Sequence[date], calendar: Calendar,
 ) -> DataFrame:
-    """The clicks filed under the days, with `reason`: the mark of those that can take no part.
+    """The clicks filed under the days, with `reason`, the mark of those that can take no part, and
+    `is_untimely`.
 
     Args:
         needed: the columns without which a click finds no impression.
-        first_day_of: of each day the first one whose clicks may be filed under it, for clicks that
-            are looked up by keys; later ones may not. None: wherever they are filed.
+        first_day_of: of each day the first one whose clicks are filed under it in time.
+        is_by_keys: whether clicks are looked up by keys; then those out of time are misfiled.
     """
+    is_timely = F.lit(True)
+    if FILED_DAY in clicks.columns:
+        is_timely = F.coalesce(_by_day(days, lambda day: (
+            F.col(EVENT_TIME) >= F.lit(calendar.start(first_day_of[day]))
+        ) & (F.col(EVENT_TIME) < F.lit(calendar.end(day)))), F.lit(True))
     reasons = {
         Mark.CLICKS_NULL_ID: _any_is_null(needed),
         Mark.CLICKS_NULL_TIME: F.col(EVENT_TIME).isNull(),
     }
-    if first_day_of is not None and FILED_DAY in clicks.columns:
-        reasons[Mark.CLICKS_MISFILED] = ~_by_day(days, lambda day: (
-            F.col(EVENT_TIME) >= F.lit(calendar.start(first_day_of[day]))
-        ) & (F.col(EVENT_TIME) < F.lit(calendar.end(day))))
-    return _with_reason(filed(clicks, days, calendar), reasons)
+    if is_by_keys:
+        reasons[Mark.CLICKS_MISFILED] = ~is_timely
+    found = _with_reason(filed(clicks, days, calendar), reasons)
+    return found.withColumn(UNTIMELY, F.col(REASON).isNull() & ~is_timely)
 
 
 def filed_conversions(

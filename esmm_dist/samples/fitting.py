@@ -34,6 +34,7 @@ NAME = "name"
 KEY = "key"
 NUMBER = "number"
 COUNT = "num_rows"
+CONTENT = "content"
 
 
 class Sighting(NamedTuple):
@@ -45,16 +46,27 @@ class Sighting(NamedTuple):
     num_rows: int
 
 
-def once_each(impressions: DataFrame) -> DataFrame:
-    """One row an impression: the earliest, and among equals the one whose content hashes lowest."""
+def once_each(impressions: DataFrame, learned: Sequence[Feature]) -> DataFrame:
+    """One row an impression, the earliest.
+
+    Where rows of that instant differ in a learned feature none is taken: which of them becomes the
+    sample is decided by ids, and these are not there yet.
+    """
+    names = [feature_column(feature.name) for feature in learned]
     # The null flags keep (null, a) apart from (a, null).
-    parts = [part for c in impressions.columns for part in (F.col(c), F.col(c).isNull())]
-    in_order = Window.partitionBy(DAY, IMPRESSION_ID).orderBy(EVENT_TIME, F.xxhash64(*parts))
+    parts = [part for name in names for part in (F.col(name), F.col(name).isNull())]
+    by_time = Window.partitionBy(DAY, IMPRESSION_ID).orderBy(EVENT_TIME)
+    by_content = Window.partitionBy(DAY, IMPRESSION_ID).orderBy(EVENT_TIME, CONTENT)
     return (
         impressions.where(F.col(MARK) == Mark.IMPRESSION.value)
-        .select("*", F.row_number().over(in_order).alias("place"))
-        .where(F.col("place") == 1)
-        .drop("place")
+        .withColumn(CONTENT, F.xxhash64(*parts))
+        .withColumns({
+            "place": F.row_number().over(by_content),
+            # Of all rows up to this instant, its own among them.
+            "greatest": F.max(CONTENT).over(by_time),
+        })
+        .where((F.col("place") == 1) & (F.col("greatest") == F.col(CONTENT)))
+        .drop("place", "greatest", CONTENT)
     )
 
 
@@ -92,7 +104,7 @@ def sightings(impressions: DataFrame, features: Sequence[Feature], num_rows: int
     )
     is_known = F.col(KEY).isNotNull() | F.col(NUMBER).isNotNull()
     return (
-        once_each(impressions)
+        once_each(impressions, learned)
         .select(F.explode(all_entries).alias("entry"))
         .select(f"entry.{NAME}", f"entry.{KEY}", f"entry.{NUMBER}")
         .where(is_known)

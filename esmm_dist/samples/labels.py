@@ -11,17 +11,19 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
+from esmm_dist.samples.credit_rules import CreditRules
 from esmm_dist.samples.crediting import (
-    CreditRules,
-    Impressions,
     any_of,
     credited_conversions,
-    distinct_clicks,
-    distinct_conversions,
-    equals_the_one_before,
     first_delay_s,
     total_value,
     valid_clicks,
+)
+from esmm_dist.samples.distinct_events import (
+    Impressions,
+    distinct_clicks,
+    distinct_conversions,
+    equals_the_one_before,
 )
 from esmm_dist.samples.marks import DROPPED, Mark, counter_of
 from esmm_dist.samples.wire import Array, Wire
@@ -68,6 +70,7 @@ def label(wire: Wire, rules: CreditRules, seed: int) -> Labelled:
     counters = Counter({
         counter_of(mark): int(np.count_nonzero(wire.mark_N == mark)) for mark in DROPPED
     })
+    counters["clicks_untimely"] = int(np.count_nonzero(wire.flags_N[wire.rows_with(Mark.CLICK)]))
     order_N = mixed(wire.sample_id_N, seed)
     row_K = _kept(wire, order_N, counters)
     impressions = Impressions(order_N[row_K], wire.time_N[row_K])

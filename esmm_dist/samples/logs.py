@@ -25,6 +25,7 @@ from esmm_dist.contract.logs import Logs, LogSource, TableSource
 
 IMPRESSION_ID = "impression_id"
 CLICK_ID = "click_id"
+CONVERSION_ID = "conversion_id"
 BOT_KEY = "bot_key"
 EVENT_TIME = "event_time"
 TYPE = "type"

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from esmm_dist.samples.crediting import MICROS_PER_SECOND, CreditRules
+from esmm_dist.samples.credit_rules import CreditRules
+from esmm_dist.samples.crediting import MICROS_PER_SECOND
 from esmm_dist.samples.wire import Array
 
 

@@ -30,7 +30,8 @@ from esmm_dist.contract.schema import (
     column_types,
 )
 from esmm_dist.samples.content import CONTENT_HASH, content_hash
-from esmm_dist.samples.crediting import MICROS_PER_SECOND, CreditRules
+from esmm_dist.samples.credit_rules import CreditRules
+from esmm_dist.samples.crediting import MICROS_PER_SECOND
 from esmm_dist.samples.label_stream import streamed
 from esmm_dist.samples.labels import Labelled, label
 from esmm_dist.samples.ripeness import Observed

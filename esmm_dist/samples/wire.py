@@ -6,8 +6,9 @@ column holds a null. It decides nothing about rows.
 
     sample_id   XXH64 of the impression id: what tells impressions apart
     time        microseconds since 1970 of the event
-    key         of an impression its group_id, of a conversion XXH64 of its type, else 0
-    marks       a `Mark`, and an impression's flags above it
+    key         of an impression its group_id; of a conversion XXH64 of its id where one is declared
+                (of all that stands for one where it is null), else of its type; of a click 0
+    marks       a `Mark`, and above it an impression's flags, or whether a click is untimely
     click_time  of a conversion when its click was; only where one is looked up for it
     value       of a conversion what it is worth, NaN if unknown; only where values are declared
     pair_n      ids of the features 2n (upper half) and 2n + 1 of those that are no lists
@@ -29,9 +30,10 @@ from pyspark.sql import functions as F
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.features import Feature, MultiValuedFeature, time_of, weights_column
 from esmm_dist.samples.encoding import cut_column, unweighted_column
-from esmm_dist.samples.filing import DAY, MARK
+from esmm_dist.samples.filing import DAY, MARK, UNTIMELY
 from esmm_dist.samples.logs import (
     CLICK_TIME,
+    CONVERSION_ID,
     EVENT_TIME,
     GROUP_KEY,
     IMPRESSION_ID,
@@ -144,11 +146,18 @@ def pack_events(
         of_events: as `pack_impressions` takes them.
     """
     key = F.lit(0).cast("bigint")
-    if TYPE in events.columns:
+    if CONVERSION_ID in events.columns:
+        told = [name for name in (EVENT_TIME, TYPE, CLICK_TIME) if name in events.columns]
+        key = F.coalesce(F.when(F.col(CONVERSION_ID).isNotNull(), F.xxhash64(CONVERSION_ID)),
+                         F.xxhash64(*told))
+    elif TYPE in events.columns:
         key = F.coalesce(F.xxhash64(TYPE), key)
+    marks = F.col(MARK).cast("int")
+    if UNTIMELY in events.columns:
+        marks = marks + F.when(F.col(UNTIMELY), F.lit(1 << MARK_BITS)).otherwise(F.lit(0))
     return events.select(
         DAY,
-        *_keys(key, F.col(MARK).cast("int")),
+        *_keys(key, marks),
         *[
             F.coalesce(F.col(name) if name in events.columns else F.lit(None),
                        F.lit(NO_VALUE_OF[name])).alias(name)

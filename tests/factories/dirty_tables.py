@@ -58,6 +58,7 @@ def _impressions(
         "value": rng.integers(0, 4, num_rows),
         "user": np.where(number_N % 50 == 0, -1, number_N % 997),
         "click_id": np.full(num_rows, -1), "kind": np.full(num_rows, 3),
+        "order": np.full(num_rows, -1),
         "revenue": np.full(num_rows, np.nan),
     }
     again = rng.random(num_rows) < 0.05
@@ -93,7 +94,14 @@ def _clicks(rng: np.random.Generator, shown: Table, rules: Rules) -> Table:
     doubled["click_id"] = np.where(
         rng.random(double.sum()) < 0.5, doubled["click_id"], 10**6 + np.arange(double.sum())
     )
-    return _joined(_joined(rows, bot), doubled)
+    clicked = _joined(_joined(rows, bot), doubled)
+    # Of those who click next to one another some do it in one instant.
+    by_who = np.argsort(clicked["who"], kind="stable")
+    tied = by_who[1:][rng.random(len(by_who) - 1) < 0.02]
+    clicked["time"][tied] = clicked["time"][by_who[np.searchsorted(
+        clicked["who"][by_who], clicked["who"][tied]
+    )]]
+    return clicked
 
 
 def _conversions(
@@ -110,6 +118,7 @@ def _conversions(
     rows["time"] += _delays(rng, num_rows, rules.conversion_window, rules)
     rows["kind"] = rng.choice(4, num_rows, p=[0.6, 0.2, 0.15, 0.05])
     rows["revenue"] = rng.choice(REVENUES, num_rows)
+    rows["order"] = np.where(rng.random(num_rows) < 0.2, -1, rng.integers(0, 2, num_rows))
     again = rng.random(num_rows) < 0.1
     repeated = {name: column[again].copy() for name, column in rows.items()}
     repeated["revenue"] = np.where(
@@ -135,7 +144,7 @@ def _spoilt(rng: np.random.Generator, rows: Table, rules: Rules) -> Table:
     """With the day of its folder, some wrong, and some rows without ids, keys or time."""
     num_rows = len(rows["time"])
     moved = np.where(rng.random(num_rows) < 0.01, rng.choice([-1, 1, 2], num_rows), 0)
-    first = date(2026, 1, 1)
+    first = date(2025, 1, 1)
     starts = np.array([_micros(first + n * ONE_DAY, rules) for n in range(400)])
     day_N = np.searchsorted(starts, rows["time"], side="right") - 1 + moved
     has_id, has_time = rng.random((2, num_rows)) > 0.01
@@ -169,6 +178,7 @@ def _table(rows: Table) -> pa.Table:
         "visitor": texts("who", "p", has_keys),
         "item": texts("what", "q", rows["has_id"]),
         "click_id": texts("click_id", "c", rows["has_id"] & (rows["click_id"] >= 0)),
+        "order_id": texts("order", "o", rows["order"] >= 0),
     })
 
 

@@ -10,7 +10,7 @@ MINUTE = timedelta(minutes=1)
 A, B = "", "b"
 
 
-def shown(after: timedelta = timedelta(), name: str = A, item: str = "") -> Row:
+def shown(after: timedelta = timedelta(), name: str = A, item: str | None = "") -> Row:
     return Row(name, NOON + after, None, content=(0.0, "u"), keys=("", item))
 
 
@@ -54,6 +54,16 @@ LAST_OF_KEYS = (
     Timeline("keys that differ in one column are other keys",
              of((touch(HOUR, item="x"),), (buy(2 * HOUR),), shown()), (0, 0),
              "clicks_without_impression conversions_without_impression"),
+    Timeline("an impression whose first row lacks a key is found by no click",
+             of((touch(HOUR),), (), shown(item=None), shown(10 * MINUTE)), (0, 0),
+             "impressions_conflicting clicks_without_impression"),
+    Timeline("of rows of one instant one that has its keys is found",
+             of((touch(HOUR),), (), shown(item=None), shown()), (1, 0),
+             "impressions_repeated clicks_credited"),
+    Timeline("of two clicks at one instant that of the greater item has the order",
+             of((touch(HOUR, item="y"), touch(HOUR, item="x")), (buy(2 * HOUR, item="z"),),
+                shown(item="y"), shown(name=B, item="x")), (1, 1),
+             "clicks_credited=2 conversions_credited", other=(1, 0)),
     Timeline("a click without one of its keys", of((touch(HOUR, item=None),), (), shown()), (0, 0),
              "clicks_null_id"),
     Timeline("the last click before the order has it",
@@ -78,6 +88,9 @@ LAST_OF_KEYS = (
              of((*[touch(HOUR + n * 10 * SECOND) for n in range(4)],
                  *[touch(2 * HOUR + n * 20 * SECOND) for n in range(4)]), (), shown()), (1, 0),
              "clicks_of_bots=4 clicks_credited=4"),
+    Timeline("clicks that were logged twice are no bot's",
+             of((*2 * (touch(HOUR),), *2 * (touch(HOUR + 10 * SECOND),)), (), shown()), (1, 0),
+             "clicks_credited=2 clicks_double=2"),
     Timeline("a click a second after another is the same",
              of((touch(HOUR), touch(HOUR + SECOND), touch(HOUR + 2 * SECOND + INSTANT)), (),
                 shown()),
@@ -129,18 +142,57 @@ BY_CLICK_ID = (
                 shown(name=B)),
              (1, 0), "clicks_credited=2 conversions_credited", other=(1, 1)),
     Timeline("orders of two clicks at one instant are two",
-             of((touch(HOUR), touch(HOUR + SECOND, click_id="d")),
+             of((touch(HOUR), touch(HOUR + 2 * SECOND, click_id="d")),
                 (buy(2 * HOUR), buy(2 * HOUR, click_id="d")), shown()), (1, 1),
              "clicks_credited=2 conversions_credited=2"),
+    Timeline("an order of a double click is one of the click that stays",
+             of((touch(HOUR), touch(HOUR + SECOND, click_id="d"),
+                 touch(HOUR + 2 * SECOND, click_id="e")),
+                (buy(2 * HOUR, click_id="d"), buy(3 * HOUR, click_id="e")), shown()), (1, 1),
+             "clicks_credited clicks_double=2 conversions_credited=2", delays=(3_600, 3_600)),
+    Timeline("wherever both are filed",
+             of((touch(13 * HOUR), touch(13 * HOUR + SECOND, click_id="d")),
+                (buy(14 * HOUR, click_id="d"),), shown()), (1, 1),
+             f"clicks_credited {FROM_LATER} conversions_credited {V_FROM_LATER}"),
+)
+BY_KEYS_AND_CLICK_ID = (
+    Timeline("an order finds the click of its id, and that the impression of its keys",
+             of((touch(HOUR),), (buy(2 * HOUR, item="z"),), *TWO_SHOWN), (0, 0),
+             "clicks_credited conversions_credited", other=(1, 1)),
+    Timeline("an order of a double click that hit another impression has that of the first one",
+             of((touch(30 * MINUTE - SECOND), touch(30 * MINUTE, click_id="d")),
+                (buy(2 * HOUR, click_id="d"),), *TWO_SHOWN), (1, 1),
+             "clicks_credited clicks_double conversions_credited", other=(0, 0)),
+)
+BY_ID_AND_KEYS = (
+    Timeline("an order finds the last click of its keys, and that says its impression",
+             of((touch(HOUR), touch(90 * MINUTE, name=B)), (buy(2 * HOUR),), *TWO_SHOWN), (1, 0),
+             "clicks_credited=2 conversions_credited", other=(1, 1)),
+    Timeline("of two clicks at one instant that of the greater impression has it",
+             of((touch(HOUR), touch(HOUR, name=B)), (buy(2 * HOUR),), *TWO_SHOWN), (1, 0),
+             "clicks_credited=2 conversions_credited", other=(1, 1)),
+    Timeline("a click in the folder of a day before its own counts, and has no order",
+             of((touch(12 * HOUR, FIRST),), (buy(13 * HOUR),), shown()), (1, 0),
+             "clicks_credited clicks_untimely"),
 )
 KEYED_STORIES = {
     "by the last of equal keys": Story(
         RULES._replace(
-            clicks_by="keys", conversions_by="keys", bots=(3, 60), double_click=SECOND
+            clicks_by="keys", conversions_by="keys", num_conversion_keys=1, bots=(3, 60),
+            double_click=SECOND,
         ), LAST_OF_KEYS,
     ),
     "by the first of equal keys": Story(
         RULES._replace(clicks_by="keys", conversions_by="keys", is_first=True), FIRST_OF_KEYS
     ),
-    "by click id": Story(RULES._replace(conversions_by="click_id"), BY_CLICK_ID),
+    "by click id": Story(
+        RULES._replace(conversions_by="click_id", double_click=SECOND), BY_CLICK_ID
+    ),
+    "by keys, orders by click id": Story(
+        RULES._replace(clicks_by="keys", conversions_by="click_id", double_click=SECOND),
+        BY_KEYS_AND_CLICK_ID,
+    ),
+    "by impression id, orders by keys": Story(
+        RULES._replace(conversions_by="keys"), BY_ID_AND_KEYS
+    ),
 }

@@ -33,6 +33,7 @@ VALUES = pa.schema(
         ("visitor", pa.string()),
         ("item", pa.string()),
         ("click_id", pa.string()),
+        ("order_id", pa.string()),
     ]
 )
 
@@ -73,6 +74,7 @@ def _table(rows: Sequence[Row]) -> pa.Table:
         "visitor": [row.keys[0] for row in rows],
         "item": [row.keys[1] for row in rows],
         "click_id": [row.click_id for row in rows],
+        "order_id": [row.conversion_id for row in rows],
     }
     return pa.table(columns, schema=VALUES)
 
@@ -102,7 +104,7 @@ def config_of(
                 **logs,
                 "clicks": {
                     **logs["clicks"],
-                    **_attribution(rules, rules.clicks_by, "impression"),
+                    **_attribution(rules, rules.clicks_by, "impression", 2),
                     "bots": rules.bots and {
                         "key": "visitor", "max_clicks": rules.bots[0],
                         "interval_seconds": rules.bots[1],
@@ -111,8 +113,9 @@ def config_of(
                         rules.double_click and rules.double_click.total_seconds(),
                 },
                 "conversions": {
-                    **_attribution(rules, rules.conversions_by, "click"),
+                    **_attribution(rules, rules.conversions_by, "click", rules.num_conversion_keys),
                     **logs["conversions"], "types": rules.types,
+                    "conversion_id": "order_id" if rules.has_ids else None,
                     "value": "revenue" if rules.has_value else None,
                     "without_click": "imply_click" if rules.implies_click else "drop",
                 },
@@ -139,11 +142,13 @@ def visible_rows(logs: Logs, as_of: datetime) -> Logs:
     return Logs(*[[row for row in rows if is_visible(row, as_of)] for rows in logs])
 
 
-def _attribution(rules: Rules, attribute_by: str, cause: str) -> dict[str, object]:
+def _attribution(
+    rules: Rules, attribute_by: str, cause: str, num_keys: int
+) -> dict[str, object]:
     if attribute_by != "keys":
         return {"attribute_by": attribute_by}
     credit = f"{'first' if rules.is_first else 'last'}_{cause}"
-    return {"attribute_by": "keys", "keys": ["visitor", "item"], "credit": credit}
+    return {"attribute_by": "keys", "keys": ["visitor", "item"][:num_keys], "credit": credit}
 
 
 def dirty_logs(
@@ -155,8 +160,20 @@ def dirty_logs(
     for number in range(num_ids):
         of_one = _of_one_impression(rng, f"i{number}", rng.choice(days), rules)
         for rows, more in zip(logs, of_one):
-            rows.extend(_filed(rng, row, rules.zone, is_partitioned) for row in more)
-    return logs
+            rows.extend(more)
+    _tie(rng, logs.clicks)
+    return Logs(*[[_filed(rng, row, rules.zone, is_partitioned) for row in rows] for rows in logs])
+
+
+def _tie(rng: random.Random, clicks: list[Row]) -> None:
+    """Lets one click in ten lie in the instant of another one of the same person."""
+    places: dict[str | None, list[int]] = {}
+    for place, row in enumerate(clicks):
+        places.setdefault(row.keys[0], []).append(place)
+    for of_one in places.values():
+        for place in rng.sample(of_one, len(of_one) // 10):
+            time = clicks[rng.choice(of_one)].event_time
+            clicks[place] = replace(clicks[place], event_time=time)
 
 
 def ingested(logs: Logs, seed: int, names: Sequence[str]) -> Logs:
@@ -202,7 +219,8 @@ def _of_one_impression(
     ]
     conversions = [
         Row(name, at, None, type=rng.choice(TYPES), value=rng.choice(REVENUES), keys=keys,
-            click_id=cause.click_id or f"{name}c0")
+            click_id=cause.click_id or f"{name}c0",
+            conversion_id=rng.choice([f"{name}v0", f"{name}v1", None]))
         for cause in (first, *clicks)
         if cause.event_time is not None
         for at in _near(rng, cause.event_time, rules, rng.choice((0, 0, 1, 3)), is_click=False)

@@ -53,9 +53,10 @@ def click(after: timedelta, filed: date | None = None) -> Row:
 
 
 def order(
-    after: timedelta, kind: str | None = "order", value: float | None = None
+    after: timedelta, kind: str | None = "order", value: float | None = None,
+    own_id: str | None = None,
 ) -> Row:
-    return Row("", NOON + after, None, type=kind, value=value)
+    return Row("", NOON + after, None, type=kind, value=value, conversion_id=own_id)
 
 
 def of(clicks: tuple[Row, ...] = (), orders: tuple[Row, ...] = (), *shown: Row) -> Logs:
@@ -161,6 +162,24 @@ GENEROUS = (
     Timeline("an order of unknown value is worth nothing, and counted",
              of(CLICKED, (order(2 * HOUR), order(3 * HOUR, value=1.5))), (1, 1),
              "clicks_credited conversions_credited=2 samples_unknown_value", worth=1.5),
+    Timeline("an order in order with a click is no skewed one of the next",
+             of((click(HOUR), click(2 * HOUR + 3 * SECOND)), (order(2 * HOUR, value=1.0),)), (1, 1),
+             "clicks_credited=2 conversions_credited", worth=1.0, delays=(3_600, 3_600)),
+    Timeline("of several clicks after an order the next one counts",
+             of((click(HOUR + 2 * SECOND), click(HOUR + 4 * SECOND)), (order(HOUR, value=1.0),)),
+             (1, 1), "clicks_credited=2 conversions_skewed", worth=1.0, delays=(3_602, 0)),
+    Timeline("lines of an order at one instant are told apart by their ids",
+             of(CLICKED, tuple(order(2 * HOUR, value=1.5, own_id=own) for own in "vwv")), (1, 1),
+             "clicks_credited conversions_credited=2 conversions_repeated", worth=3.0),
+    Timeline("of rows of one order's id the earliest counts",
+             of(CLICKED, (order(3 * HOUR, value=9.0, own_id="v"),
+                          order(2 * HOUR, value=1.5, own_id="v"))), (1, 1),
+             "clicks_credited conversions_credited conversions_conflicting", worth=1.5,
+             delays=(3_600, 3_600)),
+    Timeline("of those at one instant the dearest",
+             of(CLICKED, (order(2 * HOUR, value=1.5, own_id="v"),
+                          order(2 * HOUR, value=9.0, own_id="v"))), (1, 1),
+             "clicks_credited conversions_credited conversions_conflicting", worth=9.0),
     Timeline("an order without a click implies one", of((), BOUGHT), (1, 1),
              "conversions_implying_click samples_click_implied", worth=9.5, delays=(-1, -1)),
     Timeline("as late as a click in its window could have led to it",
@@ -176,6 +195,7 @@ GENEROUS = (
 PLAIN_STORIES = {
     "by impression id": Story(RULES, PLAIN, (FIRST, NEXT)),
     "with skew, values and implied clicks": Story(
-        RULES._replace(max_skew=5 * SECOND, has_value=True, implies_click=True), GENEROUS
+        RULES._replace(max_skew=5 * SECOND, has_value=True, has_ids=True, implies_click=True),
+        GENEROUS,
     ),
 }

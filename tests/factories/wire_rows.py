@@ -24,18 +24,20 @@ def micros(time: datetime) -> int:
 
 def wire_of(
     logs: Logs, day: date, order: Sequence[int] | None = None, has_value: bool = False,
-    names_click: bool = False,
+    names_click: bool = False, has_ids: bool = False,
 ) -> Wire:
     """One file with all rows of some logs, none of which filing would drop.
 
     Args:
         order: of all rows, impressions first; as they stand if None.
         names_click: whether conversions carry the time of their click.
+        has_ids: whether they are told apart by their own ids.
     """
     rows = [_impression(row) for row in logs.impressions]
     rows += [_event(row, day, Mark.CLICK, Mark.CLICK_ELSEWHERE) for row in logs.clicks]
     rows += [
-        _event(row, day, Mark.CONVERSION, Mark.CONVERSION_ELSEWHERE) for row in logs.conversions
+        _event(row, day, Mark.CONVERSION, Mark.CONVERSION_ELSEWHERE, _key(row, has_ids))
+        for row in logs.conversions
     ]
     columns = list(zip(*[rows[n] for n in order or range(len(rows))]))
     names = ["sample_id", "time", "key", "marks", "pair_0"]
@@ -62,11 +64,18 @@ def _impression(row: Row) -> tuple[int, ...]:
     return sample_id(row.impression_id), micros(row.event_time), _hashed(user), marks, pair
 
 
-def _event(row: Row, day: date, own: Mark, later: Mark) -> tuple[int, ...]:
+def _key(conversion: Row, has_ids: bool) -> int:
+    told = (conversion.event_time, conversion.type, conversion.click_time)
+    if not has_ids:
+        return _hashed(conversion.type)
+    return _hashed(f"{told if conversion.conversion_id is None else conversion.conversion_id}")
+
+
+def _event(row: Row, day: date, own: Mark, later: Mark, key: int = 0) -> tuple[int, ...]:
     assert row.event_time is not None
     mark = own if row.filed_day == day else later
     identity = sample_id(row.impression_id or "of nobody")
-    return identity, micros(row.event_time), _hashed(row.type), mark, 0
+    return identity, micros(row.event_time), key, mark, 0
 
 
 def _hashed(text: str | None) -> int:

@@ -343,6 +343,31 @@ def test_no_vocabulary_learns_a_key_that_is_too_long_for_the_plan(
     assert found.vocabularies == {"small": ("red", "x" * 10_000)}
 
 
+def test_vocabularies_are_learned_of_the_earliest_row_of_an_impression_unless_such_rows_differ(
+    spark: SparkSession
+) -> None:
+    """Which of them is kept is not known yet, and one that is not kept must not teach."""
+    encode = VocabularyEncoding(min_count=1)
+    city, shop = (CategoricalFeature(name=name, group=Group.USER, encode=encode)
+                  for name in ("city", "shop"))
+    rows = [
+        ("one row", 1, "a", "p"), ("later row", 2, "b", "p"), ("later row", 1, "c", "p"),
+        ("repeated", 1, "d", "p"), ("repeated", 1, "d", "p"), ("repeated", 1, "d", "p"),
+        ("differ", 1, "e", "p"), ("differ", 1, "f", "p"), ("differ", 2, "g", "p"),
+        ("differ in shop", 1, "h", "p"), ("differ in shop", 1, "h", None),
+    ]
+    impressions = spark.createDataFrame(
+        rows, f"{IMPRESSION_ID} string, {EVENT_TIME} int, {feature_column('city')} string, "
+        f"{feature_column('shop')} string"
+    ).withColumns({DAY: F.lit(0), MARK: F.lit(Mark.IMPRESSION.value)})
+    seen = [Sighting(*row) for row in sightings(impressions, [city, shop], len(rows)).collect()]
+    assert {(found.name, found.key, found.num_rows) for found in seen} == {
+        ("city", "a", 1), ("city", "c", 1), ("city", "d", 1), ("shop", "p", 3),
+    }
+    seen = [Sighting(*row) for row in sightings(impressions, [city], len(rows)).collect()]
+    assert {found.key for found in seen} == set("acdh")
+
+
 def padded(column: list[Value], num_rows: int) -> list[Value]:
     """A column made as long as the others, with nulls."""
     return column + [None] * (num_rows - len(column))

@@ -24,7 +24,8 @@ from tests.factories.built_samples import SPARK_HASH_SEED
 from tests.factories.dirty_tables import write_dirty_tables
 from tests.factories.raw_logs import config_of
 from tests.oracles.log_rows import Rules
-from tests.oracles.sql_build import Names, SqlDay, built_by_sql
+from tests.oracles.sql_build import SqlDay, built_by_sql
+from tests.oracles.sql_causes import Names
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -35,17 +36,18 @@ ROOT = Path(__file__).parents[2]
 HOUR = timedelta(hours=1)
 SECOND = timedelta(seconds=1)
 NEW_YORK = ZoneInfo("America/New_York")
-# The clocks of New York go back on 1 November, which has 25 hours.
-BEFORE, FIRST, LAST, AFTER = (date(2026, 10, 30) + n * timedelta(days=1) for n in range(4))
+# The clocks of New York go back on 2 November, which has 25 hours.
+BEFORE, FIRST, LAST, AFTER = (date(2025, 10, 31) + n * timedelta(days=1) for n in range(4))
 BY_ID = Rules(NEW_YORK, 24 * HOUR, 30 * HOUR, ("order", "lead"), max_skew=30 * SECOND,
               has_value=True)
 RULES = {
-    "by impression id": BY_ID._replace(implies_click=True),
+    "by impression id": BY_ID._replace(implies_click=True, has_ids=True),
     "by click id": BY_ID._replace(
         conversions_by="click_id", bots=(120, 600), double_click=SECOND
     ),
     "by last of keys": BY_ID._replace(
-        clicks_by="keys", conversions_by="keys", bots=(120, 600), double_click=SECOND
+        clicks_by="keys", conversions_by="keys", num_conversion_keys=1, bots=(120, 600),
+        double_click=SECOND,
     ),
     "by first of keys": BY_ID._replace(clicks_by="keys", conversions_by="keys", is_first=True),
 }

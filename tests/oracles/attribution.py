@@ -27,29 +27,36 @@ class Attributed(NamedTuple):
 
     clicks: list[Event]
     conversions: list[Event]
+    namesakes: list[Event]
+    """Clicks that stayed, under the ids of the double clicks that went."""
 
 
 def attribute(
     impressions: Sequence[Row], clicks: Sequence[Row], conversions: Sequence[Row], rules: Rules
 ) -> Attributed:
     """Looks up what the rules say is to be looked up; click ids are for each day to look up."""
-    are_keyed = "keys" in (rules.clicks_by, rules.conversions_by)
-    made = [Event(row, _click_reason(row, rules, are_keyed)) for row in clicks]
-    made = _without_double_clicks(_without_bots(made, rules), rules)
+    made = [Event(row, _click_reason(row, rules)) for row in clicks]
+    made, namesakes = _without_double_clicks(_without_bots(made, rules), rules)
     if rules.clicks_by == "keys":
         shown = _kept_impressions(impressions, rules)
-        made = [
-            event if event.reason else Event(_shown_by(event.row, shown, rules), None)
-            for event in made
-        ]
+        made, namesakes = (
+            [
+                event if event.reason else Event(_shown_by(event.row, shown, rules), None)
+                for event in events
+            ]
+            for events in (made, namesakes)
+        )
     converted = [Event(row, _conversion_reason(row, rules)) for row in conversions]
     if rules.conversions_by == "keys":
-        live = [event.row for event in made if not event.reason and None not in event.row.keys]
+        live = [
+            row for row, reason in made
+            if not reason and is_filed_in_time(row, rules) and None not in _keys(row, rules)
+        ]
         converted = [
             event if event.reason else Event(_credited(event.row, live, rules), None)
             for event in converted
         ]
-    return Attributed(made, converted)
+    return Attributed(made, converted, namesakes)
 
 
 def by_click_id(conversion: Row, clicks: Sequence[Row]) -> Row:
@@ -61,35 +68,46 @@ def by_click_id(conversion: Row, clicks: Sequence[Row]) -> Row:
     return replace(conversion, impression_id=click.impression_id, click_time=click.event_time)
 
 
+def _keys(row: Row, rules: Rules) -> tuple[str | None, ...]:
+    """Those by which a conversion finds its click."""
+    return row.keys[: rules.num_conversion_keys]
+
+
 def _shown_by(click: Row, impressions: Sequence[Row], rules: Rules) -> Row:
-    cause = _cause(click, impressions, rules.click_window, rules)
-    if cause is None:
+    of_keys = [row for row in impressions if row.keys == click.keys]
+    inside = _covering(click, of_keys, rules.click_window, rules)
+    if not inside:
         return replace(click, impression_id=None)
+    cause = min(inside, key=_place) if rules.is_first else max(inside, key=_place)
     return replace(click, impression_id=cause.impression_id, impression_day=cause.filed_day)
 
 
 def _credited(conversion: Row, clicks: Sequence[Row], rules: Rules) -> Row:
-    cause = _cause(conversion, clicks, rules.conversion_window, rules)
-    if cause is None:
+    of_keys = [row for row in clicks if _keys(row, rules) == _keys(conversion, rules)]
+    inside = _covering(conversion, of_keys, rules.conversion_window, rules)
+    if not inside:
         return replace(conversion, impression_id=None)
+
+    def place(row: Row) -> tuple[object, ...]:
+        """Time, and at one instant what the click itself says of its impression."""
+        return row.event_time, row.keys if rules.clicks_by == "keys" else _place(row)
+
+    cause = min(inside, key=place) if rules.is_first else max(inside, key=place)
     return replace(
         conversion, impression_id=cause.impression_id, impression_day=cause.impression_day,
         click_time=cause.event_time,
     )
 
 
-def _cause(
+def _covering(
     effect: Row, causes: Sequence[Row], window: timedelta, rules: Rules
-) -> Row | None:
+) -> list[Row]:
     assert effect.event_time is not None
-    inside = [
+    return [
         row for row in causes
-        if row.keys == effect.keys and row.event_time is not None
+        if row.event_time is not None
         and row.event_time - rules.max_skew <= effect.event_time <= row.event_time + window
     ]
-    if not inside:
-        return None
-    return min(inside, key=_place) if rules.is_first else max(inside, key=_place)
 
 
 def _place(row: Row) -> tuple[datetime, bool, str]:
@@ -99,31 +117,33 @@ def _place(row: Row) -> tuple[datetime, bool, str]:
 
 
 def _kept_impressions(impressions: Sequence[Row], rules: Rules) -> list[Row]:
-    """Of the rows of one id on one day the earliest, of the least keys."""
-    kept: dict[tuple[str, date], Row] = {}
+    """Of the rows of one id on one day the earliest, if it has keys; of several at that instant one
+    that has, of the least keys."""
+    rows_of: dict[tuple[str, date], list[Row]] = {}
     for row in impressions:
         if row.impression_id is None or row.event_time is None or row.filed_day is None:
             continue
-        if None in row.keys or day_of(row.event_time, rules.zone) != row.filed_day:
-            continue
-        known = kept.setdefault((row.impression_id, row.filed_day), row)
-        assert known.event_time is not None
-        if (row.event_time, row.keys) < (known.event_time, known.keys):
-            kept[row.impression_id, row.filed_day] = row
-    return list(kept.values())
+        if day_of(row.event_time, rules.zone) == row.filed_day:
+            rows_of.setdefault((row.impression_id, row.filed_day), []).append(row)
+    kept = []
+    for rows in rows_of.values():
+        first = min(row.event_time for row in rows if row.event_time)
+        with_keys = [row for row in rows if row.event_time == first and None not in row.keys]
+        kept += sorted(with_keys, key=lambda row: [str(key) for key in row.keys])[:1]
+    return kept
 
 
-def _click_reason(row: Row, rules: Rules, are_keyed: bool) -> str | None:
+def _click_reason(row: Row, rules: Rules) -> str | None:
     if None in row.keys if rules.clicks_by == "keys" else row.impression_id is None:
         return "null_id"
     if row.event_time is None:
         return "null_time"
-    if are_keyed and not _is_filed_in_time(row, rules):
+    if rules.clicks_by == "keys" and not is_filed_in_time(row, rules):
         return "misfiled"
     return None
 
 
-def _is_filed_in_time(row: Row, rules: Rules) -> bool:
+def is_filed_in_time(row: Row, rules: Rules) -> bool:
     """Under its own day, or under a later one that begins while the click window of some impression
     of its own day is open."""
     assert row.event_time is not None and row.filed_day is not None
@@ -137,7 +157,7 @@ def _conversion_reason(row: Row, rules: Rules) -> str | None:
     if rules.types and row.type not in rules.types:
         return "other_type"
     given = {
-        "keys": None if None in row.keys else "", "click_id": row.click_id,
+        "keys": None if None in _keys(row, rules) else "", "click_id": row.click_id,
         "impression_id": row.impression_id,
     }
     if given[rules.conversions_by] is None:
@@ -160,7 +180,11 @@ def _without_bots(clicks: list[Event], rules: Rules) -> list[Event]:
         assert row.event_time is not None
         return row.filed_day, row.keys[0], (row.event_time - EPOCH) // timedelta(seconds=seconds)
 
-    counts = Counter(interval(row) for row, reason in clicks if not reason)
+    distinct = {
+        (*interval(row), row.event_time, _target(row, rules))
+        for row, reason in clicks if not reason
+    }
+    counts = Counter(click[:3] for click in distinct)
     return [
         Event(row, "of_bots")
         if not reason and row.keys[0] is not None and counts[interval(row)] > most
@@ -169,21 +193,32 @@ def _without_bots(clicks: list[Event], rules: Rules) -> list[Event]:
     ]
 
 
-def _without_double_clicks(clicks: list[Event], rules: Rules) -> list[Event]:
+def _target(row: Row, rules: Rules) -> object:
+    return row.keys if rules.clicks_by == "keys" else row.impression_id
+
+
+def _without_double_clicks(
+    clicks: list[Event], rules: Rules
+) -> tuple[list[Event], list[Event]]:
+    """All clicks, and of each double one that which stays, under the id of the double one."""
     if rules.double_click is None:
-        return clicks
-    found = []
+        return clicks, []
+    found, namesakes = [], []
     met: dict[object, datetime] = {}
+    stays: dict[object, Row] = {}
     # Of clicks at one instant all but one go, whichever: the rest of a row breaks the tie.
     for row, reason in sorted(clicks, key=lambda event: _by_time(event.row, rules)):
-        target = (row.filed_day, row.keys if rules.clicks_by == "keys" else row.impression_id)
+        target = (row.filed_day, _target(row, rules))
         if not reason:
             assert row.event_time is not None
             if target in met and row.event_time - met[target] <= rules.double_click:
                 reason = "double"
+                namesakes.append(Event(replace(stays[target], click_id=row.click_id), None))
+            else:
+                stays[target] = row
             met[target] = row.event_time
         found.append(Event(row, reason))
-    return found
+    return found, namesakes
 
 
 def _by_time(row: Row, rules: Rules) -> tuple[object, ...]:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
-from tests.oracles.attribution import Event, attribute, by_click_id
+from tests.oracles.attribution import Event, attribute, by_click_id, is_filed_in_time
 from tests.oracles.log_rows import Row, Rules, day_of, is_visible, start_of
 
 SECOND = timedelta(seconds=1)
@@ -58,8 +58,17 @@ def join(
         rules, counters,
     )
     live_clicks = [_of_day(event.row, day) for event in seen_clicks]
+    if rules.conversions_by == "keys" and rules.clicks_by != "keys":
+        counters["clicks_untimely"] = sum(
+            row.filed_day == day and not is_filed_in_time(row, rules) for row in live_clicks
+        )
+    named = live_clicks + [
+        _of_day(event.row, day) for event in _events_seen(
+            day, attributed.namesakes, "namesakes", rules.click_window, rules, Counter()
+        )
+    ]
     converted = [
-        by_click_id(event.row, live_clicks) if rules.conversions_by == "click_id"
+        by_click_id(event.row, named) if rules.conversions_by == "click_id"
         else _of_day(event.row, day)
         for event in live_conversions
     ]
@@ -175,9 +184,8 @@ def _delays_s(
     if not times:
         return click_delay // SECOND, -1
     named = [row.click_time for row in credited if row.event_time == min(times) and row.click_time]
-    cause = min(named, default=None) or max(
-        time for time in click_times if time <= min(times) + rules.max_skew
-    )
+    cause = min(named, default=None) or _click_of(min(times), click_times, rules)
+    assert cause is not None
     return click_delay // SECOND, max(min(times) - cause, 0 * SECOND) // SECOND
 
 
@@ -217,21 +225,45 @@ def _credited(
 
 
 def _distinct(conversions: list[Row], rules: Rules, counters: Counter[str]) -> list[Row]:
-    """Of rows of one instant and type, and one click, the one that is worth most."""
-    kept: dict[tuple[datetime | None, str | None, datetime | None], list[Row]] = {}
+    """Of rows of one id, or without any of one instant, type and click, the earliest and of these
+    the one that is worth most."""
+    kept: dict[object, list[Row]] = {}
     for row in conversions:
         # Where no types are declared nobody reads the column.
         kind = row.type if rules.types else None
-        same = kept.setdefault((row.event_time, kind, row.click_time), [])
-        if not rules.has_value and same or any(other.value == row.value for other in same):
+        told = (row.event_time, kind, row.click_time)
+        has_id = rules.has_ids and row.conversion_id is not None
+        same = kept.setdefault(row.conversion_id if has_id else told, [])
+        if any(_says_the_same(row, other, rules) for other in same):
             counters["conversions_repeated"] += 1
         else:
             same.append(row)
     counters["conversions_conflicting"] += sum(len(same) - 1 for same in kept.values())
-    return [
-        max(same, key=lambda row: float("-inf") if row.value is None else row.value)
-        for same in kept.values()
-    ]
+    return [min(same, key=_by_time_and_cost) for same in kept.values()]
+
+
+def _says_the_same(one: Row, other: Row, rules: Rules) -> bool:
+    is_worth_the_same = one.value == other.value or not rules.has_value
+    return is_worth_the_same and (one.event_time, one.click_time) == (
+        other.event_time, other.click_time
+    )
+
+
+def _by_time_and_cost(row: Row) -> tuple[object, ...]:
+    return row.event_time, row.click_time or 0, float("inf") if row.value is None else -row.value
+
+
+def _click_of(
+    time: datetime, click_times: list[datetime], rules: Rules
+) -> datetime | None:
+    """The latest click at or before a conversion that covers it; else the next one, if that is
+    skewed; else the latest before it."""
+    before = max((click for click in click_times if click <= time), default=None)
+    after = min((click for click in click_times if click > time), default=None)
+    is_covered = before is not None and time <= before + rules.conversion_window
+    if not is_covered and after is not None and after - time <= rules.max_skew:
+        return after
+    return before
 
 
 def _counts(
@@ -240,22 +272,22 @@ def _counts(
 ) -> bool:
     """Whether a conversion counts: any click that counts will do, or the one it was found for."""
     assert row.event_time is not None
-    if rules.conversions_by == "impression_id":
-        causes = [time for time in click_times if time <= row.event_time + rules.max_skew]
-    else:
-        causes = [time for time in click_times if time == row.click_time]
-    if not click_times or (not causes and rules.conversions_by != "impression_id"):
+    names_click = rules.conversions_by != "impression_id"
+    cause = _click_of(row.event_time, click_times, rules)
+    if names_click:
+        cause = row.click_time if row.click_time in click_times else None
+    if not click_times or (cause is None and names_click):
         longest = rules.click_window + rules.conversion_window
         may = impression_time - rules.max_skew <= row.event_time <= impression_time + longest
         is_implying = rules.implies_click and may
         counters["conversions_implying_click" if is_implying else "conversions_without_click"] += 1
         return is_implying
-    if not causes or row.event_time + rules.max_skew < max(causes):
+    if cause is None or row.event_time + rules.max_skew < cause:
         counters["conversions_before_click"] += 1
         return False
-    if row.event_time > max(causes) + rules.conversion_window:
+    if row.event_time > cause + rules.conversion_window:
         counters["conversions_after_window"] += 1
         return False
-    is_early = row.event_time < max(causes)
+    is_early = row.event_time < cause
     counters["conversions_skewed" if is_early else "conversions_credited"] += 1
     return True

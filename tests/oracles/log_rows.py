@@ -25,6 +25,7 @@ class Row:
     keys: tuple[str | None, str | None] = (None, None)
     """Who and what, by which events find their causes; who may be a bot."""
     click_id: str | None = None
+    conversion_id: str | None = None
     impression_day: date | None = None
     """Of an event that was looked up by keys: the day of its impression."""
     click_time: datetime | None = None
@@ -47,6 +48,10 @@ class Rules(NamedTuple):
     """The logs that tell by `ingest_time` when a row became known."""
     clicks_by: str = "impression_id"
     conversions_by: str = "impression_id"
+    num_conversion_keys: int = 2
+    """By how many of the keys conversions find clicks: who and what, or who alone."""
+    has_ids: bool = False
+    """Whether conversions have ids of their own."""
     is_first: bool = False
     """Whether the first cause of equal keys gets the credit, not the last."""
     bots: tuple[int, int] | None = None

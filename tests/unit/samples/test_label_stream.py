@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esmm_dist.samples.crediting import CreditRules
+from esmm_dist.samples.credit_rules import CreditRules
 from esmm_dist.samples.sample_file import TALLY, SampleFileWriter
 from tests.factories.raw_logs import Logs
 from tests.factories.wire_rows import MICROSECOND, wire_of

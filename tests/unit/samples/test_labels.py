@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esmm_dist.samples.crediting import CreditRules
+from esmm_dist.samples.credit_rules import CreditRules
 from esmm_dist.samples.labels import label, mixed
 from tests.factories.built_samples import sample_id
 from tests.factories.raw_logs import Logs
@@ -41,6 +41,7 @@ clicks = st.builds(Row, identities, instants, filed_days, click_id=click_ids)
 conversions = st.builds(
     Row, identities, instants, filed_days, st.sampled_from(["order", "lead"]),
     value=st.sampled_from([0.0, 2.5, 4.0, -1.0, None]), click_id=click_ids,
+    conversion_id=st.sampled_from(["v", "w", None]),
 )
 all_logs = st.builds(
     Logs, st.lists(impressions, max_size=8), st.lists(clicks, max_size=8),
@@ -51,9 +52,11 @@ all_logs = st.builds(
 ways = st.sampled_from(["drop", "imply_click", "click_id"])
 
 
-@given(all_logs, st.randoms(use_true_random=False), st.sampled_from([0, 1, 2]), ways, st.booleans())
+@given(all_logs, st.randoms(use_true_random=False), st.sampled_from([0, 1, 2]),
+       st.sampled_from([1, 4]), ways, st.booleans(), st.booleans())
 def test_a_file_is_labelled_and_counted_as_the_oracle_does(
-    logs: Logs, chance: random.Random, max_skew: int, way: str, has_value: bool
+    logs: Logs, chance: random.Random, max_skew: int, conversion_window: int, way: str,
+    has_value: bool, has_ids: bool,
 ) -> None:
     order = list(range(sum(map(len, logs))))
     chance.shuffle(order)
@@ -62,14 +65,17 @@ def test_a_file_is_labelled_and_counted_as_the_oracle_does(
     if names_click:
         named = [by_click_id(row, logs.clicks) for row in logs.conversions]
         attributed = logs._replace(conversions=named)
-    wire = wire_of(attributed, DAY, order, has_value, names_click)
+    wire = wire_of(attributed, DAY, order, has_value, names_click, has_ids)
     rules = replace(
-        PLAIN, max_skew=max_skew * TICK_MICROS, implies_click=implies_click, has_value=has_value,
-        names_click=names_click,
+        PLAIN, conversion_window=conversion_window * TICK_MICROS,
+        max_skew=max_skew * TICK_MICROS, implies_click=implies_click, has_value=has_value,
+        names_click=names_click, has_ids=has_ids,
     )
     found = label(wire, rules, seed=1)
     wanted = join(DAY, *logs, RULES._replace(
-        max_skew=max_skew * TICK, implies_click=implies_click, has_value=has_value,
+        conversion_window=conversion_window * TICK, max_skew=max_skew * TICK,
+        implies_click=implies_click, has_value=has_value,
+        has_ids=has_ids,
         conversions_by="click_id" if names_click else "impression_id",
     ))
     by_id = {sample_id(name): sample for name, sample in wanted.samples.items()}

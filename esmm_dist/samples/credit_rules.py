@@ -1,0 +1,40 @@
+"""What the config says of clicks and conversions, as the labelling of a file takes it; it decides
+nothing."""
+
+from dataclasses import dataclass
+
+from esmm_dist.contract.sections import Config
+from esmm_dist.samples.days import micros
+from esmm_dist.samples.schedule import click_window, conversion_window, max_skew
+
+
+@dataclass(frozen=True)
+class CreditRules:
+    """Lengths in microseconds, ends included."""
+
+    click_window: int
+    conversion_window: int
+    max_skew: int = 0
+    """How long before its cause an event counts as if it lay at it."""
+    implies_click: bool = False
+    """Whether a conversion of an impression without a click that counts stands for one."""
+    has_value: bool = False
+    """Whether conversions are worth something."""
+    has_ids: bool = False
+    """Whether conversions have ids of their own."""
+    names_click: bool = False
+    """Whether a conversion says which click it is of; else any of its impression's will do."""
+
+    @classmethod
+    def of(cls, config: Config) -> "CreditRules":
+        """The rules that a config declares."""
+        conversions = config.logs.conversions
+        return cls(
+            click_window=micros(click_window(config)),
+            conversion_window=micros(conversion_window(config)),
+            max_skew=micros(max_skew(config)),
+            implies_click=conversions.without_click == "imply_click",
+            has_value=conversions.value is not None,
+            has_ids=conversions.conversion_id is not None,
+            names_click=conversions.attribute_by != "impression_id",
+        )

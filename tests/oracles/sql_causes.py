@@ -1,0 +1,191 @@
+"""Half of the build in SQL: which rows take no part, and which impression and click events find.
+
+Causes are all pairs of equal keys inside the window, and the greatest or the least of them.
+"""
+
+from datetime import date, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+
+from tests.oracles.log_rows import Rules, start_of
+
+ONE_DAY = timedelta(days=1)
+LOGS = ("impressions", "clicks", "conversions")
+
+
+class Names(NamedTuple):
+    """What the columns of the logs are called."""
+
+    keys: tuple[str, ...] = ("visitor", "item")
+    content: tuple[str, ...] = ("value", "user_id")
+    """Of impressions: all that features and group key are made of."""
+    type: str = "type"
+    value: str = "revenue"
+    id: str = "order_id"
+
+
+class SqlCauses:
+    """The statements, whose tables are left in the base; times are microseconds since 1970."""
+
+    def __init__(
+        self, base: duckdb.DuckDBPyConnection, rules: Rules, names: Names
+    ) -> None:
+        self._base = base
+        self._rules = rules
+        self._names = names
+        self._click, self._conversion, self._skew = (
+            span // timedelta(microseconds=1)
+            for span in (rules.click_window, rules.conversion_window, rules.max_skew)
+        )
+        self._conversion_keys = names.keys[: rules.num_conversion_keys]
+
+    def read(self, logs: Path, days: list[date]) -> None:
+        """Every row with a number, and of every day when it begins and ends."""
+        self._base.execute("CREATE TABLE days (day DATE, begins BIGINT, ends BIGINT)")
+        around = [min(days) + n * ONE_DAY for n in range(-60, (max(days) - min(days)).days + 61)]
+        for day in around:
+            self._base.execute(
+                "INSERT INTO days VALUES (?, epoch_us(?::TIMESTAMPTZ), epoch_us(?::TIMESTAMPTZ))",
+                [day, *(start_of(d, self._rules.zone) for d in (day, day + ONE_DAY))],
+            )
+        for log in LOGS:
+            self._base.execute(f"""
+                CREATE TABLE {log} AS
+                SELECT row_number() OVER () AS n, epoch_us(event_time::TIMESTAMPTZ) AS t,
+                    dt::DATE AS filed, * EXCLUDE (event_time, dt)
+                FROM read_parquet('{logs}/{log}/*/*.parquet', hive_partitioning = true)""")
+
+    def look_up_causes(self) -> None:
+        """The reason of each row that takes no part; of the others impression and click."""
+        self._base.execute(f"""
+            CREATE TABLE live_impressions AS
+            SELECT i.*, CASE WHEN impression_id IS NULL THEN 'null_id'
+                WHEN t IS NULL THEN 'null_time'
+                WHEN t < begins OR t >= ends THEN 'misfiled' END AS reason,
+                md5(concat_ws('|', {self._texts(self._names.content)})) AS content
+            FROM impressions i JOIN days ON day = filed""")
+        self._find_click_reasons()
+        self._find_impressions_of_clicks()
+        self._find_clicks_of_conversions()
+
+    def _find_click_reasons(self) -> None:
+        rules = self._rules
+        is_keyed = rules.clicks_by == "keys"
+        id_is_null = _any_null(self._names.keys) if is_keyed else "impression_id IS NULL"
+        # Its own day, or a later one that begins inside the click window of its own day's end.
+        in_time = f"own.day <= filed AND (own.day = filed OR f.begins < own.ends + {self._click})"
+        misfiled = f"WHEN NOT ({in_time}) THEN 'misfiled'" if is_keyed else ""
+        self._base.execute(f"""
+            CREATE TABLE clicks_1 AS
+            SELECT c.*, CASE WHEN {id_is_null} THEN 'null_id' WHEN t IS NULL THEN 'null_time'
+                {misfiled} END AS reason, NOT ({in_time}) AS is_untimely
+            FROM clicks c JOIN days f ON f.day = filed
+            LEFT JOIN days own ON t >= own.begins AND t < own.ends""")
+        target = ", ".join(self._names.keys if is_keyed else ["impression_id"])
+        most, seconds = rules.bots or (0, 1)
+        bot = "false" if rules.bots is None else f"""
+            reason IS NULL AND {self._names.keys[0]} IS NOT NULL
+            AND count(DISTINCT (t, {target})) OVER (
+                PARTITION BY reason IS NULL, filed, {self._names.keys[0]},
+                floor(t / {seconds * 1_000_000}::DOUBLE)) > {most}"""
+        self._base.execute(f"""
+            CREATE TABLE clicks_2 AS SELECT * REPLACE (
+                CASE WHEN {bot} THEN 'of_bots' ELSE reason END AS reason) FROM clicks_1""")
+        self._find_double_clicks(target)
+
+    def _find_double_clicks(self, target: str) -> None:
+        """A click that goes leaves its id to the one that stays: as a row that is a namesake."""
+        rules = self._rules
+        tie = ["click_id"] if rules.conversions_by == "click_id" else list(self._names.keys)
+        order = ", ".join(f"{name} NULLS FIRST" for name in ["t", *tie])
+        gap = (rules.double_click or timedelta()) // timedelta(microseconds=1)
+        one = f"(PARTITION BY reason IS NULL, filed, {target} ORDER BY {order}"
+        double = "false" if rules.double_click is None else (
+            f"reason IS NULL AND coalesce(t - lag(t) OVER {one}) <= {gap}, false)"
+        )
+        before = "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"
+        self._base.execute(f"""
+            CREATE TABLE clicks_3 AS WITH told AS (SELECT *, {double} AS is_double FROM clicks_2)
+            SELECT * EXCLUDE (is_double)
+                REPLACE (CASE WHEN is_double THEN 'double' ELSE reason END AS reason),
+                false AS is_namesake FROM told
+            UNION ALL SELECT * EXCLUDE (is_double, stays_t) REPLACE (-n AS n, stays_t AS t), true
+            FROM (SELECT *, last_value(CASE WHEN NOT is_double THEN t END IGNORE NULLS)
+                      OVER {one} {before}) AS stays_t FROM told) WHERE is_double""")
+
+    def _find_impressions_of_clicks(self) -> None:
+        if self._rules.clicks_by != "keys":
+            self._base.execute(
+                "CREATE TABLE live_clicks AS SELECT *, NULL::DATE AS impression_day FROM clicks_3"
+            )
+            return
+        keys, null = ", ".join(self._names.keys), _any_null(self._names.keys)
+        self._base.execute(f"""
+            CREATE TABLE candidates AS SELECT *, filed AS impression_day FROM live_impressions
+            WHERE reason IS NULL
+            QUALIFY t = min(t) OVER (PARTITION BY filed, impression_id) AND NOT ({null})
+                AND row_number() OVER (
+                    PARTITION BY filed, impression_id ORDER BY t, {null}, {keys}) = 1""")
+        looked_up = self._cause_of(
+            "clicks_3", "candidates", self._click, self._names.keys, "{'id': c.impression_id}"
+        )
+        self._base.execute(f"""
+            CREATE TABLE live_clicks AS
+            SELECT c.* REPLACE (cause.id AS impression_id), cause.day AS impression_day
+            FROM clicks_3 c LEFT JOIN ({looked_up}) USING (n)""")
+
+    def _find_clicks_of_conversions(self) -> None:
+        rules = self._rules
+        id_is_null = _any_null(self._conversion_keys) if rules.conversions_by == "keys" else (
+            f"{rules.conversions_by} IS NULL"
+        )
+        kinds = ", ".join(f"'{kind}'" for kind in rules.types)
+        is_other = f"coalesce({self._names.type} NOT IN ({kinds}), true)" if kinds else "false"
+        misfiled = "WHEN t >= ends THEN 'misfiled'" if rules.conversions_by == "keys" else ""
+        value = f"{self._names.value}::DOUBLE" if rules.has_value else "NULL::DOUBLE"
+        self._base.execute(f"""
+            CREATE TABLE conversions_1 AS
+            SELECT v.* EXCLUDE (begins, ends, day), CASE WHEN {is_other} THEN 'other_type'
+                WHEN {id_is_null} THEN 'null_id' WHEN t IS NULL THEN 'null_time' {misfiled}
+                END AS reason, {value} AS worth,
+                {self._names.type if kinds else "''"} AS kind, NULL::BIGINT AS click_t,
+                NULL::DATE AS impression_day
+            FROM (FROM conversions JOIN days ON day = filed) v""")
+        if rules.conversions_by != "keys":
+            self._base.execute("CREATE TABLE live_conversions AS FROM conversions_1")
+            return
+        # What a click itself says of its impression.
+        own = ", ".join(f"'{key}': c.{key}" for key in self._names.keys)
+        if rules.clicks_by != "keys":
+            own = "'has': c.impression_id IS NOT NULL, 'id': c.impression_id"
+        looked_up = self._cause_of(
+            "conversions_1", "(FROM live_clicks WHERE NOT is_untimely)", self._conversion,
+            self._conversion_keys, f"{{{own}}}",
+        )
+        self._base.execute(f"""
+            CREATE TABLE live_conversions AS
+            SELECT v.* REPLACE (cause.id AS impression_id, cause.t AS click_t,
+                cause.day AS impression_day)
+            FROM conversions_1 v LEFT JOIN ({looked_up}) USING (n)""")
+
+    def _cause_of(
+        self, effects: str, causes: str, window: int, keys: tuple[str, ...], tie: str
+    ) -> str:
+        """Of all causes of equal keys in whose window an effect lies the last or the first, at one
+        instant by a struct of the cause's own."""
+        equal = " AND ".join(f"e.{key} = c.{key}" for key in keys)
+        place = f"""{{'t': c.t, 'tie': {tie}, 'id': c.impression_id, 'day': c.impression_day}}"""
+        return f"""
+            SELECT e.n, {'min' if self._rules.is_first else 'max'}({place}) AS cause
+            FROM {effects} e JOIN {causes} c ON {equal}
+                AND e.t BETWEEN c.t - {self._skew} AND c.t + {window}
+            WHERE e.reason IS NULL AND c.reason IS NULL GROUP BY e.n"""
+
+    def _texts(self, names: tuple[str, ...]) -> str:
+        return ", ".join(f"coalesce({name}::VARCHAR, 'none')" for name in names)
+
+
+def _any_null(keys: tuple[str, ...]) -> str:
+    return " OR ".join(f"{key} IS NULL" for key in keys)
