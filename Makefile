@@ -14,14 +14,17 @@ SETUP_KEY := $(shell { cat requirements/* setup.cfg pyproject.toml; \
     echo '$(CURDIR) $(PYTHON) $(HOROVOD_GPU)'; } | sha256sum | cut -c1-16)
 READY := .venv/ready-$(SETUP_KEY)
 
-CODE := $(wildcard esmm_dist jobs dags benchmarks tests)
+AIRFLOW_READY := .venv-airflow/ready-$(shell { cat requirements/airflow.txt; \
+    echo '$(CURDIR) $(PYTHON)'; } | sha256sum | cut -c1-16)
+
+CODE := $(wildcard esmm_dist jobs dags examples benchmarks tests)
 TESTS := $(wildcard tests/unit tests/architecture tests/integration)
 PYTEST_ARGS ?=
 
 .PHONY: help
 help: ## print this menu
 	@echo 'usage: make TARGET'
-	@sed -nE 's/^([a-z]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 .PHONY: setup
 setup: $(READY) ## check the prerequisites, make .venv (every other target does this by itself)
@@ -37,6 +40,16 @@ demo: setup ## real logs -> samples -> two training workers -> a report to open
 	spark-submit jobs/build_samples.py
 	horovodrun -np 2 python -m esmm_dist.train
 	python -m esmm_dist.evaluate
+
+.PHONY: airflow
+airflow: setup $(AIRFLOW_READY) ## make .venv-airflow, the environment of the scheduler
+
+$(AIRFLOW_READY):
+	@PATH='$(HOST_PATH)' requirements/setup_airflow.sh $@
+
+.PHONY: airflow-demo
+airflow-demo: airflow ## four nights under a real Airflow: three models published, one refused
+	python examples/nightly_demo.py
 
 .PHONY: test
 test: setup ## the whole test suite, fast tests first (PYTEST_ARGS='-k name' to choose)
@@ -73,6 +86,6 @@ lock: ## resolve requirements/lock.txt anew (UPGRADE=1 takes the newest versions
 
 .PHONY: clean
 clean: ## remove .venv and what the tools left; keeps data/, runs/ and the cache of wheels
-	rm -rf .venv build dist ./*.egg-info .mypy_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-airflow build dist ./*.egg-info .mypy_cache .pytest_cache .hypothesis .import_linter_cache
 	rm -rf spark-warehouse metastore_db derby.log
 	find $(CODE) -name __pycache__ -prune -exec rm -rf {} +

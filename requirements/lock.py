@@ -1,4 +1,4 @@
-"""Resolves requirements/lock.txt from setup.cfg's extras and build.in; must not install anything.
+"""Resolves the locks from setup.cfg's extras and build.in; must not install anything.
 
 usage: python lock.py [--upgrade]
 
@@ -12,10 +12,10 @@ import sys
 import tempfile
 import venv
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
-LOCK = ROOT / "requirements" / "lock.txt"
-HEADER = """\
+LOCK_HEADER = """\
 # Every package of the environment, exactly as tried: CPython 3.11, Linux x86-64.
 # Made by `make lock` from the extras of setup.cfg and from requirements/build.in: change those, not
 # this. `make lock` keeps the versions that still fit; `make lock UPGRADE=1` takes the newest.
@@ -25,17 +25,38 @@ HEADER = """\
 """
 
 
-def resolved_versions(upgrade: bool) -> dict[str, str]:
+AIRFLOW_HEADER = """\
+# Every package of Airflow's environment, exactly as tried: CPython 3.11, Linux x86-64. It is apart
+# from the project's own, whose packages Airflow's would break. Made by `make lock`, as lock.txt is.
+"""
+
+
+class Lock(NamedTuple):
+    """A file of pins, and what they are resolved from."""
+
+    path: Path
+    header: str
+    wanted: tuple[str, ...]
+    """As pip takes them."""
+
+
+LOCKS = (
+    Lock(ROOT / "requirements" / "lock.txt", LOCK_HEADER,
+         ("--requirement", str(ROOT / "requirements" / "build.in"),
+          f"{ROOT}[train,trees,spark,dev]")),
+    Lock(ROOT / "requirements" / "airflow.txt", AIRFLOW_HEADER, (f"{ROOT}[airflow]",)),
+)
+
+
+def resolved_versions(lock: Lock, upgrade: bool) -> dict[str, str]:
     """Returns package name -> version as pip would install them into an empty environment."""
     with tempfile.TemporaryDirectory() as folder:
         venv.create(folder, with_pip=True)
         report = Path(folder) / "report.json"
         command = [f"{folder}/bin/python", "-m", "pip", "install", "--quiet", "--dry-run"]
-        command += ["--ignore-installed", "--report", str(report)]
-        command += ["--requirement", str(ROOT / "requirements" / "build.in")]
-        command += [f"{ROOT}[train,trees,spark,dev]"]
-        if LOCK.exists() and not upgrade:
-            command += ["--constraint", str(LOCK)]
+        command += ["--ignore-installed", "--report", str(report), *lock.wanted]
+        if lock.path.exists() and not upgrade:
+            command += ["--constraint", str(lock.path)]
         subprocess.run(command, check=True)
         chosen = [item["metadata"] for item in json.loads(report.read_text())["install"]]
     # A local version (+cpu) names a build of the same release, not another release.
@@ -43,10 +64,11 @@ def resolved_versions(upgrade: bool) -> dict[str, str]:
 
 
 def main() -> None:
-    versions = resolved_versions(upgrade="--upgrade" in sys.argv[1:])
-    pins = [f"{name}=={versions[name]}\n" for name in sorted(versions, key=str.lower)]
-    LOCK.write_text(HEADER + "".join(pins))
-    print(f"{len(pins)} packages pinned in {LOCK.relative_to(ROOT)}")
+    for lock in LOCKS:
+        versions = resolved_versions(lock, upgrade="--upgrade" in sys.argv[1:])
+        pins = [f"{name}=={versions[name]}\n" for name in sorted(versions, key=str.lower)]
+        lock.path.write_text(lock.header + "".join(pins))
+        print(f"{len(pins)} packages pinned in {lock.path.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":

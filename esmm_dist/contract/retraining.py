@@ -35,3 +35,5 @@ class Retraining(Section):
     """Before the first retry; twice as long before each further one, up to an hour."""
     on_failure: str | None = None
     """A shell command that tells somebody; it finds DAY, TASK and LOG in its environment."""
+    metrics_file: str | None = None
+    """Where esmm_dist.watch writes what Prometheus is to know; none: runs_path/<name>.prom."""

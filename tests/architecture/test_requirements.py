@@ -24,16 +24,21 @@ def requirements_in(text: str) -> list[Requirement]:
     return [Requirement(line) for line in lines if line]
 
 
-def asked_for() -> list[Requirement]:
+def asked_for(environment: str = "lock.txt") -> list[Requirement]:
+    """What setup.cfg asks for in one of the two environments, by the lock it is pinned in."""
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
-    declared = [config["options"]["install_requires"], *config["options.extras_require"].values()]
-    declared.append((ROOT / "requirements" / "build.in").read_text())
+    declared = [config["options"]["install_requires"]]
+    for extra, text in config["options.extras_require"].items():
+        if (extra == "airflow") == (environment == "airflow.txt"):
+            declared.append(text)
+    if environment == "lock.txt":
+        declared.append((ROOT / "requirements" / "build.in").read_text())
     return [requirement for text in declared for requirement in requirements_in(text)]
 
 
-def pinned() -> dict[str, str]:
-    lock = (ROOT / "requirements" / "lock.txt").read_text()
+def pinned(environment: str = "lock.txt") -> dict[str, str]:
+    lock = (ROOT / "requirements" / environment).read_text()
     pins = [line.split("==") for line in lock.splitlines() if not line.startswith("#")]
     return {canonicalize_name(name): exact for name, exact in pins}
 
@@ -59,9 +64,13 @@ def imports_of_the_tree() -> dict[str, Path]:
     }
 
 
-@pytest.mark.parametrize("requirement", asked_for(), ids=str)
-def test_the_lock_pins_a_version_that_fits(requirement: Requirement) -> None:
-    exact = pinned().get(canonicalize_name(requirement.name))
+@pytest.mark.parametrize(
+    ("environment", "requirement"),
+    [(name, wanted) for name in ("lock.txt", "airflow.txt") for wanted in asked_for(name)],
+    ids=str,
+)
+def test_the_lock_pins_a_version_that_fits(environment: str, requirement: Requirement) -> None:
+    exact = pinned(environment).get(canonicalize_name(requirement.name))
     assert exact is not None, f"{requirement.name} is not in the lock: run `make lock`"
     assert requirement.specifier.contains(exact), f"the lock has {exact}: run `make lock`"
 

@@ -1,0 +1,123 @@
+"""Writes where an experiment stands for Prometheus: fresh samples, the model in service, the gate.
+
+    python -m esmm_dist.watch
+    python -m esmm_dist.watch --for-day 2022-05-03
+
+Leaves runs/<name>.prom, or what retraining.metrics_file names, in the text format that the node
+exporter's textfile collector reads; the file appears whole. What does not exist yet has no line:
+alert on the age of what must be fresh, and on its absence.
+"""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import date, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
+
+from esmm_dist.bundling import store_of
+from esmm_dist.contract.command_line import config_from, config_parser, run_command
+from esmm_dist.contract.config import load_config
+from esmm_dist.contract.errors import InputError
+from esmm_dist.contract.manifest import Manifest, read_manifest
+from esmm_dist.contract.sections import Config
+from esmm_dist.gating.verdict import VERDICT, Verdict
+from esmm_dist.samples.days import Calendar
+from esmm_dist.serving.difference import metrics_of
+from esmm_dist.serving.store import BundleStore
+
+PREFIX = "esmm_dist"
+
+EndOfDay = Callable[[date], datetime]
+
+
+class Reading(NamedTuple):
+    """One line: a gauge's name and help, its labels but the experiment, and its value."""
+
+    name: str
+    help: str
+    labels: dict[str, str]
+    value: float
+
+
+def main(argv: Sequence[str]) -> None:
+    """Reads what there is and writes the file."""
+    arguments = config_parser(__doc__).parse_args(argv)
+    config = config_from(arguments)
+    experiment = load_config(arguments.config, arguments.overrides).name  # the same every day
+    place = config.retraining.metrics_file if config.retraining else None
+    path = Path(place or Path(config.runs_path) / f"{experiment}.prom")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_readings(path, experiment, readings(config))
+    print(path)
+
+
+def readings(config: Config) -> Iterator[Reading]:
+    """All that is to be known of an experiment, of the parts that exist."""
+    end_of = Calendar.of(config.logs.day_timezone).end
+    try:
+        manifest = read_manifest(config.samples.path)
+    except InputError:
+        manifest = None  # nothing has been built
+    if manifest is not None:
+        yield from _of_samples(manifest, end_of(manifest.days[-1].day))
+    yield from _of_service(store_of(config), end_of)
+    verdict = Path(config.runs_path) / config.name / VERDICT
+    if verdict.exists():
+        yield from _of_verdict(Verdict.read(verdict.parent))
+
+
+def write_readings(path: Path, experiment: str, found: Iterable[Reading]) -> None:
+    """The file that a collector reads, replaced whole."""
+    registry = CollectorRegistry()
+    gauges: dict[str, Gauge] = {}
+    for reading in found:
+        if reading.name not in gauges:
+            gauges[reading.name] = Gauge(
+                f"{PREFIX}_{reading.name}", reading.help, ["experiment", *reading.labels],
+                registry=registry,
+            )
+        gauges[reading.name].labels(experiment, *reading.labels.values()).set(reading.value)
+    write_to_textfile(str(path), registry)
+
+
+def _of_samples(manifest: Manifest, end: datetime) -> Iterator[Reading]:
+    last = manifest.days[-1]
+    yield Reading("samples_until_timestamp_seconds", "End of the last day that is built.", {},
+                  end.timestamp())
+    yield Reading("samples_built_timestamp_seconds", "When the last day was built.", {},
+                  last.built_at.timestamp())
+    for kind, num_rows in (("impressions", last.num_rows), ("clicks", last.num_clicks),
+                           ("conversions", last.num_conversions),
+                           ("immature", last.num_immature)):
+        yield Reading("samples_of_last_day", "Samples of the last day that is built.",
+                      {"kind": kind}, num_rows)
+
+
+def _of_service(store: BundleStore, end_of: EndOfDay) -> Iterator[Reading]:
+    current, aliases = store.current(), store.aliases.read()
+    if current is None or aliases is None:
+        return
+    yield Reading("model_learned_until_timestamp_seconds",
+                  "End of the last day that the model in service has learned from.", {},
+                  end_of(current.index.train_days.last).timestamp())
+    yield Reading("model_switched_timestamp_seconds", "When an alias was last switched.", {},
+                  aliases.switched_at.timestamp())
+    for metric, value in metrics_of(current).items():
+        if value is not None:
+            yield Reading("model_metric", "Of the model in service, as its evaluation found it.",
+                          {"metric": metric}, value)
+
+
+def _of_verdict(verdict: Verdict) -> Iterator[Reading]:
+    yield Reading("gate_accepted", "1 if the gate let the run's model pass, 0 if not.", {},
+                  float(verdict.accepted))
+    yield Reading("gate_refusing_checks", "Checks that refuse the run's model.", {},
+                  len(verdict.broken))
+    yield Reading("gate_judged_timestamp_seconds", "When the gate judged the run.", {},
+                  verdict.judged_at.timestamp())
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main, sys.argv[1:]))
