@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from esmm_dist.contract.command_line import run_command
+from esmm_dist.contract.command_line import EXIT_BAD_INPUT, run_command
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.features import BucketEncoding
 from esmm_dist.contract.manifest import Day, Manifest, read_manifest
@@ -126,13 +126,13 @@ def test_ripening_builds_what_is_new_or_was_immature_and_takes_up_what_came_late
         tmp_path, is_partitioned=True, num_files=1, seed=1,
     )
 
-    def told(as_of: datetime, days: str) -> str:
+    def told(as_of: datetime, days: str, flag: str = "--ripening", status: int = 0) -> str:
         config = config_of(tmp_path, True, RULES._replace(as_of=as_of), FIRST, SECOND)
         path = tmp_path / "config.yaml"  # JSON is YAML
         path.write_text(config.model_dump_json(exclude_none=True))
         capsys.readouterr()
-        assert run_command(job.build_samples, ["--config", str(path), "--days", days,
-                                               "--ripening"]) == 0
+        arguments = ["--config", str(path), "--days", days, *flag.split()]
+        assert run_command(job.build_samples, arguments) == status
         out, err = capsys.readouterr()
         return out + err
 
@@ -147,7 +147,11 @@ def test_ripening_builds_what_is_new_or_was_immature_and_takes_up_what_came_late
     assert after.days[1].num_conversions == 1
     assert after.days[1].counters["samples_immature"] == 0
     assert "nothing to build" in told(end + 99 * HOURS, both)
+    # What was known before takes the place of what is there only if somebody says so.
+    assert f"{SECOND} was built as of" in told(end, str(SECOND), "", status=EXIT_BAD_INPUT)
     assert read_manifest(tmp_path / "samples") == after
+    told(end, str(SECOND), "--go-back --logs-changed")
+    assert read_manifest(tmp_path / "samples").days[1].num_conversions == 0
 
 
 def test_a_stream_of_fake_negatives_changes_no_sample_and_counts_its_rows(
