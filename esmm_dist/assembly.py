@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from esmm_dist.contract.batch import Batch
+from esmm_dist.contract.calibration import Calibration
 from esmm_dist.contract.encodings import Encodings, differences, num_rows_of_table
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.features import fingerprint
@@ -27,8 +28,10 @@ from esmm_dist.distributed.footprint import Footprint
 from esmm_dist.distributed.memory import available_bytes, keep_freed_memory
 from esmm_dist.distributed.network_tables import NetworkTables
 from esmm_dist.distributed.row_optimizers import RowOptimizer, row_optimizer
+from esmm_dist.interchange.tables import WholeTables
 from esmm_dist.model.method import Method, Prediction, method_of, over_all_impressions
 from esmm_dist.model.network import Networks
+from esmm_dist.model.served import ServedModel
 from esmm_dist.training.checkpoint import Identity, Index
 from esmm_dist.training.restore import restore
 
@@ -184,3 +187,32 @@ def load_predictor(
             return assembly.method.predict(heads)
 
     return predict
+
+
+def load_served(
+    checkpoint: Path, config: Config, encodings: Encodings, calibration: Calibration,
+    tables_path: Path | None,
+) -> tuple[ServedModel, WholeTables]:
+    """A trained model with whole tables, in one process.
+
+    Args:
+        calibration: what its probabilities pass.
+        tables_path: the file in which the tables are to lie; None: in memory.
+
+    Raises:
+        InputError: the checkpoint is incomplete, damaged, or of another config.
+    """
+    index = Index.read(checkpoint)
+    index.identity.check(
+        identity_of(config, encodings), checkpoint, how_ids_differ(config, encodings)
+    )
+    dtype, seed = DTYPES[config.train.precision], config.train.seed
+    method = method_in(config)
+    networks = Networks.of(config.features, config.model, method.networks, seed, dtype)
+    tables = WholeTables(
+        list(method.networks), RowSpace(index.num_rows_of_table), config.model.embedding_dim, dtype,
+        tables_path,
+    )
+    restore(checkpoint, index, networks, tables)
+    model = ServedModel(config.features, method, networks, tables.of_network, calibration)
+    return model, tables

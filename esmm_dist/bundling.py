@@ -21,8 +21,8 @@ from esmm_dist.contract.calibration import Calibration, unclicked_in
 from esmm_dist.contract.config import dump_config
 from esmm_dist.contract.days import DayRange
 from esmm_dist.contract.errors import InputError
+from esmm_dist.contract.exported import EXPORT_INDEX, ExportIndex
 from esmm_dist.contract.scored_sample import ScoredRow, ScoredSample
-from esmm_dist.contract.sections import Config
 from esmm_dist.evaluation.card import model_card
 from esmm_dist.evaluation.prediction_files import read_parts
 from esmm_dist.evaluation.predictions import Predictions
@@ -33,11 +33,6 @@ from esmm_dist.serving.bundle import Bundle
 from esmm_dist.serving.store import BundleStore
 from esmm_dist.training.repack import repack
 from esmm_dist.training.trained_run import TrainedFold, TrainedRun, config_of_run
-
-
-def store_of(config: Config) -> BundleStore:
-    """The bundles that a config's runs are published among."""
-    return BundleStore(config.publish.path or Path("bundles") / config.name)
 
 
 def make_bundle(run: TrainedRun, store: BundleStore) -> Bundle:
@@ -62,6 +57,7 @@ def make_bundle(run: TrainedRun, store: BundleStore) -> Bundle:
         _write(folder / form.SAMPLE, sample.model_dump_json() + "\n")
         _write(folder / form.CARD, _card(run, card))
         if (run.path / form.EXPORT).is_dir():
+            _check_export(run.path / form.EXPORT / EXPORT_INDEX, trained, calibration)
             shutil.copytree(run.path / form.EXPORT, folder / form.EXPORT)
         repack(trained.checkpoint, trained.index, folder / form.MODEL,
                with_optimizer=run.config.publish.optimizer_state)
@@ -122,6 +118,21 @@ def calibration_of(run: TrainedRun, card: Scorecard) -> Calibration:
     if card.calibration is not None:
         return card.calibration.calibration
     return Calibration(unclicked=unclicked_in(run.config))
+
+
+def _check_export(path: Path, trained: TrainedFold, calibration: Calibration) -> None:
+    """Refuses what was exported of another model than the one that is published."""
+    index = ExportIndex.parse(path.read_text(encoding="utf-8"), str(path))
+    if index.checkpoint != trained.digest:
+        raise InputError(
+            f"{path}: exported of another checkpoint than {trained.checkpoint}: run "
+            "esmm_dist.export again"
+        )
+    if index.calibration != calibration:
+        raise InputError(
+            f"{path}: exported with another calibration than the evaluation found: run "
+            "esmm_dist.export again"
+        )
 
 
 def _card(run: TrainedRun, card: Scorecard) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 
 from esmm_dist.assembly import Predict as PredictTensors
 from esmm_dist.assembly import load_predictor, pick_device
-from esmm_dist.bundling import make_bundle, predictions_of, store_of
+from esmm_dist.bundling import make_bundle, predictions_of
 from esmm_dist.calibration.maps import Scores, calibrated, rates_of
 from esmm_dist.contract.command_line import config_parser, run_command
 from esmm_dist.contract.days import DayRange
@@ -44,6 +44,7 @@ from esmm_dist.predicting import on_arrays, predict_days
 from esmm_dist.reader.known_ids import as_known_to
 from esmm_dist.reader.listed_rows import ListedRow, batch_of
 from esmm_dist.serving.bundle import Bundle
+from esmm_dist.serving.store import store_of
 from esmm_dist.training.trained_run import TrainedRun, add_run_flag, run_asked_for
 
 PAGE = "gate.html"

@@ -15,7 +15,7 @@ command may be repeated: what is done already is not done again.
 import sys
 from collections.abc import Sequence
 
-from esmm_dist.bundling import make_bundle, store_of
+from esmm_dist.bundling import make_bundle
 from esmm_dist.contract.bundle import CURRENT, check_alias
 from esmm_dist.contract.command_line import config_parser, run_command
 from esmm_dist.contract.errors import InputError
@@ -24,7 +24,7 @@ from esmm_dist.gating.verdict import VERDICT, Verdict
 from esmm_dist.serving.aliases import BundleOfAlias, in_service, pointed, rolled_back
 from esmm_dist.serving.bundle import Bundle
 from esmm_dist.serving.difference import Difference, difference, metrics_of
-from esmm_dist.serving.store import BundleStore
+from esmm_dist.serving.store import BundleStore, store_of
 from esmm_dist.training.trained_run import (
     TrainedRun,
     add_run_flag,

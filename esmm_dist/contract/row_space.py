@@ -20,6 +20,7 @@ NUM_BUCKETS = 1024
 # The frequent ids of a table are often its first, so the first must fall evenly over the ranks:
 # with this stride those below any n < 1,024 do, within 4, for 2 to 64 ranks; no odd one is better.
 BUCKET_STRIDE = 589
+_INVERSE_STRIDE = pow(BUCKET_STRIDE, -1, NUM_BUCKETS)
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,11 @@ class RowSpace:
 def bucket_of(row_id: int) -> int:
     """The virtual bucket of a row, whatever its table and the number of ranks."""
     return row_id * BUCKET_STRIDE % NUM_BUCKETS
+
+
+def rows_of_bucket(bucket: int, num_rows: int) -> range:
+    """The rows of a table that lie in a bucket, in the order of their slots."""
+    return range(bucket * _INVERSE_STRIDE % NUM_BUCKETS, num_rows, NUM_BUCKETS)
 
 
 def buckets_of_rank(rank: int, num_ranks: int) -> range:

@@ -42,7 +42,10 @@ class Network(nn.Module):
 
     def forward(self, rows_UD: Tensor, places: Places) -> Heads:
         """Logits of the B rows whose fields `places` finds among the rows fetched."""
-        vectors_BFD = field_vectors(rows_UD, places)
+        return self.of_fields(field_vectors(rows_UD, places))
+
+    def of_fields(self, vectors_BFD: Tensor) -> Heads:
+        """Logits of B rows, from the vectors of their fields."""
         logits_TB = self.body(combine_fields(vectors_BFD, self.combine, self.columns))
         return dict(zip(self.heads, logits_TB))
 

@@ -23,6 +23,7 @@ from esmm_dist.contract.bundle import (
     name_of,
 )
 from esmm_dist.contract.errors import InputError
+from esmm_dist.contract.sections import Config
 from esmm_dist.serving.aliases import AliasBook
 from esmm_dist.serving.bundle import Bundle, parts_of
 
@@ -145,6 +146,11 @@ class BundleStore:
             begun = draft.name.removeprefix(_DRAFT).partition("-")[0]
             if begun.isdecimal() and time.time() - int(begun) > HOURS_OF_A_DRAFT * 3600:
                 shutil.rmtree(draft, ignore_errors=True)
+
+
+def store_of(config: Config) -> BundleStore:
+    """The bundles that a config's runs are published among."""
+    return BundleStore(config.publish.path or Path("bundles") / config.name)
 
 
 def _sync(path: Path) -> None:

@@ -2,7 +2,13 @@
 
 import pytest
 
-from esmm_dist.contract.row_space import NUM_BUCKETS, RowSpace, bucket_of, buckets_of_rank
+from esmm_dist.contract.row_space import (
+    NUM_BUCKETS,
+    RowSpace,
+    bucket_of,
+    buckets_of_rank,
+    rows_of_bucket,
+)
 
 ROWS = {"user": 3000, "tags": 3, "item": 1024, "shop": 1025}
 
@@ -62,3 +68,11 @@ def test_the_first_ids_of_a_table_which_are_often_the_frequent_ones_fall_on_all_
     for row in range(NUM_BUCKETS):
         counts[owner_of_bucket[bucket_of(row)]] += 1
         assert max(counts) - min(counts) <= 4
+
+
+@pytest.mark.parametrize("num_rows", [0, 3, 1024, 1025, 3000])
+def test_the_rows_of_a_bucket_are_those_that_lie_in_it_by_their_slots(num_rows: int) -> None:
+    found: dict[int, list[int]] = {bucket: [] for bucket in range(NUM_BUCKETS)}
+    for row in range(num_rows):
+        found[bucket_of(row)].append(row)
+    assert {b: list(rows_of_bucket(b, num_rows)) for b in range(NUM_BUCKETS)} == found
