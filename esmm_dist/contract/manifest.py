@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterable
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -178,6 +178,13 @@ class Manifest(_Document):
             ) from None
 
 
+class FoundDocument(NamedTuple):
+    """The text of a numbered document, and its path."""
+
+    path: str
+    text: str
+
+
 def manifest_path(number: int) -> str:
     """The path of a manifest by its number, relative to the samples' directory."""
     return f"{MANIFESTS}/{number:08d}.json"
@@ -225,10 +232,20 @@ def latest_manifest(
     Raises:
         InputError: it is whole, but no manifest of this format.
     """
+    found = latest_document(names, read)
+    return None if found is None else Manifest.parse(found.text, f"{samples_path}/{found.path}")
+
+
+def latest_document(names: Iterable[str], read: Callable[[str], str]) -> FoundDocument | None:
+    """The highest numbered document that is whole; None if there is none.
+
+    Args:
+        names, read: as `latest_manifest` takes them.
+    """
     for path in map(manifest_path, manifest_numbers(names)):
         text = read(path)
         if _is_whole(text):
-            return Manifest.parse(text, f"{samples_path}/{path}")
+            return FoundDocument(path, text)
     return None
 
 

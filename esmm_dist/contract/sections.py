@@ -19,6 +19,7 @@ from esmm_dist.contract.method_options import MethodName, MethodOptions
 from esmm_dist.contract.protocols import Audit, Tune
 from esmm_dist.contract.publishing import Calibrate, Publish
 from esmm_dist.contract.retraining import Retraining
+from esmm_dist.contract.scoring import Score
 from esmm_dist.contract.simulation import Simulation
 from esmm_dist.contract.unclicked import check_correction
 
@@ -198,6 +199,7 @@ class Config(Section):
     publish: Publish = Publish()
     retraining: Retraining | None = None
     """How a schedule runs the experiment for every day anew; none: it is not scheduled."""
+    score: Score = Score()
 
     @model_validator(mode="after")
     def _consistent(self) -> "Config":

@@ -70,20 +70,28 @@ def open_logs(spark: SparkSession, config: Config) -> LogFrames:
     logs = config.logs
     frames = LogFrames(
         read_impressions(
-            _load(spark, logs.impressions, "logs.impressions", config),
+            load_table(spark, logs.impressions, "logs.impressions", config),
             logs, config.features, config.samples.group_key,
             {source.name: source.key for source in _snapshots_used(config)},
         ),
-        read_clicks(_load(spark, logs.clicks, "logs.clicks", config), logs),
+        read_clicks(load_table(spark, logs.clicks, "logs.clicks", config), logs),
         read_conversions(
-            _load(spark, logs.conversions, "logs.conversions", config), logs.conversions
+            load_table(spark, logs.conversions, "logs.conversions", config), logs.conversions
         ),
     )
     check_key_types({f"logs.{name}": frame for name, frame in frames._asdict().items()})
     return frames
 
 
-def _load(spark: SparkSession, source: TableSource, key: str, config: Config) -> DataFrame:
+def load_table(spark: SparkSession, source: TableSource, key: str, config: Config) -> DataFrame:
+    """A table as it lay at samples.as_of, with its own columns.
+
+    Args:
+        key: of the config's section that declares it.
+
+    Raises:
+        InputError: it is missing or unreadable.
+    """
     def of_type(kind: str) -> Sequence[str]:
         return () if source.path is None else columns_of_type(spark, source.path, kind)
 
@@ -104,7 +112,8 @@ def open_snapshots(spark: SparkSession, config: Config) -> dict[str, DataFrame]:
     """
     return {
         source.name: read_snapshot(
-            _load(spark, source, f"logs.snapshots.{source.name}", config), source, config.features
+            load_table(spark, source, f"logs.snapshots.{source.name}", config),
+            source, config.features,
         )
         for source in _snapshots_used(config)
     }
