@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
-from esmm_dist.bundling import store_of
 from esmm_dist.contract.command_line import config_from, config_parser, run_command
 from esmm_dist.contract.config import load_config
 from esmm_dist.contract.errors import InputError
@@ -25,7 +24,7 @@ from esmm_dist.contract.sections import Config
 from esmm_dist.gating.verdict import VERDICT, Verdict
 from esmm_dist.samples.days import Calendar
 from esmm_dist.serving.difference import metrics_of
-from esmm_dist.serving.store import BundleStore
+from esmm_dist.serving.store import BundleStore, store_of
 
 PREFIX = "esmm_dist"
 
