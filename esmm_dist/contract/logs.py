@@ -67,6 +67,9 @@ class LogSource(TableSource):
 class ImpressionSource(LogSource):
     """The impressions log, and which of its columns tell what came of an impression."""
 
+    repeat_seconds: Annotated[float, Field(ge=0, le=43_200)] = 3_600.0
+    """An impression at most so long after one of the same id of the day before is that one, logged
+    again; inside a day each id counts once anyway. 0: days are not compared."""
     outcomes: tuple[str, ...] = ()
     """Columns that are known only after the impression: no feature may be made of them."""
 

@@ -21,6 +21,7 @@ def settings_of(config: Config) -> dict[str, Any]:
     settings = {
         "logs.day_timezone": config.logs.day_timezone,
         "logs.max_clock_skew_seconds": config.logs.max_clock_skew_seconds,
+        "logs.impressions.repeat_seconds": config.logs.impressions.repeat_seconds,
         "logs.clicks.attribute_by": clicks.attribute_by,
         "logs.clicks.keys": sorted(clicks.keys),
         "logs.clicks.credit": clicks.credit,

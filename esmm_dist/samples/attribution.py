@@ -5,7 +5,7 @@ passes as it is. docs/samples.md tells the rules as timelines.
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
@@ -30,14 +30,16 @@ APART = "apart"
 
 
 def clicks_of_impressions(
-    clicks: DataFrame, impressions: DataFrame, logs: Logs, window: timedelta, max_skew: timedelta
+    clicks: DataFrame, impressions: DataFrame, days: Sequence[date], logs: Logs, window: timedelta,
+    max_skew: timedelta,
 ) -> DataFrame:
     """Filed clicks with the impression_id, and its day, that each belongs to, null where there is
     none.
 
     Args:
         clicks: with `reason`; those that have one take no part.
-        impressions: those that may have been clicked, as `filing.own_impressions` gives them.
+        impressions: as `filing.own_impressions` gives them, of the days and of those before them.
+        days: those of impressions that may have been clicked.
         window: how long after its impression a click counts.
         max_skew: how long before its impression it still counts.
     """
@@ -47,10 +49,15 @@ def clicks_of_impressions(
     # Of the rows of one id that which is kept: the earliest, and of several at that instant one
     # that has its keys, by the least of them.
     is_keyless = (~_none_is_null(keys)).alias("is_keyless")
+    of_id = Window.partitionBy(IMPRESSION_ID).orderBy(DAY)
+    since = F.unix_micros(f"kept.{EVENT_TIME}") - F.lag(F.unix_micros("last")).over(of_id)
+    span = micros(timedelta(seconds=logs.impressions.repeat_seconds))
     shown = (
         impressions.groupBy(DAY, IMPRESSION_ID)
-        .agg(F.min(F.struct(EVENT_TIME, is_keyless, *keys)).alias("kept"))
-        .where("not kept.is_keyless")
+        .agg(F.min(F.struct(EVENT_TIME, is_keyless, *keys)).alias("kept"),
+             F.max(EVENT_TIME).alias("last"))
+        .withColumn("is_again", F.coalesce(since <= span, F.lit(False)))
+        .where(F.col(DAY).isin(list(days)) & ~F.col("is_again") & ~F.col("kept.is_keyless"))
         .select(
             F.col(DAY).alias(IMPRESSION_DAY), IMPRESSION_ID,
             F.col(f"kept.{EVENT_TIME}"), *[F.col(f"kept.{k}") for k in keys],

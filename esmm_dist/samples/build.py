@@ -25,7 +25,7 @@ from esmm_dist.samples.drafts import written
 from esmm_dist.samples.encoding import encode, tables_to_join
 from esmm_dist.samples.events import events_seen
 from esmm_dist.samples.failures import naming_the_file
-from esmm_dist.samples.filing import own_impressions
+from esmm_dist.samples.filing import impressions_before, own_impressions
 from esmm_dist.samples.fitting import Sighting, fitted, sightings
 from esmm_dist.samples.horizon import (
     known_by,
@@ -61,7 +61,7 @@ from esmm_dist.samples.sample_file import (
     SampleFileWriter,
     merged,
 )
-from esmm_dist.samples.schedule import Windows, text_of
+from esmm_dist.samples.schedule import Windows, repeat_span, text_of
 from esmm_dist.samples.snapshots import as_they_stood, check_snapshot_keys
 from esmm_dist.samples.terminal import phase
 from esmm_dist.samples.thinning import Thinning, rate_of_day
@@ -104,7 +104,8 @@ def rows_of_days(
     clicks, conversions = events_seen(frames, config.logs, windows, calendar)
     of_events = [name for name in wire.NO_VALUE_OF if name in conversions.columns]
     rows = wire.pack_impressions(impressions, config.features, of_events)
-    for events in (clicks, conversions):
+    before = impressions_before(frames.impressions, days, calendar, repeat_span(config))
+    for events in (before, clicks, conversions):
         rows = rows.unionByName(wire.pack_events(events, config.features, of_events))
     return rows
 

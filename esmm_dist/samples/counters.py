@@ -17,7 +17,8 @@ DELETED = "samples_deleted"
 IDENTITIES = {
     ("impressions_in",): (
         "impressions_null_id", "impressions_null_time", "impressions_misfiled",
-        "impressions_repeated", "impressions_conflicting", "impressions_out", "samples_left_out",
+        "impressions_repeated", "impressions_conflicting", "impressions_shown_before",
+        "impressions_out", "samples_left_out",
         DELETED,
     ),
     ("clicks_in", "clicks_from_other_days"): (

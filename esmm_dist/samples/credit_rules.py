@@ -1,11 +1,13 @@
-"""What the config says of clicks and conversions, as the labelling of a file takes it; it decides
-nothing."""
+"""What the config says of impressions, clicks and conversions, as the labelling of a file takes it.
+
+It decides nothing.
+"""
 
 from dataclasses import dataclass
 
 from esmm_dist.contract.sections import Config
 from esmm_dist.samples.days import micros
-from esmm_dist.samples.schedule import click_window, conversion_window, max_skew
+from esmm_dist.samples.schedule import click_window, conversion_window, max_skew, repeat_span
 
 
 @dataclass(frozen=True)
@@ -14,6 +16,8 @@ class CreditRules:
 
     click_window: int
     conversion_window: int
+    repeat_span: int = 0
+    """How long after one of the day before an impression of equal id is the same."""
     max_skew: int = 0
     """How long before its cause an event counts as if it lay at it."""
     implies_click: bool = False
@@ -32,6 +36,7 @@ class CreditRules:
         return cls(
             click_window=micros(click_window(config)),
             conversion_window=micros(conversion_window(config)),
+            repeat_span=micros(repeat_span(config)),
             max_skew=micros(max_skew(config)),
             implies_click=conversions.without_click == "imply_click",
             has_value=conversions.value is not None,

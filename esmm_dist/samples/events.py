@@ -20,7 +20,7 @@ from esmm_dist.samples.click_rules import (
     without_double_clicks,
     without_namesakes,
 )
-from esmm_dist.samples.days import Calendar
+from esmm_dist.samples.days import ONE_DAY, Calendar
 from esmm_dist.samples.filing import (
     MARK,
     UNTIMELY,
@@ -75,10 +75,12 @@ def _clicks(frames: LogFrames, logs: Logs, windows: Windows, calendar: Calendar)
     clicks = without_double_clicks(without_bots(clicks, logs.clicks), logs.clicks)
     if not is_by_keys:
         return clicks
-    shown_days = days_seen(windows.rival_impression_days)
+    rival_days = days_seen(windows.rival_impression_days)
+    # Those of the day before tell which of a day's own are the same.
+    shown_days = sorted({*rival_days, *[day - ONE_DAY for day in rival_days]})
     shown = own_impressions(frames.impressions, shown_days, calendar)
     return clicks_of_impressions(
-        clicks, shown.where(F.col(MARK) == Mark.IMPRESSION.value), logs, windows.click,
+        clicks, shown.where(F.col(MARK) == Mark.IMPRESSION.value), rival_days, logs, windows.click,
         windows.max_skew,
     )
 

@@ -5,12 +5,12 @@ Nothing is joined here, and no row is lost.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from esmm_dist.samples.days import Calendar
+from esmm_dist.samples.days import ONE_DAY, Calendar
 from esmm_dist.samples.logs import EVENT_TIME, FILED_DAY, IMPRESSION_DAY, IMPRESSION_ID, TYPE
 from esmm_dist.samples.marks import Mark
 
@@ -59,6 +59,25 @@ def own_impressions(
     others = [c for c in impressions.columns if c != FILED_DAY]
     return filed(impressions, days, calendar).select(
         *others, F.col(FILED_DAY).alias(DAY), mark.alias(MARK)
+    )
+
+
+def impressions_before(
+    impressions: DataFrame, days: Sequence[date], calendar: Calendar, span: timedelta
+) -> DataFrame:
+    """The live impressions shown at most `span` before each of the days, with that day and `mark`.
+    """
+    before = own_impressions(impressions, [day - ONE_DAY for day in days], calendar)
+    is_near = F.coalesce(*[
+        F.when(F.col(DAY) == F.lit(day - ONE_DAY),
+               F.col(EVENT_TIME) >= F.lit(calendar.start(day) - span))
+        for day in days
+    ])
+    # The plain bound is what Spark can push down to the files.
+    is_near &= F.col(EVENT_TIME) >= F.lit(calendar.start(min(days)) - span)
+    return before.where(is_near & (F.col(MARK) == Mark.IMPRESSION.value)).select(
+        IMPRESSION_ID, EVENT_TIME, F.date_add(DAY, 1).alias(DAY),
+        F.lit(Mark.IMPRESSION_BEFORE.value).alias(MARK),
     )
 
 

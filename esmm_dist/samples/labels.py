@@ -3,7 +3,8 @@
 All rows of an impression id of one day have come to one file, so nothing beyond the file matters.
 Works on whole columns, reads and writes nothing. docs/samples.md tells the rules as timelines.
 
-Shape legend: N rows of the file; I of them impressions, R some of those; K are kept.
+Shape legend: N rows of the file; I of them impressions, R some of those; K are kept; B those of
+before the day.
 """
 
 from collections import Counter
@@ -72,7 +73,7 @@ def label(wire: Wire, rules: CreditRules, seed: int) -> Labelled:
     })
     counters["clicks_untimely"] = int(np.count_nonzero(wire.flags_N[wire.rows_with(Mark.CLICK)]))
     order_N = mixed(wire.sample_id_N, seed)
-    row_K = _kept(wire, order_N, counters)
+    row_K = _kept(wire, order_N, rules, counters)
     impressions = Impressions(order_N[row_K], wire.time_N[row_K])
     clicks = valid_clicks(
         distinct_clicks(wire, order_N, impressions, counters), impressions, rules, counters
@@ -109,7 +110,7 @@ def mixed(number_N: Array, seed: int) -> Array:
         return mix_N ^ mix_N >> np.uint64(31)
 
 
-def _kept(wire: Wire, order_N: Array, counters: Counter[str]) -> Array:
+def _kept(wire: Wire, order_N: Array, rules: CreditRules, counters: Counter[str]) -> Array:
     """Rows of the impressions that count: of each id the earliest, and among equals the least by
     content, so that no order of rows or files can change it."""
     row_I = wire.rows_with(Mark.IMPRESSION)
@@ -123,8 +124,25 @@ def _kept(wire: Wire, order_N: Array, counters: Counter[str]) -> Array:
         row_I[is_of_several_I] = _by_time_and_content(
             wire, order_N, row_I[is_of_several_I], counters
         )
-    counters["impressions_out"] = int(np.count_nonzero(~is_further_I))
-    return row_I[~is_further_I]
+    row_K = row_I[~is_further_I]
+    is_again_K = _was_shown_before(wire, order_N, row_K, rules.repeat_span)
+    counters["impressions_shown_before"] = int(np.count_nonzero(is_again_K))
+    counters["impressions_out"] = int(np.count_nonzero(~is_again_K))
+    return row_K[~is_again_K]
+
+
+def _was_shown_before(wire: Wire, order_N: Array, row_K: Array, span: int) -> Array:
+    """Whether the id of an impression was shown at most `span` before it, on the day before."""
+    row_B = wire.rows_with(Mark.IMPRESSION_BEFORE)
+    row_B = row_B[np.lexsort((wire.time_N[row_B], order_N[row_B]))]
+    # Of its own rows, or of those of lesser ids, the last.
+    place_K = np.searchsorted(order_N[row_B], order_N[row_K], side="right") - 1
+    is_again_K = place_K >= 0
+    last, row = row_B[place_K[is_again_K]], row_K[is_again_K]
+    is_again_K[is_again_K] = (order_N[last] == order_N[row]) & (
+        wire.time_N[row] - wire.time_N[last] <= span
+    )
+    return is_again_K
 
 
 def _by_time_and_content(

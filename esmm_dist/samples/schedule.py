@@ -81,6 +81,11 @@ def conversion_window(config: Config) -> timedelta:
     return timedelta(hours=config.samples.conversion_window_hours)
 
 
+def repeat_span(config: Config) -> timedelta:
+    """How long after one of the day before an impression of equal id is the same."""
+    return timedelta(seconds=config.logs.impressions.repeat_seconds)
+
+
 def max_skew(config: Config) -> timedelta:
     """How long before its cause an event still counts."""
     return timedelta(seconds=config.logs.max_clock_skew_seconds)

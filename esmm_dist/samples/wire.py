@@ -140,7 +140,8 @@ def pack_impressions(
 def pack_events(
     events: DataFrame, features: Sequence[Feature], of_events: Sequence[str] = ()
 ) -> DataFrame:
-    """Clicks or conversions with `day` and `mark` as rows of the wire, and their day.
+    """Clicks, conversions, or the bare impressions of before a day, with `day` and `mark`, as rows
+    of the wire, and their day.
 
     Args:
         of_events: as `pack_impressions` takes them.

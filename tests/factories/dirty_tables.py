@@ -48,6 +48,11 @@ def _impressions(
     # Whole seconds: chance meets ties and the ends of windows.
     length_N = (begins[1:] - begins[:-1])[day_N] // SECOND
     time_N = begins[day_N] + (rng.random(num_rows) * length_N).astype(np.int64) * SECOND
+    # One in fifty is shown within the hour after midnight.
+    is_night = rng.random(num_rows) < 0.02
+    time_N = np.where(
+        is_night, begins[day_N] + rng.integers(0, 3_600, num_rows) * SECOND, time_N
+    )
     number_N = np.arange(num_rows)
     rows = {
         "impression": number_N, "time": time_N,
@@ -64,7 +69,7 @@ def _impressions(
     again = rng.random(num_rows) < 0.05
     repeated = {name: column[again].copy() for name, column in rows.items()}
     is_conflicting = rng.random(again.sum()) < 0.5
-    moved = rng.choice([0, SECOND, -SECOND, 20 * HOUR], again.sum())
+    moved = rng.choice([0, SECOND, -SECOND, 20 * HOUR, -HOUR], again.sum())
     repeated["time"] += np.where(is_conflicting, moved, 0)
     repeated["value"] = np.where(
         is_conflicting, rng.integers(0, 4, again.sum()), repeated["value"]

@@ -162,7 +162,24 @@ def dirty_logs(
         for rows, more in zip(logs, of_one):
             rows.extend(more)
     _tie(rng, logs.clicks)
-    return Logs(*[[_filed(rng, row, rules.zone, is_partitioned) for row in rows] for rows in logs])
+    filed = [[_filed(rng, row, rules.zone, is_partitioned) for row in rows] for rows in logs]
+    return Logs(*[rows + more for rows, more in zip(filed, _again(days, rules))])
+
+
+def _again(days: Sequence[date], rules: Rules) -> Logs:
+    """Impressions of before midnight that are logged again after it, and clicks of them."""
+    logs = Logs([], [], [])
+    for day in days:
+        midnight = start_of(day, rules.zone)
+        for number, gap in enumerate([rules.repeat / 2, rules.repeat, rules.repeat + INSTANT]):
+            row = Row(f"{day}a{number}", midnight + gap / 2, day, content=(1.0, "u"),
+                      keys=(f"p{number}", "q0"))
+            earlier = midnight - (gap - gap / 2)
+            logs.impressions.extend([row, replace(
+                row, event_time=earlier, filed_day=day_of(earlier, rules.zone)
+            )])
+            logs.clicks.append(replace(row, event_time=midnight + gap, click_id=f"{day}c{number}"))
+    return logs
 
 
 def _tie(rng: random.Random, clicks: list[Row]) -> None:

@@ -26,14 +26,19 @@ def wire_of(
     logs: Logs, day: date, order: Sequence[int] | None = None, has_value: bool = False,
     names_click: bool = False, has_ids: bool = False,
 ) -> Wire:
-    """One file with all rows of some logs, none of which filing would drop.
+    """One file with all rows of some logs, none of which filing would drop; impressions of other
+    days are those of before it.
 
     Args:
         order: of all rows, impressions first; as they stand if None.
         names_click: whether conversions carry the time of their click.
         has_ids: whether they are told apart by their own ids.
     """
-    rows = [_impression(row) for row in logs.impressions]
+    rows = [
+        _impression(row) if row.filed_day == day
+        else _event(row, day, Mark.IMPRESSION, Mark.IMPRESSION_BEFORE)
+        for row in logs.impressions
+    ]
     rows += [_event(row, day, Mark.CLICK, Mark.CLICK_ELSEWHERE) for row in logs.clicks]
     rows += [
         _event(row, day, Mark.CONVERSION, Mark.CONVERSION_ELSEWHERE, _key(row, has_ids))

@@ -116,18 +116,37 @@ def _place(row: Row) -> tuple[datetime, bool, str]:
     return row.event_time, row.impression_id is not None, row.impression_id or ""
 
 
-def _kept_impressions(impressions: Sequence[Row], rules: Rules) -> list[Row]:
-    """Of the rows of one id on one day the earliest, if it has keys; of several at that instant one
-    that has, of the least keys."""
+def rows_of_impressions(
+    impressions: Sequence[Row], rules: Rules
+) -> dict[tuple[str, date], list[Row]]:
+    """Those that may count, by their id and day."""
     rows_of: dict[tuple[str, date], list[Row]] = {}
     for row in impressions:
         if row.impression_id is None or row.event_time is None or row.filed_day is None:
             continue
         if day_of(row.event_time, rules.zone) == row.filed_day:
             rows_of.setdefault((row.impression_id, row.filed_day), []).append(row)
+    return rows_of
+
+
+def was_shown_before(
+    first: datetime, impression_id: str, day: date, rows_of: dict[tuple[str, date], list[Row]],
+    rules: Rules,
+) -> bool:
+    """Whether an impression is one of the day before, logged again."""
+    before = rows_of.get((impression_id, day - ONE_DAY), [])
+    return any(row.event_time and first - row.event_time <= rules.repeat for row in before)
+
+
+def _kept_impressions(impressions: Sequence[Row], rules: Rules) -> list[Row]:
+    """Of the rows of one id on one day the earliest, if it has keys; of several at that instant one
+    that has, of the least keys."""
+    rows_of = rows_of_impressions(impressions, rules)
     kept = []
-    for rows in rows_of.values():
+    for (impression_id, day), rows in rows_of.items():
         first = min(row.event_time for row in rows if row.event_time)
+        if was_shown_before(first, impression_id, day, rows_of, rules):
+            continue
         with_keys = [row for row in rows if row.event_time == first and None not in row.keys]
         kept += sorted(with_keys, key=lambda row: [str(key) for key in row.keys])[:1]
     return kept

@@ -9,7 +9,14 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
-from tests.oracles.attribution import Event, attribute, by_click_id, is_filed_in_time
+from tests.oracles.attribution import (
+    Event,
+    attribute,
+    by_click_id,
+    is_filed_in_time,
+    rows_of_impressions,
+    was_shown_before,
+)
 from tests.oracles.log_rows import Row, Rules, day_of, is_visible, start_of
 
 SECOND = timedelta(seconds=1)
@@ -48,7 +55,7 @@ def join(
         [row for row in rows if is_visible(row, rules.as_of)]
         for rows in (impressions, clicks, conversions)
     )
-    of_id = _impressions_that_may_count(day, impressions, rules, counters)
+    of_id = _impressions_that_count(day, impressions, rules, counters)
     attributed = attribute(impressions, clicks, conversions, rules)
     seen_clicks = _events_seen(
         day, attributed.clicks, "clicks", rules.click_window, rules, counters
@@ -93,10 +100,10 @@ def _of_day(event: Row, day: date) -> Row:
     return event if is_own else replace(event, impression_id=None)
 
 
-def _impressions_that_may_count(
+def _impressions_that_count(
     day: date, impressions: Sequence[Row], rules: Rules, counters: Counter[str]
 ) -> dict[str, list[Row]]:
-    of_id: dict[str, list[Row]] = {}
+    """All rows of each."""
     for row in impressions:
         if row.filed_day != day:
             continue
@@ -107,9 +114,20 @@ def _impressions_that_may_count(
             counters["impressions_null_time"] += 1
         elif day_of(row.event_time, rules.zone) != day:
             counters["impressions_misfiled"] += 1
+    rows_of = rows_of_impressions(impressions, rules)
+    kept: dict[str, list[Row]] = {}
+    for (impression_id, shown_day), rows in rows_of.items():
+        if shown_day != day:
+            continue
+        different = {(row.event_time, row.content) for row in rows}
+        counters["impressions_conflicting"] += len(different) - 1
+        counters["impressions_repeated"] += len(rows) - len(different)
+        first = min(row.event_time for row in rows if row.event_time is not None)
+        if was_shown_before(first, impression_id, day, rows_of, rules):
+            counters["impressions_shown_before"] += 1
         else:
-            of_id.setdefault(row.impression_id, []).append(row)
-    return of_id
+            kept[impression_id] = rows
+    return kept
 
 
 def _events_seen(
@@ -145,10 +163,7 @@ def _sample(
     counters: Counter[str],
 ) -> Sample:
     earliest = min(row.event_time for row in rows if row.event_time is not None)
-    different = {(row.event_time, row.content) for row in rows}
     counters["impressions_out"] += 1
-    counters["impressions_conflicting"] += len(different) - 1
-    counters["impressions_repeated"] += len(rows) - len(different)
     click_times = _valid_clicks(day, earliest, clicks, rules, counters)
     credited = _credited(day, earliest, click_times, conversions, rules, counters)
     click, conversion = int(bool(click_times or credited)), int(bool(credited))

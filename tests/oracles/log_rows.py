@@ -39,6 +39,8 @@ class Rules(NamedTuple):
     click_window: timedelta
     conversion_window: timedelta
     types: tuple[str, ...]
+    repeat: timedelta = timedelta(hours=1)
+    """How long after one of the day before an impression of equal id is the same."""
     max_skew: timedelta = timedelta()
     implies_click: bool = False
     has_value: bool = False

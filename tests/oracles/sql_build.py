@@ -84,10 +84,16 @@ class _SqlDays:
                   FROM live_impressions WHERE filed = '{day}' AND reason IS NULL)
             GROUP BY impression_id""")
         counters.update(self._counts("""
-            SELECT count(*) AS impressions_out,
-                sum(num_rows - num_different) AS impressions_repeated,
-                sum(num_different - 1) AS impressions_conflicting,
-                sum(has_no_group::INT) AS samples_null_group FROM kept"""))
+            SELECT sum(num_rows - num_different) AS impressions_repeated,
+                sum(num_different - 1) AS impressions_conflicting FROM kept"""))
+        again = f"impression_id IN (SELECT impression_id FROM again WHERE filed = '{day}')"
+        counters.update(self._counts(
+            f"SELECT count(*) AS impressions_shown_before FROM kept WHERE {again}"
+        ))
+        self._base.execute(f"DELETE FROM kept WHERE {again}")
+        counters.update(self._counts("""
+            SELECT count(*) AS impressions_out, sum(has_no_group::INT) AS samples_null_group
+            FROM kept"""))
 
     def _see(
         self, log: str, day: date, after: int, before: int, counters: Counter[str]

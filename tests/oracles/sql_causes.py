@@ -66,6 +66,15 @@ class SqlCauses:
                 WHEN t < begins OR t >= ends THEN 'misfiled' END AS reason,
                 md5(concat_ws('|', {self._texts(self._names.content)})) AS content
             FROM impressions i JOIN days ON day = filed""")
+        span = self._rules.repeat // timedelta(microseconds=1)
+        self._base.execute(f"""
+            CREATE TABLE again AS
+            WITH of_day AS (
+                SELECT impression_id, filed, min(t) AS first, max(t) AS last
+                FROM live_impressions WHERE reason IS NULL GROUP BY ALL)
+            SELECT o.impression_id, o.filed FROM of_day o JOIN of_day b
+                ON b.impression_id = o.impression_id AND b.filed = o.filed - 1
+            WHERE o.first - b.last <= {span}""")
         self._find_click_reasons()
         self._find_impressions_of_clicks()
         self._find_clicks_of_conversions()
@@ -124,6 +133,7 @@ class SqlCauses:
         keys, null = ", ".join(self._names.keys), _any_null(self._names.keys)
         self._base.execute(f"""
             CREATE TABLE candidates AS SELECT *, filed AS impression_day FROM live_impressions
+            ANTI JOIN again USING (impression_id, filed)
             WHERE reason IS NULL
             QUALIFY t = min(t) OVER (PARTITION BY filed, impression_id) AND NOT ({null})
                 AND row_number() OVER (

@@ -26,8 +26,10 @@ START = start_of(DAY, ZONE)
 # Windows of a few ticks, so that chance meets every edge of them; two ticks are a second.
 TICK = timedelta(milliseconds=500)
 TICK_MICROS = TICK // MICROSECOND
-RULES = Rules(ZONE, 3 * TICK, 4 * TICK, ("order", "lead"))
-PLAIN = CreditRules(click_window=3 * TICK_MICROS, conversion_window=4 * TICK_MICROS)
+RULES = Rules(ZONE, 3 * TICK, 4 * TICK, ("order", "lead"), repeat=3 * TICK)
+PLAIN = CreditRules(
+    click_window=3 * TICK_MICROS, conversion_window=4 * TICK_MICROS, repeat_span=3 * TICK_MICROS
+)
 
 identities = st.sampled_from(["a", "b", "c"])
 instants = st.integers(0, 14).map(lambda n: START + n * TICK)
@@ -35,6 +37,10 @@ filed_days = st.sampled_from([DAY, DAY, DAY + timedelta(days=1)])
 impressions = st.builds(
     Row, identities, instants, st.just(DAY),
     content=st.tuples(st.sampled_from([0.0, 1.0]), st.sampled_from(["u", None])),
+)
+before_the_day = st.builds(
+    Row, identities, st.integers(-3, -1).map(lambda n: START + n * TICK),
+    st.just(DAY - timedelta(days=1)),
 )
 click_ids = st.sampled_from(["c", "d", "e"])
 clicks = st.builds(Row, identities, instants, filed_days, click_id=click_ids)
@@ -44,7 +50,7 @@ conversions = st.builds(
     conversion_id=st.sampled_from(["v", "w", None]),
 )
 all_logs = st.builds(
-    Logs, st.lists(impressions, max_size=8), st.lists(clicks, max_size=8),
+    Logs, st.lists(impressions | before_the_day, max_size=8), st.lists(clicks, max_size=8),
     st.lists(conversions, max_size=8),
 ).filter(any)
 
