@@ -45,13 +45,13 @@ class Size:
     """What is drawn."""
 
     pilot_scales: tuple[float, ...] = (0.01, 0.02)
-    num_pilots: int = 4
-    num_tuning: int = 2
+    num_pilots: int = 3
+    num_tuning: int = 1
     """Worlds, of the largest pilot scale."""
-    map_scale: float = 0.04
+    map_scale: float = 0.02
     num_replicates: int = 2
     cells: Mapping[float, tuple[float, ...]] = field(default_factory=lambda: {
-        0.0: (0.0,), 0.5: (-0.5, 0.0, 0.5), 1.0: (-0.5, 0.0, 0.5, 0.9)})
+        0.0: (0.0,), 0.5: (-0.5, 0.0, 0.5), 1.0: (-0.5, 0.0, 0.5)})
     """Selections by sharing: at most as large."""
 
 

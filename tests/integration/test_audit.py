@@ -26,9 +26,10 @@ def audit(folder: Path, name: str, *arguments: str) -> Audit:
 def test_worlds_are_drawn_built_and_held_against_their_truth_once(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    document = simulation_document(tmp_path, confounding=0.0)
+    document = simulation_document(tmp_path, impressions_per_day=20_000)
     document["model"] = {"embedding_dim": 4, "hidden_units": [16, 8]}
-    document["train"] |= {"batch_size": 120, "towers": {"learning_rate": 0.003}}
+    document["train"] |= {"batch_size": 60, "num_epochs": 2, "towers": {"learning_rate": 0.01},
+                          "tables": {"name": "adagrad", "learning_rate": 0.05}}
     document["audit"] = {"methods": ["escm2_ips"], "num_replicates": 2,
                          "vary": {"confounding": [0.5, 1.0]}}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
