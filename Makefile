@@ -80,6 +80,12 @@ bench: setup ## list the benchmarks, one script a claim
 	@python -c 'import ast, sys; [print(f"  python -m {p[:-3].replace(chr(47), chr(46))}  {(ast.get_docstring(ast.parse(open(p).read())) or str()).partition(chr(10))[0]}") for p in sys.argv[1:]]' \
 	    $(sort $(wildcard benchmarks/*.py))
 
+.PHONY: figures
+figures: setup ## make the figures of the README and the docs anew: hours (see CONTRIBUTING.md)
+	for name in demo audit paper_protocol sharing_selection delays; do \
+	    python -m benchmarks.$$name; \
+	done
+
 .PHONY: lock
 lock: ## resolve requirements/lock.txt anew (UPGRADE=1 takes the newest versions)
 	@PATH='$(HOST_PATH)' $(or $(PYTHON),python3.11) requirements/lock.py $(if $(UPGRADE),--upgrade)

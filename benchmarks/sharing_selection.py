@@ -44,14 +44,14 @@ POWER, LEVEL = 0.8, 0.95
 class Size:
     """What is drawn."""
 
-    pilot_scales: tuple[float, ...] = (0.01, 0.02)
+    pilot_scales: tuple[float, ...] = (0.005, 0.01)
     num_pilots: int = 3
     num_tuning: int = 1
     """Worlds, of the largest pilot scale."""
-    map_scale: float = 0.02
+    map_scale: float = 0.01
     num_replicates: int = 2
     cells: Mapping[float, tuple[float, ...]] = field(default_factory=lambda: {
-        0.0: (0.0,), 0.5: (-0.5, 0.0, 0.5), 1.0: (-0.5, 0.0, 0.5)})
+        0.0: (0.0,), 0.5: (-0.5, 0.5), 1.0: (-0.5, 0.0, 0.5)})
     """Selections by sharing: at most as large."""
 
 

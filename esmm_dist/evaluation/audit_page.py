@@ -58,34 +58,35 @@ def render_audit(audit: Audit) -> str:
 
 
 def _charts_of_axis(audit: Audit, key: str, names: Sequence[str]) -> dict[str, Markup]:
-    """By method: what was seen over the levels of a key, beside what clicks lead to."""
-    scenarios = [audit.of(name) for name in names]
-    labels = [f"{scenario.settings[key]:g}" for scenario in scenarios]
-    charts = {}
-    for method in scenarios[0].methods:
-        if method == "aman":
-            continue  # so far off that nothing else would be seen
-        charts[method] = Markup(ratio_chart(f"{method_name(method)}, {key} varied", {
-            "model": [_mark(s.methods[method].get("true_cvr_pcoc"), "seen") for s in scenarios],
-            "reference": [_mark(s.truth.get("given_to_do"), "clicks lead to") for s in scenarios],
-        }, labels, key))
-    return charts
+    """By method; not of AMAN, which is so far off that nothing else would be seen."""
+    return {method: Markup(chart_of_axis(audit, method, key, names))
+            for method in audit.of(names[0]).methods if method != "aman"}
 
 
 def _charts_of_deciles(scenario: ScenarioFigures, is_simulated: bool) -> dict[str, Markup]:
-    """By method: predicted / true, or seen, over the tenths of pCTR."""
+    return {method: Markup(chart_of_deciles(scenario, method, is_simulated))
+            for method in scenario.methods if method != "aman" or not is_simulated}
+
+
+def chart_of_axis(audit: Audit, method: str, key: str, names: Sequence[str]) -> str:
+    """What was seen of a method over the levels of a key, beside what clicks lead to."""
+    scenarios = [audit.of(name) for name in names]
+    return ratio_chart(f"{method_name(method)}, {key} varied", {
+        "model": [_mark(s.methods[method].get("true_cvr_pcoc"), "seen") for s in scenarios],
+        "reference": [_mark(s.truth.get("given_to_do"), "clicks lead to") for s in scenarios],
+    }, [f"{scenario.settings[key]:g}" for scenario in scenarios], key)
+
+
+def chart_of_deciles(scenario: ScenarioFigures, method: str, is_simulated: bool) -> str:
+    """Predicted / true, or seen, over the tenths of pCTR."""
+    figures = scenario.methods[method]
     name = "true_cvr_pcoc" if is_simulated else "cvr_pcoc_click"
-    charts = {}
-    for method, figures in scenario.methods.items():
-        if method == "aman" and is_simulated:
-            continue
-        series = {"model": _marks(figures, name, "all impressions" if is_simulated else "clicks")}
-        if is_simulated:
-            series["reference"] = _marks(figures, f"{name}_click", "clicked")
-        charts[method] = Markup(ratio_chart(
-            f"{method_name(method)} by tenths of pCTR", series, [str(d) for d in DECILES],
-            "tenth by pCTR, the least likely to be clicked first"))
-    return charts
+    series = {"model": _marks(figures, name, "all impressions" if is_simulated else "clicks")}
+    if is_simulated:
+        series["reference"] = _marks(figures, f"{name}_click", "clicked")
+    return ratio_chart(f"{method_name(method)} by tenths of pCTR", series,
+                       [str(d) for d in DECILES],
+                       "tenth by pCTR, the least likely to be clicked first")
 
 
 def _marks(figures: Mapping[str, Estimate], name: str, series: str) -> list[Mark | None]:

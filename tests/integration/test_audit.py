@@ -30,16 +30,15 @@ def test_worlds_are_drawn_built_and_held_against_their_truth_once(
     document["model"] = {"embedding_dim": 4, "hidden_units": [16, 8]}
     document["train"] |= {"batch_size": 60, "num_epochs": 2, "towers": {"learning_rate": 0.01},
                           "tables": {"name": "adagrad", "learning_rate": 0.05}}
-    document["audit"] = {"methods": ["escm2_ips"], "num_replicates": 2,
-                         "vary": {"confounding": [0.5, 1.0]}}
+    document["audit"] = {"methods": ["esmm"], "num_replicates": 1, "vary": {"ctr": [0.3, 0.5]}}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
     found = audit(tmp_path, "simulated.audit-quick", "--quick")
-    assert found.varied == {"confounding": (AS_DECLARED, "confounding=1")}
-    declared, confounded = found.scenarios
-    assert set(declared.methods) == {"esmm", "base", "aman", "escm2_ips"}
-    assert declared.truth["given_to_do"].value == pytest.approx(1, abs=1e-6)
-    given = confounded.truth["given_to_do"]
-    assert given.low is not None and given.low > 1.1, "clicks select who converts"
+    assert found.varied == {"ctr": (AS_DECLARED, "ctr=0.5")}
+    declared, clicked_more = found.scenarios
+    assert set(declared.methods) == {"esmm", "base", "aman"}
+    for scenario, rate in ((declared, 0.2), (clicked_more, 0.5)):
+        assert scenario.truth["click_rate"].value == pytest.approx(rate, rel=0.05)
+        assert scenario.truth["given_to_do"].value == pytest.approx(1, abs=1e-6)
     for method in ("esmm", "base"):
         assert 0.3 < declared.methods[method]["true_cvr_pcoc_click"].value < 3
     aman, base = declared.methods["aman"], declared.methods["base"]
@@ -47,7 +46,7 @@ def test_worlds_are_drawn_built_and_held_against_their_truth_once(
     trained = load_config(next((tmp_path / "runs").rglob("aman-seed1/config.yaml")))
     assert trained.model.options.share_of_unclicked == 1, "the pole, whatever the config says"
     page = (tmp_path / "runs" / "simulated.audit-quick" / "audit.html").read_text()
-    assert "As confounding varies" in page
+    assert "As ctr varies" in page
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.safetensors")}
     capfd.readouterr()
     again = audit(tmp_path, "simulated.audit-quick", "--quick")
