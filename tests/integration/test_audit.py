@@ -1,6 +1,8 @@
 """The audit by its command: on worlds that it draws and builds itself, and on samples of real logs,
 where there is no truth."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import yaml
 from esmm_dist.audit import main
 from esmm_dist.contract.command_line import run_command
 from esmm_dist.contract.config import load_config
+from esmm_dist.distributed.world import SoloWorld
 from esmm_dist.evaluation.audit_document import AS_DECLARED, Audit
 from tests.factories.simulated_logs import simulation_document
 from tests.factories.written_samples import small_document, write_config, write_samples
@@ -69,3 +72,19 @@ def test_real_logs_are_judged_by_their_clicks_and_what_is_implied_is_told(
     assert 0.2 < esmm["cvr_pcoc_click"].value < 5 and esmm["cvr_pcoc_click"].low is not None
     assert esmm["implied_rate_unclicked"].value < esmm["implied_rate_click"].value
     assert "Nothing in these logs can tell" in capsys.readouterr().out
+
+
+def test_several_processes_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class OneOfTwo(SoloWorld):
+        num_ranks = 2
+
+    @contextmanager
+    def connect() -> Iterator[SoloWorld]:
+        yield OneOfTwo()
+
+    monkeypatch.setattr("esmm_dist.audit.connect", connect)
+    config = write_config(tmp_path, small_document(tmp_path))
+    assert run_command(main, ["--config", str(config)]) == 2
+    assert "takes one process" in capsys.readouterr().err
