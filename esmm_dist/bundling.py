@@ -51,7 +51,10 @@ def make_bundle(run: TrainedRun, store: BundleStore) -> Bundle:
     def write(folder: Path) -> None:
         _write(folder / form.CONFIG, dump_config(config_of_run(run.path)))
         _write(folder / form.ENCODINGS, run.encodings.model_dump_json() + "\n")
-        shutil.copyfile(run.path / form.METRICS, folder / form.METRICS)
+        timeless = card.model_copy(update={
+            "run": card.run.model_copy(update={"evaluated_at": None}),
+        })
+        _write(folder / form.METRICS, timeless.to_json())
         _write(folder / form.CALIBRATION, calibration.model_dump_json(indent=1) + "\n")
         sample = _scored_sample(run, trained, predictions, calibration)
         _write(folder / form.SAMPLE, sample.model_dump_json() + "\n")
@@ -76,7 +79,7 @@ def _index_of(
             run=run.path.name, method=run.config.model.method,
             fingerprint=run.manifest.fingerprint, encodings=run.encodings.content_hash,
             train_days=folds[-1].train_days, test_days=test_days, manifest=run.manifest.number,
-            parts=parts,
+            parent=run.folds[-1].index.parent, parts=parts,
         )
 
     return index_of

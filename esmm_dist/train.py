@@ -45,6 +45,7 @@ from esmm_dist.training.journal import Journal
 from esmm_dist.training.loop import Learner, train
 from esmm_dist.training.restore import restore
 from esmm_dist.training.tower_optimizer import make_tower_optimizer, tower_tensors
+from esmm_dist.warm_start import WarmStart
 
 CHECKPOINTS = "checkpoints"
 
@@ -92,6 +93,9 @@ def train_run(config: Config, world: World, *, resume: bool) -> None:
         config, folds, identity_of(config, encodings), world.num_ranks,
         how_ids_differ(config, encodings),
     )
+    warm = None
+    if interrupted.parent or not interrupted.checkpoints:
+        warm = WarmStart.find(config, encodings, world, interrupted.parent)
     num_lanes = interrupted.num_lanes or config.train.num_lanes
     stages = method_of(config.model, config.train.seed).stages
     for check in (stage.check_samples for stage in stages if stage.check_samples):
@@ -106,6 +110,8 @@ def train_run(config: Config, world: World, *, resume: bool) -> None:
                    for plan in of_stage if plan.notice}
         told = (immature_notice(config, fold, manifest) for fold in folds)
         notices |= {notice for notice in told if notice}
+        if warm is not None:
+            notices.add(warm.notice)
         if resume and not interrupted.checkpoints:
             notices.add(f"no checkpoint under {run_path / CHECKPOINTS}: beginning anew")
         for notice in (*sorted(notices), footprint(config, encodings, world).line()):
@@ -114,7 +120,7 @@ def train_run(config: Config, world: World, *, resume: bool) -> None:
     world.barrier(name="begin")
     for number, fold in enumerate(folds, start=1):
         title = f"fold {fold.name} ({number}/{len(folds)})"
-        of_fold = FoldRun(config, fold, manifest, encodings, plans[fold.name], world, title)
+        of_fold = FoldRun(config, fold, manifest, encodings, plans[fold.name], world, title, warm)
         of_fold.run(interrupted.checkpoints.get(fold.name))
 
 
@@ -156,10 +162,12 @@ class FoldRun:
     def __init__(
         self, config: Config, fold: Fold, manifest: Manifest, encodings: Encodings,
         plans_of_stages: Sequence[Sequence[TrainPlan]], world: World, title: str,
+        warm: WarmStart | None = None,
     ) -> None:
         """
         Args:
             plans_of_stages: the epochs of each stage of the method, one stage after the other.
+            warm: what it begins from; none: from scratch.
         """
         self.config, self.fold, self.manifest = config, fold, manifest
         self.encodings = encodings
@@ -176,7 +184,9 @@ class FoldRun:
             manifest=manifest.number, course=digest_of_course(config, fold),
             num_ranks=world.num_ranks, num_lanes=plans_of_stages[0][0].num_lanes,
             num_rows_of_table=num_rows_of_table(config.features, encodings),
+            parent=warm and warm.bundle.name,
         )
+        self.warm = warm
 
     def run(self, resumed: tuple[Path, Index] | None) -> None:
         """Takes all steps, or those that a checkpoint leaves to be done."""
@@ -185,6 +195,8 @@ class FoldRun:
             checkpoint, index = resumed
             restore(checkpoint, index, self.model, self.tables, self.optimizer)
             first_step = index.step
+        elif self.warm is not None:
+            self.warm.begin(self.model, self.tables, self.optimizer)
         with ExitStack() as stack:
             journals = []
             if self.world.rank == 0:

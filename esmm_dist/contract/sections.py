@@ -137,6 +137,13 @@ class Train(Section):
     immature: Literal["include", "exclude"] = "include"
     """Rows whose labels were not final when they were built: take them as they are, a label of 0
     that may still become 1; or leave them out, which costs the latest days."""
+    warm_start: str | None = None
+    """A bundle to begin from: its alias, its name or its folder. It means the latest bundle of its
+    line that has not learned from these days: a retry begins where the first try did."""
+    warm_first: Literal["refuse", "from_scratch"] = "refuse"
+    """Where there is no such bundle yet."""
+    warm_optimizer: Literal["keep", "reset"] = "keep"
+    """What the optimizers remember of the bundle's training: go on with it, or begin anew."""
     steps_per_checkpoint: Positive | None = 1000
     """Steps between checkpoints; none: at the end only."""
     num_checkpoints_kept: Positive = 2

@@ -16,7 +16,7 @@ rank; R rows asked of this rank, by the rank that asks, then ascending; O distin
 K buckets that a rank holds or, of replicated ones, answers for.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -27,6 +27,7 @@ from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.features import Feature
 from esmm_dist.contract.row_space import NUM_BUCKETS, RowSpace, buckets_of_rank
 from esmm_dist.contract.world import Pending, World
+from esmm_dist.distributed.admission import SIGHTINGS
 from esmm_dist.distributed.distinct import sums_of_duplicates
 from esmm_dist.distributed.initial_rows import fill_initial_rows
 from esmm_dist.distributed.memory import zeros
@@ -36,6 +37,8 @@ from esmm_dist.distributed.row_optimizers import RowOptimizer
 # A null, or a value out of the vocabulary, is a row like another: what is missing is told to the
 # model too. Nothing is padded, so no row has to be kept at zero.
 INITIAL_STD = 0.01
+
+ROWS = "rows"
 
 
 class ShardedEmbedding:
@@ -140,11 +143,12 @@ class ShardedEmbedding:
         """All that this rank holds, by bucket."""
         return {
             name: self._by_bucket(tensor)
-            for name, tensor in {"rows": self._rows_SD, **self._state}.items()
+            for name, tensor in {ROWS: self._rows_SD, **self._state}.items()
         }
 
     def load_buckets(
-        self, first_bucket: int, tensors: Mapping[str, Tensor], space: RowSpace
+        self, first_bucket: int, tensors: Mapping[str, Tensor], space: RowSpace,
+        weights_only: bool = False,
     ) -> None:
         """Takes over what a checkpoint's shard holds of this rank's buckets.
 
@@ -155,25 +159,33 @@ class ShardedEmbedding:
             first_bucket: of the shard.
             tensors: the `state()` of the rank that wrote it; more names than needed do no harm.
             space: that rank's row space.
+            weights_only: the optimizer's state stays as it is; how often rows have been seen is no
+                part of it, for a row that was admitted goes on learning.
 
         Raises:
             InputError: the shard lacks a tensor or a table, or has more rows of one.
         """
-        self._check_growth(tensors, space)
-        num_buckets = len(tensors["rows"])
+        taken = self._held()
+        if weights_only:
+            taken = {name: held for name, held in taken.items()
+                     if name == ROWS or (name == SIGHTINGS and name in tensors)}
+        self._check_growth(taken, tensors, space)
+        num_buckets = len(tensors[ROWS])
         first = max(first_bucket, self.buckets.start)
         after = min(first_bucket + num_buckets, self.buckets.stop)
         if first >= after:
             return
-        for name, own in self._held().items():
+        for name, own in taken.items():
             own_KS = own[first - self.buckets.start : after - self.buckets.start]
             read_KS = tensors[name][first - first_bucket : after - first_bucket]
             for table, read in space.slots_of_table.items():
                 start = self.space.slots_of_table[table].start
                 own_KS[:, start : start + len(read)] = read_KS[:, read.start : read.stop]
 
-    def _check_growth(self, tensors: Mapping[str, Tensor], space: RowSpace) -> None:
-        for name in self.state():
+    def _check_growth(
+        self, taken: Iterable[str], tensors: Mapping[str, Tensor], space: RowSpace
+    ) -> None:
+        for name in taken:
             if name not in tensors:
                 raise InputError(
                     f"the checkpoint holds no {name!r} (it has {', '.join(sorted(tensors))}): "

@@ -41,7 +41,8 @@ class NetworkTables:
         }
 
     def load_buckets(
-        self, first_bucket: int, tensors: Mapping[str, Tensor], space: RowSpace
+        self, first_bucket: int, tensors: Mapping[str, Tensor], space: RowSpace,
+        weights_only: bool = False,
     ) -> None:
         """As ShardedEmbedding.load_buckets, of tensors named as `state` does.
 
@@ -52,7 +53,7 @@ class NetworkTables:
             prefix = f"{network}/"
             own = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()
                    if name.startswith(prefix)}
-            tables.load_buckets(first_bucket, own, space)
+            tables.load_buckets(first_bucket, own, space, weights_only)
 
 
 class TablesInUse:

@@ -125,7 +125,8 @@ class RunRecord(_Document):
     fingerprint: str
     encodings: str
     commit: str | None
-    evaluated_at: datetime
+    evaluated_at: datetime | None = None
+    """None in a bundle, which is named by its content: a retry makes the same."""
     num_bootstraps: int
     folds: tuple[FoldRecord, ...]
     warnings: tuple[str, ...] = ()

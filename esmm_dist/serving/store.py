@@ -43,6 +43,12 @@ class BundleStore:
         self.path = Path(path)
         self.aliases = AliasBook(self.path / ALIASES)
 
+    def has(self, reference: str) -> bool:
+        """Whether an alias, a name, its first letters or a path means anything."""
+        if os.sep in reference:
+            return (Path(reference) / INDEX).exists()
+        return reference in self.aliases.of_alias() or bool(self._called(reference))
+
     def open(self, reference: str) -> Bundle:
         """The bundle that an alias, a name, its first letters or a path means, checked.
 
@@ -62,8 +68,7 @@ class BundleStore:
         of_alias = self.aliases.of_alias()
         if reference in of_alias:
             return of_alias[reference]
-        names = [name for name in self.names()
-                 if len(reference) >= MIN_PREFIX and name.startswith(reference)]
+        names = self._called(reference)
         if len(names) == 1:
             return names[0]
         if names:
@@ -73,6 +78,10 @@ class BundleStore:
             f"{self.path}: no bundle is called {reference!r} (there is {known}): publish one with "
             "esmm_dist.publish"
         )
+
+    def _called(self, reference: str) -> list[str]:
+        return [name for name in self.names()
+                if len(reference) >= MIN_PREFIX and name.startswith(reference)]
 
     def current(self) -> Bundle | None:
         """The bundle in service; None before the first.

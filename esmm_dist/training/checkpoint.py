@@ -99,6 +99,10 @@ class Index(BaseModel):
     num_rows_of_table: dict[str, int]
     """In the order in which the tables lie inside a bucket."""
     shards: tuple[Shard, ...] = ()
+    parent: str | None = None
+    """The bundle that training began from, if any."""
+    has_optimizer: bool = True
+    """Whether it holds what the optimizers remember."""
 
     @classmethod
     def read(cls, checkpoint: Path) -> Self:

@@ -15,9 +15,12 @@ NOT_OF_THE_COURSE = {"steps_per_checkpoint", "num_checkpoints_kept", "steps_per_
 
 def digest_of_course(config: Config, fold: Fold) -> str:
     """Of the training days and the sections train and embedding; the model is the identity's."""
+    train = config.train.model_dump(mode="json", exclude=NOT_OF_THE_COURSE)
+    is_warm = config.train.warm_start is not None
     course = {
         "days": [day.isoformat() for day in fold.train_days],
-        "train": config.train.model_dump(mode="json", exclude=NOT_OF_THE_COURSE),
+        "train": {key: value for key, value in train.items()
+                  if is_warm or not key.startswith("warm_")},
         "embedding": config.embedding.model_dump(mode="json", exclude={"parallel"}),
     }
     return hashlib.sha256(json.dumps(course, sort_keys=True).encode()).hexdigest()

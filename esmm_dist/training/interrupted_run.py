@@ -57,6 +57,11 @@ class InterruptedRun:
         """The lanes that its batches were cut in; None if it never wrote a checkpoint."""
         return next((index.num_lanes for _, index in self.checkpoints.values()), None)
 
+    @property
+    def parent(self) -> str | None:
+        """The bundle that it began from; None if it began from scratch."""
+        return next((index.parent for _, index in self.checkpoints.values()), None)
+
     def check(
         self, config: Config, folds: Sequence[Fold], identity: Identity, num_ranks: int,
         how_ids_differ: Callable[[str], str],

@@ -58,7 +58,9 @@ def repack(
         tensors = _tensors_of(buckets, checkpoint, sources, with_optimizer)
         name = f"tables-{buckets.start:04d}-{buckets.stop:04d}.safetensors"
         shards.append(write_shard(target, name, tensors, buckets))
-    copy = index.model_copy(update={"shards": tuple(shards)})
+    copy = index.model_copy(update={
+        "shards": tuple(shards), "has_optimizer": with_optimizer and index.has_optimizer,
+    })
     write_index(target, copy)
     return copy
 

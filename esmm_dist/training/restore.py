@@ -19,7 +19,8 @@ class Buckets(Protocol):
     """Those of this rank."""
 
     def load_buckets(
-        self, first_bucket: int, tensors: Mapping[str, Tensor], space: RowSpace
+        self, first_bucket: int, tensors: Mapping[str, Tensor], space: RowSpace,
+        weights_only: bool = False,
     ) -> None:
         """Takes what this rank owns of a shard that begins at a bucket."""
 
@@ -30,8 +31,14 @@ def restore(
     model: nn.Module,
     tables: Buckets,
     optimizer: torch.optim.Optimizer | None = None,
+    *,
+    weights_only: bool = False,
 ) -> None:
     """Reads the towers and this rank's share of the tables; called by all ranks.
+
+    Args:
+        optimizer: of the towers; none: its state stays as it is.
+        weights_only: the tables' optimizers begin anew.
 
     Raises:
         InputError: a file is missing or its checksum is wrong, or a table has shrunk.
@@ -39,4 +46,4 @@ def restore(
     load_towers(model, read_towers(checkpoint, index), optimizer)
     space = RowSpace(index.num_rows_of_table)
     for first_bucket, tensors in read_tables(checkpoint, index, tables.buckets):
-        tables.load_buckets(first_bucket, tensors, space)
+        tables.load_buckets(first_bucket, tensors, space, weights_only)

@@ -16,8 +16,8 @@ def main(folder: Path, num_switches: int) -> None:
     """Each switch puts another bundle into service."""
     store = BundleStore(folder / "bundles")
     config = bundle_config(folder)
-    print("begun", flush=True)
-    for _ in range(num_switches):
+    for number in range(num_switches):
+        print(number, flush=True)
         bundle = add_bundle(store, config, places("a"), weights=os.urandom(2**16))
         store.aliases.switch(lambda aliases: in_service(aliases, bundle.name))
 

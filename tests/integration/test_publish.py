@@ -234,16 +234,18 @@ def test_a_kill_at_any_moment_leaves_a_whole_bundle_in_service(tmp_path: Path) -
     num_switches = 0
     for _ in range(8):
         publisher = switching(tmp_path, num_switches=10_000)
-        assert publisher.stdout is not None and publisher.stdout.readline() == "begun\n"
-        time.sleep(random.uniform(0, 0.2))
+        assert publisher.stdout is not None
+        for number in range(random.randint(1, 4)):
+            assert publisher.stdout.readline() == f"{number}\n"
+        time.sleep(random.uniform(0, 0.02))
         publisher.send_signal(signal.SIGKILL)
         publisher.wait(timeout=30)
         publisher.stdout.close()
         switches = history(store)
-        assert len(switches) >= num_switches
+        assert len(switches) >= num_switches + number, "what was switched stays so"
         num_switches = len(switches)
         for name in store.names():
             Bundle.open(store.path / name)
         if switches:
             assert store.current() is not None
-    assert num_switches > 8, "it was killed while it switched"
+    assert num_switches > 4, "it was killed while it switched"

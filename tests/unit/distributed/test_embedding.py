@@ -7,6 +7,7 @@ from torch import Tensor
 
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.row_space import RowSpace, bucket_of
+from esmm_dist.distributed.admission import Admission
 from esmm_dist.distributed.embedding import ShardedEmbedding
 from esmm_dist.distributed.row_optimizers import RowAdagrad, RowAdam, RowOptimizer, RowSgd
 from esmm_dist.distributed.world import SoloWorld
@@ -141,6 +142,19 @@ def test_another_optimizers_state_is_refused_and_none_is_needed_to_predict() -> 
     predictor.load_buckets(0, adagrad.state(), adagrad.space)
     assert torch.equal(predictor.state()["rows"], adagrad.state()["rows"])
     assert list(predictor.state()) == ["rows"]
+
+
+def test_weights_alone_leave_the_optimizer_as_it_began_but_not_who_was_admitted() -> None:
+    trained = make(optimizer=Admission(RowAdagrad(0.1), 2))
+    train(trained, 4)
+    fresh = make(optimizer=Admission(RowAdagrad(0.1), 2), seed=2)
+    fresh.load_buckets(0, trained.state(), trained.space, weights_only=True)
+    for name in ("rows", "sightings"):
+        assert torch.equal(fresh.state()[name], trained.state()[name])
+    assert trained.state()["adagrad_sum"].any() and not fresh.state()["adagrad_sum"].any()
+    plain = make(optimizer=RowAdam(0.1))
+    plain.load_buckets(0, trained.state(), trained.space, weights_only=True)
+    assert torch.equal(plain.state()["rows"], trained.state()["rows"])
 
 
 @pytest.mark.parametrize("num_ranks", [1, 3])

@@ -1,0 +1,170 @@
+"""A training begins where a published model ended, and a retry where the first try did."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from esmm_dist.contract.bundle import CURRENT
+from esmm_dist.contract.command_line import run_command
+from esmm_dist.contract.config import load_config
+from esmm_dist.contract.errors import InputError
+from esmm_dist.distributed.world import SoloWorld
+from esmm_dist.publish import main as publish
+from esmm_dist.serving.store import BundleStore
+from esmm_dist.train import train_run
+from esmm_dist.training.checkpoint import Index, latest_checkpoint, read_tables, read_towers
+from tests.factories.experiments import Experiment
+from tests.factories.written_samples import small_document, write_samples
+
+ROWS_OF_DAY, BATCH_SIZE = 1200, 240
+STEPS_OF_DAY = ROWS_OF_DAY // BATCH_SIZE
+STILL = {"name": "sgd", "learning_rate": 1e-12}
+
+
+class Line:
+    """Days learned one after the other: a model of day n is tested on day n + 1."""
+
+    def __init__(self, folder: Path) -> None:
+        self.document = small_document(folder, num_train_days=2, num_test_days=3)
+        self.document["train"]["batch_size"] = BATCH_SIZE
+        self.document["publish"] = {"path": str(folder / "bundles")}
+        self.document["samples"]["fit_days"] = {"first": "2024-01-01", "last": "2024-01-01"}
+        manifest = write_samples(self.document, num_rows_of_day=ROWS_OF_DAY)
+        self.experiment = Experiment(folder, self.document, manifest)
+        self.store = BundleStore(folder / "bundles")
+
+    def train(self, day: int, resume: bool = False, **train: Any) -> "Trained":
+        """Learns one day."""
+        today, tomorrow = (f"2024-01-0{n}" for n in (day, day + 1))
+        document = self.document | {
+            "train": self.document["train"] | {"days": {"first": today, "last": today}} | train,
+            "evaluate": self.document["evaluate"] | {"days": {"first": tomorrow, "last": tomorrow}},
+        }
+        text = yaml.safe_dump(document, sort_keys=False)
+        self.experiment.config_path.write_text(text, encoding="utf-8")
+        train_run(load_config(self.experiment.config_path), SoloWorld(), resume=resume)
+        return Trained(self.experiment.run_path / "checkpoints" / tomorrow)
+
+    def publish(self, *flags: str) -> str:
+        """Evaluates what was trained and puts it into service; returns its name."""
+        assert self.experiment.evaluate() == 0
+        assert run_command(publish, ["--config", str(self.experiment.config_path), *flags]) == 0
+        return self.store.aliases.of_alias()[CURRENT]
+
+
+class Trained:
+    """The last checkpoint of a fold."""
+
+    def __init__(self, folder: Path) -> None:
+        checkpoint = latest_checkpoint(folder)
+        assert checkpoint is not None
+        self.index = Index.read(checkpoint)
+        self.towers = read_towers(checkpoint, self.index)
+        ((_, self.tables),) = read_tables(checkpoint, self.index, range(1024))
+
+    @property
+    def num_tower_steps(self) -> int:
+        """As Adam counts them."""
+        name = next(name for name in self.towers if name.endswith("/step"))
+        return int(self.towers[name])
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        towers = {n: t for n, t in self.towers.items() if n.startswith("parameter/")}
+        return towers | {n: t for n, t in self.tables.items() if n.endswith("/rows")}
+
+    def is_close_to(self, other: "Trained") -> bool:
+        return all(torch.allclose(tensor, other.weights()[name], rtol=0, atol=1e-6)
+                   for name, tensor in self.weights().items())
+
+
+@pytest.fixture(scope="module")
+def first_day(tmp_path_factory: pytest.TempPathFactory) -> tuple[Line, Trained, str]:
+    """A line whose first day is in service."""
+    line = Line(tmp_path_factory.mktemp("warm"))
+    trained = line.train(1)
+    return line, trained, line.publish()
+
+
+def test_it_begins_with_the_weights_of_the_bundle(first_day: tuple[Line, Trained, str]) -> None:
+    line, before, name = first_day
+    cold = line.train(2, towers=STILL, tables=STILL)
+    warm = line.train(2, towers=STILL, tables=STILL, warm_start="current", warm_optimizer="reset")
+    assert warm.is_close_to(before) and not cold.is_close_to(before)
+    assert (warm.index.parent, cold.index.parent) == (name, None)
+
+
+def test_the_optimizers_go_on_or_begin_anew(first_day: tuple[Line, Trained, str]) -> None:
+    line, before, _ = first_day
+    kept = line.train(2, warm_start="current")
+    reset = line.train(2, warm_start="current", warm_optimizer="reset")
+    assert before.num_tower_steps == reset.num_tower_steps == STEPS_OF_DAY
+    assert kept.num_tower_steps == 2 * STEPS_OF_DAY
+    (name,) = [name for name in before.tables if not name.endswith("/rows")]
+    assert (kept.tables[name] >= before.tables[name]).all(), "Adagrad's sums only grow"
+    assert not (reset.tables[name] >= before.tables[name]).all()
+
+
+def test_a_retry_after_publishing_begins_where_the_first_try_did(
+    first_day: tuple[Line, Trained, str]
+) -> None:
+    line, _, first = first_day
+    once = line.train(2, warm_start="current")
+    second = line.publish()
+    assert second != first
+    again = line.train(2, warm_start="current")
+    assert again.index.parent == first
+    assert all(torch.equal(t, once.weights()[name]) for name, t in again.weights().items())
+    assert line.publish() == second, "the same bundle"
+    assert line.train(3, warm_start="current").index.parent == second
+    assert line.publish("--rollback") == first
+
+
+def test_a_resumed_run_keeps_what_it_began_from(first_day: tuple[Line, Trained, str]) -> None:
+    line, _, first = first_day
+    whole = line.train(2, warm_start=first[:12], steps_per_checkpoint=2)
+    folder = line.experiment.run_path / "checkpoints" / "2024-01-03"
+    last = latest_checkpoint(folder)
+    assert last is not None
+    (last / "index.json").unlink()
+    resumed = line.train(2, resume=True, warm_start=first[:12], steps_per_checkpoint=2)
+    assert resumed.index.parent == first
+    assert all(torch.equal(t, whole.weights()[name]) for name, t in resumed.weights().items())
+
+
+def test_the_first_day_may_begin_from_scratch(tmp_path: Path) -> None:
+    line = Line(tmp_path)
+    with pytest.raises(InputError, match="no bundle is called 'current'"):
+        line.train(1, warm_start="current")
+    scratch = line.train(1, warm_start="current", warm_first="from_scratch")
+    assert scratch.index.parent is None
+    line.publish()
+    again = line.train(1, warm_start="current", warm_first="from_scratch")
+    assert again.index.parent is None, "a retry, though the model of this very day serves"
+
+
+@pytest.mark.parametrize(("train", "reason"), [
+    ({"day": 1, "warm_start": "current"}, "has learned from 2024-01-01 to 2024-01-01, and so did"),
+    ({"day": 2, "warm_start": "current", "tables": {"name": "adam"}},
+     "was trained with train.tables.name = adagrad, the config says adam: take reset"),
+    ({"day": 2, "warm_start": "nothing"}, "no bundle is called 'nothing'"),
+])
+def test_what_cannot_be_begun_from_is_told(
+    first_day: tuple[Line, Trained, str], train: dict[str, Any], reason: str
+) -> None:
+    line, _, _ = first_day
+    with pytest.raises(InputError, match=reason):
+        line.train(**train)
+
+
+def test_a_bundle_without_the_optimizers_state_cannot_go_on_with_it(
+    first_day: tuple[Line, Trained, str]
+) -> None:
+    line, _, _ = first_day
+    line.train(1)
+    line.publish("--as", "weights", "--set", "publish.optimizer_state=false")
+    with pytest.raises(InputError, match="holds no optimizer state: take reset"):
+        line.train(2, warm_start="weights")
+    assert line.train(2, warm_start="weights", warm_optimizer="reset").index.parent is not None
