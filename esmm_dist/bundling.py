@@ -139,7 +139,7 @@ def _check_export(path: Path, trained: TrainedFold, calibration: Calibration) ->
 
 
 def _card(run: TrainedRun, card: Scorecard) -> str:
-    fold = run.folds[-1].fold
+    fold = run.folds[-1].learned
     return model_card(
         run.config, card, card.run.folds[-1],
         run.manifest.select(fold.train_days, run.config.samples.path), run.test_days(), notes=(),

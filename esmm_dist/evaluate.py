@@ -173,7 +173,7 @@ def _record(run: TrainedRun) -> RunRecord:
 def fold_records(run: TrainedRun) -> tuple[FoldRecord, ...]:
     """A run's models: what each learned from and what it predicts."""
     return tuple(
-        FoldRecord.of(t.fold, str(t.checkpoint.relative_to(run.path)), t.index.step,
+        FoldRecord.of(t.learned, str(t.checkpoint.relative_to(run.path)), t.index.step,
                       t.index.manifest)
         for t in run.folds
     )

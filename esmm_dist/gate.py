@@ -81,7 +81,7 @@ class HeldOut:
     def fold(self) -> FoldRecord:
         """The candidate's fold, as metrics know it."""
         trained = self.run.folds[-1]
-        return FoldRecord.of(trained.fold, str(trained.checkpoint), trained.index.step,
+        return FoldRecord.of(trained.learned, str(trained.checkpoint), trained.index.step,
                              trained.index.manifest)
 
 
@@ -165,7 +165,7 @@ def _quality_checks(
     if gate.quality == "ignored":
         return []
     last_known = current.index.train_days.last if current else date.min
-    new = [day for day in run.folds[-1].fold.train_days if day > last_known]
+    new = [day for day in run.folds[-1].learned.train_days if day > last_known]
     path = Path(run.config.samples.path) / f"{report_path(run.manifest.number)}.json"
     text = path.read_text(encoding="utf-8") if path.exists() else None
     return check_quality(text, str(path), [*new, *held_out.days])

@@ -100,15 +100,16 @@ def train_run(config: Config, world: World, *, resume: bool) -> None:
     stages = method_of(config.model, config.train.seed).stages
     for check in (stage.check_samples for stage in stages if stage.check_samples):
         check(config.samples)
+    learned = {fold.name: fold if warm is None else warm.new_days(fold) for fold in folds}
     plans = {
-        fold.name: [plan_epochs(config, fold, manifest, stage.rows, num_lanes, world)
-                    for stage in stages]
-        for fold in folds
+        name: [plan_epochs(config, fold, manifest, stage.rows, num_lanes, world)
+               for stage in stages]
+        for name, fold in learned.items()
     }
     if world.rank == 0:
         notices = {plan.notice for of_fold in plans.values() for of_stage in of_fold
                    for plan in of_stage if plan.notice}
-        told = (immature_notice(config, fold, manifest) for fold in folds)
+        told = (immature_notice(config, fold, manifest) for fold in learned.values())
         notices |= {notice for notice in told if notice}
         if warm is not None:
             notices.add(warm.notice)
@@ -185,6 +186,7 @@ class FoldRun:
             num_ranks=world.num_ranks, num_lanes=plans_of_stages[0][0].num_lanes,
             num_rows_of_table=num_rows_of_table(config.features, encodings),
             parent=warm and warm.bundle.name,
+            first_day=warm and warm.new_days(fold).train_days[0],
         )
         self.warm = warm
 

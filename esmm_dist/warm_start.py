@@ -1,11 +1,11 @@
 """Begins a training where a published model ended: which bundle that is, and what it takes over.
 
 A retry must begin where the first try did, though the model it made may serve by then: so an alias
-means the latest bundle of its line that has not learned from the days to be trained on.
+means the latest bundle of its line that has not learned from the last day to be trained on. Days
+that the bundle has learned are not learned again.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Self
 
@@ -15,6 +15,7 @@ from torch import nn
 from esmm_dist.assembly import how_ids_differ, identity_of
 from esmm_dist.contract.encodings import Encodings
 from esmm_dist.contract.errors import InputError
+from esmm_dist.contract.folds import Fold
 from esmm_dist.contract.sections import Config, Train
 from esmm_dist.contract.world import World
 from esmm_dist.serving.bundle import Bundle
@@ -64,6 +65,11 @@ class WarmStart:
             _check_optimizers(bundle, section, index)
         return cls(bundle, index, with_optimizer)
 
+    def new_days(self, fold: Fold) -> Fold:
+        """The fold without the training days that the bundle has learned."""
+        last = self.bundle.index.train_days.last
+        return replace(fold, train_days=tuple(day for day in fold.train_days if day > last))
+
     @property
     def notice(self) -> str:
         """What is begun from."""
@@ -99,31 +105,32 @@ def _agreed(store: BundleStore, config: Config, world: World) -> str | None:
 
 def _named(store: BundleStore, config: Config) -> str | None:
     """The name of the bundle to begin from; None to begin from scratch."""
-    section, first = config.train, config.train.days.first
+    section, last = config.train, config.train.days.last
     reference = section.warm_start or ""
     from_scratch = section.warm_first == "from_scratch"
     if from_scratch and not store.has(reference):
         return None
     bundle = store.open(reference)
-    line = _line(store, bundle, first)
-    if line and line[-1].index.train_days.last < first:
-        return line[-1].name
+    found = _before(store, bundle, last)
+    if found is not None:
+        return found.name
     if from_scratch:
         return None
     days = bundle.index.train_days
     raise InputError(
         f"train.warm_start = {reference}: {bundle.name[:12]} has learned from {days.first} to "
-        f"{days.last}, and so did all it came from; train.days begin on {first}: give an earlier "
+        f"{days.last}, and so did all it came from; train.days end on {last}: give an earlier "
         "bundle, or later days"
     )
 
 
-def _line(store: BundleStore, bundle: Bundle, first: date) -> Sequence[Bundle]:
-    """The bundle and those it came from, up to one that has not learned from a day or later."""
-    line = [bundle]
-    while line[-1].index.train_days.last >= first and line[-1].index.parent is not None:
-        line.append(store.open(line[-1].index.parent))
-    return line
+def _before(store: BundleStore, bundle: Bundle, day: date) -> Bundle | None:
+    """The bundle, or the latest of those it came from that has not learned from a day yet."""
+    while bundle.index.train_days.last >= day:
+        if bundle.index.parent is None:
+            return None
+        bundle = store.open(bundle.index.parent)
+    return bundle
 
 
 def _check_optimizers(bundle: Bundle, section: Train, index: Index) -> None:

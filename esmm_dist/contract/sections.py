@@ -139,9 +139,10 @@ class Train(Section):
     that may still become 1; or leave them out, which costs the latest days."""
     warm_start: str | None = None
     """A bundle to begin from: its alias, its name or its folder. It means the latest bundle of its
-    line that has not learned from these days: a retry begins where the first try did."""
+    line that has not learned from the last of these days, so that a retry begins where the first
+    try did; days that it has learned are left out."""
     warm_first: Literal["refuse", "from_scratch"] = "refuse"
-    """Where there is no such bundle yet."""
+    """Where there is no such bundle yet; from_scratch learns all the days."""
     warm_optimizer: Literal["keep", "reset"] = "keep"
     """What the optimizers remember of the bundle's training: go on with it, or begin anew."""
     steps_per_checkpoint: Positive | None = 1000

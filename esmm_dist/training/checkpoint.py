@@ -10,6 +10,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Self
 
@@ -101,6 +102,8 @@ class Index(BaseModel):
     shards: tuple[Shard, ...] = ()
     parent: str | None = None
     """The bundle that training began from, if any."""
+    first_day: date | None = None
+    """Of the training days the first one learned: the parent has learned those before; none: all."""
     has_optimizer: bool = True
     """Whether it holds what the optimizers remember."""
 

@@ -5,7 +5,7 @@ It reads no tensor and no row; whoever predicts, compares or exports a run begin
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -37,6 +37,13 @@ class TrainedFold:
     fold: Fold
     checkpoint: Path
     index: Index
+
+    @property
+    def learned(self) -> Fold:
+        """The fold without the training days that the bundle it began from had learned."""
+        first = self.index.first_day
+        days = tuple(day for day in self.fold.train_days if first is None or day >= first)
+        return replace(self.fold, train_days=days)
 
     @property
     def digest(self) -> str:

@@ -36,11 +36,13 @@ class Line:
         self.experiment = Experiment(folder, self.document, manifest)
         self.store = BundleStore(folder / "bundles")
 
-    def train(self, day: int, resume: bool = False, **train: Any) -> "Trained":
-        """Learns one day."""
-        today, tomorrow = (f"2024-01-0{n}" for n in (day, day + 1))
+    def train(
+        self, day: int, first: int | None = None, resume: bool = False, **train: Any
+    ) -> "Trained":
+        """Learns the days from the first one on, or the one day."""
+        begin, today, tomorrow = (f"2024-01-0{n}" for n in (first or day, day, day + 1))
         document = self.document | {
-            "train": self.document["train"] | {"days": {"first": today, "last": today}} | train,
+            "train": self.document["train"] | {"days": {"first": begin, "last": today}} | train,
             "evaluate": self.document["evaluate"] | {"days": {"first": tomorrow, "last": tomorrow}},
         }
         text = yaml.safe_dump(document, sort_keys=False)
@@ -105,6 +107,21 @@ def test_the_optimizers_go_on_or_begin_anew(first_day: tuple[Line, Trained, str]
     (name,) = [name for name in before.tables if not name.endswith("/rows")]
     assert (kept.tables[name] >= before.tables[name]).all(), "Adagrad's sums only grow"
     assert not (reset.tables[name] >= before.tables[name]).all()
+
+
+def test_days_that_the_bundle_has_learned_are_left_out(
+    first_day: tuple[Line, Trained, str]
+) -> None:
+    line, _, name = first_day
+    window = line.train(3, first=1, warm_start=name)
+    two_days = line.train(3, first=2, warm_start=name)
+    assert str(window.index.first_day) == "2024-01-02"
+    assert window.index.num_steps == 2 * STEPS_OF_DAY
+    assert all(torch.equal(t, two_days.weights()[key]) for key, t in window.weights().items())
+    line.train(3, first=1, warm_start=name)
+    line.publish("--as", "window")
+    days = line.store.open("window").index.train_days
+    assert (str(days.first), str(days.last)) == ("2024-01-02", "2024-01-03")
 
 
 def test_a_retry_after_publishing_begins_where_the_first_try_did(
