@@ -32,7 +32,8 @@ from esmm_dist.interchange.tables import WholeTables
 from esmm_dist.model.method import Method, Prediction, method_of, over_all_impressions
 from esmm_dist.model.network import Networks
 from esmm_dist.model.served import ServedModel
-from esmm_dist.training.checkpoint import Identity, Index
+from esmm_dist.training.checkpoint import Index
+from esmm_dist.training.identity import Identity
 from esmm_dist.training.restore import restore
 
 Predict = Callable[[Batch], Prediction]

@@ -185,8 +185,8 @@ class FoldRun:
             manifest=manifest.number, course=digest_of_course(config, fold),
             num_ranks=world.num_ranks, num_lanes=plans_of_stages[0][0].num_lanes,
             num_rows_of_table=num_rows_of_table(config.features, encodings),
-            parent=warm and warm.bundle.name,
-            first_day=warm and warm.new_days(fold).train_days[0],
+            parent=None if warm is None else warm.bundle.name,
+            first_day=None if warm is None else warm.new_days(fold).train_days[0],
         )
         self.warm = warm
 

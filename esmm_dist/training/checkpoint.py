@@ -9,7 +9,7 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Self
@@ -21,51 +21,13 @@ from torch import Tensor
 
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.world import World
+from esmm_dist.training.identity import Identity
 
 INDEX = "index.json"
 TOWERS = "towers.safetensors"
 
 # A network file system may show a file of another machine a little later.
 SECONDS_TO_APPEAR = 5.0
-
-
-class Identity(BaseModel):
-    """What a checkpoint was trained as; whoever loads it must agree."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    fingerprint: str
-    """Of the feature declaration."""
-    encodings: str
-    """Content hash of vocabularies and boundaries."""
-    model: str
-    """Digest of the config's model section and precision, and of the features' groups."""
-    ancestry: tuple[str, ...] = ()
-    """Content hashes of the encodings that these appended to: their ids mean the same."""
-
-    def check(
-        self, expected: "Identity", source: Path,
-        how_ids_differ: Callable[[str], str] = lambda content_hash: "",
-    ) -> None:
-        """Refuses a checkpoint that is something else; encodings may have been appended to since.
-
-        Args:
-            how_ids_differ: tells, if anybody can, where the encodings of a hash differ from those
-                expected.
-
-        Raises:
-            InputError: names the part that differs.
-        """
-        if self.encodings in expected.ancestry:
-            expected = expected.model_copy(update={"encodings": self.encodings})
-        for part in ("fingerprint", "encodings", "model"):
-            found, wanted = getattr(self, part), getattr(expected, part)
-            if found != wanted:
-                told = how_ids_differ(found) if part == "encodings" else ""
-                raise InputError(
-                    f"{source}: its {part} is {found[:12]}, the config's is {wanted[:12]}"
-                    f"{told and f' ({told})'}: give the config it was trained with, or train again"
-                )
 
 
 class Shard(BaseModel):
@@ -103,7 +65,7 @@ class Index(BaseModel):
     parent: str | None = None
     """The bundle that training began from, if any."""
     first_day: date | None = None
-    """Of the training days the first one learned: the parent has learned those before; none: all."""
+    """The first training day learned: the parent has learned those before; none: all are."""
     has_optimizer: bool = True
     """Whether it holds what the optimizers remember."""
 

@@ -12,13 +12,9 @@ from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.folds import Fold
 from esmm_dist.contract.sections import Config
 from esmm_dist.contract.world import World
-from esmm_dist.training.checkpoint import (
-    Identity,
-    Index,
-    digest_of_checkpoint,
-    latest_checkpoint,
-)
+from esmm_dist.training.checkpoint import Index, digest_of_checkpoint, latest_checkpoint
 from esmm_dist.training.course import digest_of_course
+from esmm_dist.training.identity import Identity
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ from torch import Tensor
 from esmm_dist.contract.errors import InputError
 from esmm_dist.distributed.world import SoloWorld
 from esmm_dist.training.checkpoint import (
-    Identity,
     Index,
     latest_checkpoint,
     read_tables,
     read_towers,
     write_checkpoint,
 )
+from esmm_dist.training.identity import Identity
 
 IDENTITY = Identity(fingerprint="f" * 64, encodings="e" * 64, model="m" * 64)
 

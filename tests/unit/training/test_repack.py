@@ -11,13 +11,13 @@ from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.row_space import NUM_BUCKETS
 from esmm_dist.training.checkpoint import (
     TOWERS,
-    Identity,
     Index,
     read_tables,
     read_towers,
     write_index,
     write_shard,
 )
+from esmm_dist.training.identity import Identity
 from esmm_dist.training.repack import repack
 
 ROWS_KSD = torch.arange(NUM_BUCKETS * 2 * 3, dtype=torch.float32).reshape(NUM_BUCKETS, 2, 3)
