@@ -61,7 +61,7 @@ def readings(config: Config) -> Iterator[Reading]:
         manifest = None  # nothing has been built
     if manifest is not None:
         yield from _of_samples(manifest, end_of(manifest.days[-1].day))
-    yield from _of_service(BundleStore.of(config), end_of)
+    yield from _of_service(store_of(config), end_of)
     verdict = Path(config.runs_path) / config.name / VERDICT
     if verdict.exists():
         yield from _of_verdict(Verdict.read(verdict.parent))
