@@ -57,7 +57,8 @@ class WholeTables:
             self.of_network[network][table] = part.view(dtype).view(-1, dim)
 
     def load_buckets(
-        self, first_bucket: int, tensors: Mapping[str, Tensor], space: RowSpace
+        self, first_bucket: int, tensors: Mapping[str, Tensor], space: RowSpace,
+        weights_only: bool = True,
     ) -> None:
         """Copies the rows of a shard to their places.
 
@@ -65,6 +66,7 @@ class WholeTables:
             first_bucket: of the shard.
             tensors: `<network>/rows`, (K, S, D); what else a shard holds is left alone.
             space: the row space in which the shard was written.
+            weights_only: here it is always so.
         """
         for network, tables in self.of_network.items():
             rows_KSD = tensors[f"{network}/rows"]
