@@ -5,6 +5,7 @@
     python -m esmm_dist.publish --rollback         `previous` becomes `current` again
     python -m esmm_dist.publish --alias NAME=BUNDLE
     python -m esmm_dist.publish --list
+    python -m esmm_dist.publish --prune 5          removes what no alias means, but the 5 latest
     python -m esmm_dist.publish --diff previous current
 
 Where the config declares a gate, only a run that esmm_dist.gate has accepted becomes `current`.
@@ -13,6 +14,7 @@ command may be repeated: what is done already is not done again.
 """
 
 import sys
+from argparse import ArgumentTypeError
 from collections.abc import Sequence
 
 from esmm_dist.bundling import make_bundle
@@ -45,6 +47,8 @@ def main(argv: Sequence[str]) -> None:
     what.add_argument("--alias", metavar="NAME=BUNDLE", help="let an alias mean a bundle")
     what.add_argument("--rollback", action="store_true", help="go back to the bundle before")
     what.add_argument("--list", action="store_true", help="show all bundles and their aliases")
+    what.add_argument("--prune", type=_count, metavar="N",
+                      help="remove bundles that no alias means, but the N latest")
     what.add_argument("--diff", nargs=2, metavar="BUNDLE", help="show what tells two bundles apart")
     arguments = parser.parse_args(argv)
     store = store_of(config_asked_for(arguments))
@@ -53,6 +57,8 @@ def main(argv: Sequence[str]) -> None:
     elif arguments.diff:
         before, after = (store.open(reference) for reference in arguments.diff)
         _print_difference(before, after, difference(before, after))
+    elif arguments.prune is not None:
+        print("\n".join(name[:12] for name in store.prune(arguments.prune)) or "nothing to remove")
     elif arguments.rollback:
         _tell(store, CURRENT, store.aliases.switch(rolled_back)[CURRENT])
     elif arguments.alias:
@@ -60,6 +66,17 @@ def main(argv: Sequence[str]) -> None:
     else:
         alias = check_alias(arguments.alias_of_run or CURRENT)
         publish(run_asked_for(arguments), store, alias)
+
+
+def _count(text: str) -> int:
+    """A number of bundles.
+
+    Raises:
+        ArgumentTypeError: it is none.
+    """
+    if not text.isdecimal():
+        raise ArgumentTypeError(f"{text!r} is no number of bundles: give 0, 1, …")
+    return int(text)
 
 
 def publish(run: TrainedRun, store: BundleStore, alias: str = CURRENT) -> Bundle:

@@ -1,6 +1,6 @@
 """The calibration of a model: monotone maps from what it predicts to rates that were observed.
 
-A document only; the room `calibration` fits and applies it.
+A document only: `evaluation` fits it, the room `calibration` applies it.
 """
 
 from typing import Annotated, Literal, Self

@@ -1,6 +1,6 @@
 """What becomes of a trained model: the config's sections `calibrate` and `publish`.
 
-Values only: the room `calibration` fits maps, `serving` writes bundles and switches aliases.
+Values only: `evaluation` fits maps, `serving` writes bundles and switches aliases.
 """
 
 from typing import Annotated, Literal

@@ -11,12 +11,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from esmm_dist.calibration.fit import Kind, NoMapError, fit_map
 from esmm_dist.calibration.maps import Floats, Scores, calibrated
 from esmm_dist.contract.calibration import CalibratedTask, Calibration, CalibrationMap
 from esmm_dist.contract.days import DayRange
 from esmm_dist.contract.errors import InputError
 from esmm_dist.evaluation.calibration import reliability
+from esmm_dist.evaluation.calibration_fit import Kind, NoMapError, fit_map
 from esmm_dist.evaluation.predictions import Predictions
 from esmm_dist.evaluation.scorecard import CalibrationCard, FoldRecord, make_scope, model_codes
 from esmm_dist.evaluation.tasks import Mask, Task, group_codes, rows_of

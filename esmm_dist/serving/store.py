@@ -146,6 +146,30 @@ class BundleStore:
                 shutil.rmtree(aside, ignore_errors=True)
         _sync(self.path)
 
+    def prune(self, num_kept: int) -> list[str]:
+        """Removes bundles that no alias means, except the latest ones.
+
+        What an aliased bundle was trained from stays, for a retry begins from it, and so does what
+        is younger than a day: its publisher may be about to give it an alias.
+
+        Args:
+            num_kept: the latest of those that no alias means.
+
+        Returns:
+            The names of those removed.
+        """
+        meant = {Bundle.glance(self.path / name) for name in self.aliases.of_alias().values()}
+        needed = {bundle.name for bundle in meant} | {bundle.index.parent for bundle in meant}
+        age_of = {name: time.time() - (self.path / name / INDEX).stat().st_mtime
+                  for name in self.names() if name not in needed}
+        oldest_first = sorted(age_of, key=lambda name: (-age_of[name], name))
+        removed = [name for name in oldest_first[: max(0, len(oldest_first) - num_kept)]
+                   if age_of[name] > HOURS_OF_A_DRAFT * 3600]
+        for name in removed:
+            (self.path / name / INDEX).unlink()  # first: what is half removed is no bundle
+            shutil.rmtree(self.path / name)
+        return removed
+
     def _new_draft(self) -> Path:
         """A folder's path that tells when it was begun: others may be writing beside it."""
         return self.path / f"{_DRAFT}{int(time.time())}-{uuid.uuid4().hex}"

@@ -31,7 +31,7 @@ ABSENT_FOR = {
     "quality": ALL - {"jinja2", "markupsafe"},
     "samples": ALL - SPARK - {"numpy", "pyarrow"},
     "simulation": ALL - {"numpy", "pyarrow"},
-    "calibration": ALL - {"numpy", "sklearn", "scipy"},
+    "calibration": ALL - {"numpy"},
     "scoring": ALL - SPARK - {"numpy", "pyarrow"},
     "serving": ALL - {"numpy", "pyarrow"},
     "interchange": SPARK | HOROVOD | FILES,

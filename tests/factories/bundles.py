@@ -32,7 +32,7 @@ def bundle_config(folder: Path, **changes: Any) -> Config:
 
 def add_bundle(
     store: BundleStore, config: Config, encodings: Encodings, weights: bytes = b"weights",
-    ctr_auc: float = 0.7,
+    ctr_auc: float = 0.7, parent: str | None = None,
 ) -> Bundle:
     """Puts a bundle with these parts into the store."""
     def write(folder: Path) -> None:
@@ -51,7 +51,7 @@ def add_bundle(
         return BundleIndex(
             run="small", method="esmm", fingerprint=fingerprint(config.features),
             encodings=encodings.content_hash, train_days=DAY, test_days=DAY, manifest=1,
-            parts=parts,
+            parent=parent, parts=parts,
         )
 
     return store.add(write, index_of)

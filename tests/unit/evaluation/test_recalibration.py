@@ -6,10 +6,10 @@ from datetime import date
 import numpy as np
 import pytest
 
-from esmm_dist.calibration.fit import Kind
 from esmm_dist.contract.calibration import Calibration, PlattMap
 from esmm_dist.contract.days import DayRange
 from esmm_dist.contract.errors import InputError
+from esmm_dist.evaluation.calibration_fit import Kind
 from esmm_dist.evaluation.predictions import Predictions
 from esmm_dist.evaluation.recalibration import apply, learn_maps, recalibrate
 from esmm_dist.evaluation.scorecard import CalibrationCard

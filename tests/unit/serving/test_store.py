@@ -1,10 +1,12 @@
 """Bundles lie under their content's name, whole or not at all."""
 
+import os
 import time
 from pathlib import Path
 
 import pytest
 
+from esmm_dist.contract.bundle import INDEX
 from esmm_dist.contract.errors import InputError
 from esmm_dist.serving.aliases import pointed
 from esmm_dist.serving.store import HOURS_OF_A_DRAFT, BundleStore
@@ -72,3 +74,32 @@ def test_drafts_of_killed_writers_go_after_a_day_and_no_sooner(
         draft.mkdir(parents=True)
     add_bundle(store, bundle_config(tmp_path), places("a"))
     assert young.exists() and not old.exists()
+
+
+def test_what_no_alias_means_is_pruned_from_the_oldest_on(
+    store: BundleStore, tmp_path: Path
+) -> None:
+    config = bundle_config(tmp_path)
+    bundles = [add_bundle(store, config, places("a"), weights=bytes([n])) for n in range(5)]
+    for days_old, bundle in enumerate(reversed(bundles), start=0):
+        begun = time.time() - days_old * 24 * 3600 - 60 * (days_old > 0)
+        os.utime(bundle.path / INDEX, (begun, begun))
+    serving, *others = bundles
+    store.aliases.switch(lambda aliases: pointed(aliases, "current", serving.name))
+    assert store.prune(3) == [others[0].name]
+    assert store.prune(0) == [others[1].name, others[2].name], "the youngest is of today"
+    assert store.names() == sorted([serving.name, others[3].name])
+    assert store.prune(0) == []
+
+
+def test_what_the_bundle_in_service_came_from_is_not_pruned(
+    store: BundleStore, tmp_path: Path
+) -> None:
+    config = bundle_config(tmp_path)
+    parent = add_bundle(store, config, places("a"), weights=b"parent")
+    child = add_bundle(store, config, places("a"), weights=b"child", parent=parent.name)
+    os.utime(parent.path / INDEX, (0, 0))
+    store.aliases.switch(lambda aliases: pointed(aliases, "current", child.name))
+    assert store.prune(0) == []
+    store.aliases.switch(lambda aliases: {})
+    assert store.prune(0) == [parent.name]

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esmm_dist.calibration.fit import Kind, NoMapError, fit_map
 from esmm_dist.calibration.maps import Floats, Scores, calibrated, rates_of, sigmoid
 from esmm_dist.contract.calibration import Calibration, CalibrationMap, IsotonicMap, PlattMap
+from esmm_dist.evaluation.calibration_fit import Kind, NoMapError, fit_map
 
 KINDS: tuple[Kind, ...] = ("platt", "isotonic")
 
