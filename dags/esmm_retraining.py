@@ -115,12 +115,16 @@ def retraining(path: str) -> DAG:
         check = task("check_samples", f"{spark} jobs/check_samples.py")
         train = task("train", f"{plan.horovodrun} {python}.train", "--resume")
         evaluate = task("evaluate", f"{python}.evaluate")
+        export = task("export", f"{python}.export")
         gate = task("gate", f"{python}.gate")
         publish = task("publish", f"{python}.publish",
                        outlets=[Asset(f"esmm-dist://{config.name}/model")])
+        score = task("score_impressions", f"{spark} jobs/score_impressions.py",
+                     outlets=[Asset(f"esmm-dist://{config.name}/scores")])
         # A teardown runs whatever became of the night, and does not decide what is said of it.
         watch = task("watch", f"{python}.watch").as_teardown()
-        arrived >> build >> check >> train >> evaluate >> gate >> publish >> watch
+        arrived >> build >> check >> train >> evaluate >> export >> gate >> publish >> score
+        score >> watch
     return dag
 
 

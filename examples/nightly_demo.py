@@ -20,12 +20,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
@@ -86,6 +87,7 @@ def write_config(folder: Path, last: date) -> Path:
     document["runs_path"] = str(folder / "runs")
     document["samples"]["path"] = str(folder / "samples")
     document["publish"]["path"] = str(folder / "bundles")
+    document["score"]["path"] = str(folder / "scores")
     document["retraining"] |= {"last_day": last.isoformat(), "retries": 1, "retry_minutes": 0.1}
     path = folder / "nightly_demo.yaml"
     path.write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), encoding="utf-8")
@@ -178,17 +180,17 @@ def free_port() -> int:
 
 
 def end(process: subprocess.Popen[bytes], seconds: float = 30) -> None:
-    """Ends a process and its group: politely, then not."""
-    for sign in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, sign)
-        except ProcessLookupError:
-            break
-        try:
-            process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            continue
-    process.wait()
+    """Ends a process and all below it: politely, then not. Tasks have sessions of their own."""
+    started = psutil.Process(process.pid).children(recursive=True)
+    process.terminate()
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    for left in psutil.wait_procs(started, timeout=0)[1]:
+        with suppress(psutil.NoSuchProcess):
+            left.kill()
 
 
 # ---------------------------------------------------------------------------------------------
@@ -264,6 +266,7 @@ def main() -> None:
                         help="the last of four is the poisoned one")
     parser.add_argument("--minutes", type=float, default=60, help="then it gives up")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     folder: Path = arguments.folder.resolve()
     first = load_config(CONFIG).samples.days.last
     nights = [first + timedelta(days=n) for n in range(arguments.nights)]

@@ -63,8 +63,10 @@ def test_each_task_is_a_command_for_the_night_s_day_after_the_one_before(
         "check_samples": "spark-submit jobs/check_samples.py",
         "train": "horovodrun -np 2 python -m esmm_dist.train",
         "evaluate": "python -m esmm_dist.evaluate",
+        "export": "python -m esmm_dist.export",
         "gate": "python -m esmm_dist.gate",
         "publish": "python -m esmm_dist.publish",
+        "score_impressions": "spark-submit jobs/score_impressions.py",
         "watch": "python -m esmm_dist.watch",
     }
     assert list(dag["tasks"]) == list(programs)
