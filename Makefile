@@ -17,7 +17,7 @@ READY := .venv/ready-$(SETUP_KEY)
 AIRFLOW_READY := .venv-airflow/ready-$(shell { cat requirements/airflow.txt; \
     echo '$(CURDIR) $(PYTHON)'; } | sha256sum | cut -c1-16)
 
-CODE := $(wildcard esmm_dist jobs dags examples benchmarks tests)
+CODE := $(wildcard esmm_dist jobs dags benchmarks tests)
 TESTS := $(wildcard tests/unit tests/architecture tests/integration)
 PYTEST_ARGS ?=
 
@@ -49,7 +49,7 @@ $(AIRFLOW_READY):
 
 .PHONY: airflow-demo
 airflow-demo: airflow ## four nights under a real Airflow: three models published, one refused
-	python examples/nightly_demo.py
+	python -m benchmarks.nightly
 
 .PHONY: test
 test: setup ## the whole test suite, fast tests first (PYTEST_ARGS='-k name' to choose)
