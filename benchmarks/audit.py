@@ -10,6 +10,7 @@ small simulated worlds alone, no record.
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.parts.record import heading, stem, table, write_figure, write_record
@@ -21,6 +22,8 @@ from esmm_dist.evaluation.audit_page import COLUMNS, OF_TRUTH, chart_of_axis, ch
 from esmm_dist.scenarios import build, is_built
 
 SIMULATED, REAL = "conf/audit.yaml", "conf/kuairand.yaml"
+OF_SIMULATED = (
+    "audit.vary={ctr: [0.02], selection: [0.55], sharing: [0.9], confounding: [1.0]}",)
 OF_REAL = ("audit.num_replicates=3", "audit.methods=[esmm, escm2_ips]",
            "model.hidden_units=[128, 64]", "evaluate.num_bootstraps=300")
 CHARTED = ("esmm", "base")
@@ -30,18 +33,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="small worlds alone, no record")
     arguments = parser.parse_args()
-    audit(["--config", SIMULATED, *(["--quick"] if arguments.quick else [])])
+    audit(["--config", SIMULATED, *_set(OF_SIMULATED),
+           *(["--quick"] if arguments.quick else [])])
     simulated = read(SIMULATED, "audit-quick" if arguments.quick else "audit")
     if not arguments.quick:
         config = load_config(REAL)
         if not is_built(config):
             build([config])
-        audit(["--config", REAL, *(part for key in OF_REAL for part in ("--set", key))])
+        audit(["--config", REAL, *_set(OF_REAL)])
         print(write_record(stem("audit"), record(simulated, read(REAL, "audit"))))
     declared = simulated.scenarios[0]
     print(json.dumps({"ratios": {method: round(figures["true_cvr_pcoc"].value, 3)
                                  for method, figures in declared.methods.items()},
                       "bars": {}, "missed": []}))
+
+
+def _set(overrides: Sequence[str]) -> list[str]:
+    return [part for override in overrides for part in ("--set", override)]
 
 
 def read(config_path: str, suffix: str) -> Audit:
@@ -54,7 +62,8 @@ def read(config_path: str, suffix: str) -> Audit:
 def record(simulated: Audit, real: Audit) -> str:
     """The page."""
     parts = [heading("Audit: what the CVR tower estimates", "python -m benchmarks.audit",
-                     f"Configs: `{SIMULATED}`; `{REAL}` with {', '.join(map(str, OF_REAL))}."),
+                     f"Configs: `{SIMULATED}` with `{OF_SIMULATED[0]}`; `{REAL}` with "
+                     f"{', '.join(f'`{override}`' for override in OF_REAL)}."),
              "\nQuestion, proof and the meaning of figures: docs/audit.md.\n\n## Simulated worlds\n"
              f"\n{simulated.num_replicates} draws of each world; ratios with 95 % intervals.\n\n",
              *(f"* {sentence}\n" for sentence in answers(simulated)), "\n"]
