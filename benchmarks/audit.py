@@ -23,7 +23,7 @@ from esmm_dist.scenarios import build, is_built
 
 SIMULATED, REAL = "conf/audit.yaml", "conf/kuairand.yaml"
 OF_SIMULATED = (
-    "audit.vary={ctr: [0.02], selection: [0.55], sharing: [0.9], confounding: [1.0]}",)
+    "audit.vary={confounding: [1.0]}",)
 OF_REAL = ("audit.num_replicates=3", "audit.methods=[esmm, escm2_ips]",
            "model.hidden_units=[128, 64]", "evaluate.num_bootstraps=300")
 CHARTED = ("esmm", "base")
