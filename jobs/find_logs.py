@@ -48,7 +48,7 @@ def demand_last_day(spark: SparkSession, config: Config) -> None:
         num_rows = of_log.get(day, 0)
         print(f"logs.{log}: {num_rows:,} rows of {day}")
         if not num_rows:
-            missing.append(f"logs.{log} ({getattr(config.logs, log).path})")
+            missing.append(f"logs.{log} ({getattr(config.logs, log).place})")
     if missing:
         raise NotYet(f"not yet: no rows of {day} in {', '.join(missing)}")
 

@@ -77,8 +77,8 @@ class Day(_Document):
     encodings: str | None = None
     """Content hash of the encodings that gave its ids: those of the manifest, or what they were
     before keys were appended. None: not noted."""
-    unclicked_rate: float = 1.0
-    """Share of its un-clicked samples that were kept."""
+    unclicked_rate: float | None = None
+    """Share of its un-clicked samples that were kept. None: not noted."""
     read_by: dict[str, str] | None = None
     """Which columns of the logs were read, as `settings.reading_of` tells it. None: not noted."""
 

@@ -62,13 +62,28 @@ def check_settings(manifest: Manifest, config: Config, source: str) -> None:
     Raises:
         InputError: names the settings that differ, with both values.
     """
-    found = all_differences(manifest, config)
+    found = [*all_differences(manifest, config), *_rates_not_undone(manifest, config)]
     if found:
         raise InputError(
             f"{source}/{manifest.path}: samples were built with other settings: "
             f"{'; '.join(found)}: rebuild the samples, or give the config they were built with"
         )
     check_fingerprint(manifest, fingerprint(config.features), source)
+
+
+def _rates_not_undone(manifest: Manifest, config: Config) -> Iterator[str]:
+    """One shift of the CTR undoes one rate: the days may have been built when the range of those
+    that are thinned was another."""
+    rate, learned = config.samples.unclicked_rate, config.learned_days
+    if config.train.unclicked != "corrected":
+        return
+    for day in manifest.days:
+        is_learned = learned.first <= day.day <= learned.last
+        if is_learned and day.unclicked_rate not in (None, rate):
+            yield (
+                f"of {day.day} {day.unclicked_rate} of the un-clicked samples were kept, "
+                f"train.unclicked = corrected undoes {rate}"
+            )
 
 
 def all_differences(manifest: Manifest, config: Config) -> list[str]:

@@ -30,7 +30,6 @@ from esmm_dist.samples.fitting import Sighting, fitted, sightings
 from esmm_dist.samples.horizon import (
     known_by,
     lesson_in_force,
-    refuse_appending_to_the_past,
     refuse_the_future,
     text_of_horizon,
 )
@@ -139,8 +138,6 @@ class Builder:
         if self._base is not None and not refit:
             refuse_other_settings(self._base, config, append)
             lesson_in_force(self._base.encodings, config)
-            if append:
-                refuse_appending_to_the_past(self._base.encodings, config)
         self._frames = open_logs(spark, config)
         self._snapshots = open_snapshots(spark, config)
         check_snapshot_keys(self._frames.impressions, self._snapshots)

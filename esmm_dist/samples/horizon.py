@@ -55,18 +55,11 @@ def lesson_in_force(reference: EncodingsReference, config: Config) -> Lesson | N
     return lesson
 
 
-def refuse_appending_to_the_past(reference: EncodingsReference, config: Config) -> None:
-    """Keys come last or not at all: what has been appended since would change its ids.
-
-    Raises:
-        InputError: names samples.as_of and when keys were last appended.
-    """
-    as_of, lesson = config.samples.as_of, reference.lesson_at(config.samples.as_of)
-    if lesson is not None and lesson != reference.lessons[-1]:
-        raise InputError(
-            f"--append with samples.as_of = {as_of}: keys of {config.samples.path} were appended "
-            f"as of {reference.learned_as_of} already: append as of a later instant"
-        )
+def has_grown_since(reference: EncodingsReference, config: Config) -> bool:
+    """Whether keys were appended as of a later instant: then none can be as of samples.as_of, since
+    keys come last or not at all."""
+    lesson = reference.lesson_at(config.samples.as_of)
+    return lesson is not None and lesson != reference.lessons[-1]
 
 
 def known_by(config: Config) -> dict[str, str]:

@@ -11,7 +11,7 @@ from esmm_dist.contract.encodings import Encodings
 from esmm_dist.contract.features import Feature, VocabularyEncoding, is_learned
 from esmm_dist.contract.manifest import EncodingsReference, Lesson
 from esmm_dist.contract.sections import Config
-from esmm_dist.samples.horizon import lesson_in_force
+from esmm_dist.samples.horizon import has_grown_since, lesson_in_force
 from esmm_dist.samples.io import Store, now
 
 Learn = Callable[[Sequence[Feature]], Encodings]
@@ -62,6 +62,12 @@ def encodings_to_use(
         first = learn(features)
         return _learned(store.save(first), first, config)
     if not appends:
+        return known
+    if has_grown_since(known, config):
+        print(
+            f"note: keys were appended already as of {known.learned_as_of}: none are as of an "
+            "earlier instant", file=sys.stderr,
+        )
         return known
     before = store.encodings(known)
     with_keys = [feature for feature in features if isinstance(feature.encode, VocabularyEncoding)]

@@ -1,13 +1,13 @@
 """What two builds of one directory may not differ in, and how a difference is told."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import pytest
 
 from esmm_dist.contract.config import load_config
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.features import fingerprint
-from esmm_dist.contract.manifest import EncodingsReference, Lesson, Manifest
+from esmm_dist.contract.manifest import Day, EncodingsReference, Lesson, Manifest
 from esmm_dist.contract.settings import (
     all_differences,
     check_settings,
@@ -84,6 +84,35 @@ def test_the_range_of_days_that_are_thinned_may_move() -> None:
         "samples.unclicked_rate is 0.5, built with 1.0"
     ]
     assert changed("samples.unclicked_days={first: 2022-04-24, last: 2022-04-30}") == []
+
+
+@pytest.mark.parametrize(
+    ("day", "rate", "undone", "is_refused"),
+    [("2022-04-24", 1.0, "corrected", True), ("2022-04-24", 0.5, "corrected", False),
+     ("2022-04-24", 1.0, "weighted", False), ("2022-04-24", None, "corrected", False),
+     ("2022-05-05", 1.0, "corrected", False)],
+)
+def test_a_day_that_was_thinned_otherwise_cannot_be_corrected_by_the_same_shift(
+    day: str, rate: float | None, undone: str, is_refused: bool
+) -> None:
+    config = load_config(overrides=["samples.unclicked_rate=0.5", f"train.unclicked={undone}"])
+    instant = datetime(2026, 3, 1, tzinfo=UTC)
+    built = Day(
+        day=date.fromisoformat(day), build_id="b", built_at=instant, as_of=None, files=(),
+        num_rows=1, num_clicks=1, num_conversions=0, first_event_time=instant,
+        last_event_time=instant, counters={}, unclicked_rate=rate,
+    )
+    manifest = Manifest(
+        number=7, created_at=instant, fingerprint=fingerprint(config.features),
+        settings=settings_of(config), encodings=EncodingsReference(path="e", content_hash="e"),
+        columns={}, shuffle_seed=0, days=(built,),
+    )
+    if not is_refused:
+        check_settings(manifest, config, "here")
+        return
+    with pytest.raises(InputError, match=f"of {day} 1.0 of the un-clicked samples were kept, "
+                                         "train.unclicked = corrected undoes 0.5"):
+        check_settings(manifest, config, "here")
 
 
 def test_other_columns_of_the_logs_are_told_as_they_are_read() -> None:
