@@ -11,6 +11,7 @@ from pathlib import Path
 
 import onnx_ir
 import torch
+from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 from torch.export import Dim, ExportedProgram
 
 from esmm_dist.contract.exported import ModelInput
@@ -37,7 +38,12 @@ def trace(model: ServedModel, inputs: Sequence[ModelInput]) -> ExportedProgram:
         for name, of_input in _dynamic(inputs).items()
     }
     with torch.no_grad(), _no_talk():
-        return torch.export.export(model.eval(), (example,), dynamic_shapes=(shapes,))
+        program = torch.export.export(model.eval(), (example,), dynamic_shapes=(shapes,))
+    # Whence in our code each node came: paths of the machine at hand, by which the same model would
+    # be another file elsewhere.
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)
+    return program
 
 
 def _dynamic(inputs: Sequence[ModelInput]) -> dict[str, dict[int, str]]:
@@ -79,6 +85,7 @@ def write_onnx(
             dynamic_shapes=(_dynamic(inputs),),  # for their names
         )
     assert exported is not None
+    ClearMetadataAndDocStringPass()(exported.model)
     if tables_path is not None:
         for key, name in model.buffer_of_table.items():
             table_ND: torch.Tensor = getattr(model, name)

@@ -11,7 +11,7 @@ import onnx_ir
 import pytest
 import torch
 
-from esmm_dist import assembly, export
+from esmm_dist import assembly, evaluate, export
 from esmm_dist.contract.calibration import Calibration, IsotonicMap, PlattMap
 from esmm_dist.contract.command_line import run_command
 from esmm_dist.contract.config import load_config
@@ -121,6 +121,38 @@ def test_the_last_folds_model_is_exported_with_a_repository_for_triton(
     graph = onnx_ir.load(folder / index.onnx).graph
     assert [value.name for value in graph.inputs] == [one.name for one in index.inputs]
     assert [str(value.shape) for value in graph.inputs][3:4] == ["[batch,tags_length]"]
+
+
+def test_the_same_model_is_the_same_files_which_name_no_path_of_the_machine(
+    experiment: Experiment
+) -> None:
+    run, found = trained(experiment), []
+    for _ in range(2):
+        export_fold(run, run.folds[-1])
+        files = sorted(path for path in (run.path / "export").rglob("*") if path.is_file())
+        found.append({path.name: path.read_bytes() for path in files})
+    assert found[0] == found[1]
+    paths = [str(Path(module.__file__).parents[1]).encode() for module in (export, torch)
+             if module.__file__]
+    assert [name for name, content in found[0].items() if any(p in content for p in paths)] == []
+
+
+def test_probabilities_are_served_as_the_evaluation_calibrates_them(
+    experiment: Experiment, tmp_path: Path
+) -> None:
+    copy = experiment.copy(tmp_path)
+    flags = ["--config", str(copy.config_path), "--set", "calibrate.method=platt", "--set",
+             f"calibrate.days={{first: {FOLDS[0]}, last: {FOLDS[0]}}}"]
+    assert run_command(main, flags) == 2, "it has not been evaluated"
+    assert run_command(evaluate.main, flags) == run_command(main, flags) == 0
+    index = index_in(copy.run_path / "export")
+    assert set(index.calibration.maps) == {"ctr", "cvr"} and index.max_difference <= 1e-6
+    given = {one.name: np.ones((3, 2 if one.max_length else 1), np.int32) for one in index.inputs}
+    found = OnnxModel(copy.run_path / "export" / index.onnx).run(given, index.outputs)
+    by = index.calibration.maps["ctr"]
+    assert isinstance(by, PlattMap)
+    logit_B = by.slope * found["ctr_logit"] + by.intercept
+    np.testing.assert_allclose(found["p_ctr"], 1 / (1 + np.exp(-logit_B)), rtol=1e-5)
 
 
 def test_large_tables_lie_beside_the_model_and_say_the_same(experiment: Experiment) -> None:
