@@ -9,6 +9,7 @@ from datetime import date
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from esmm_dist.contract.encodings import FIRST_VOCABULARY_ID, Encodings
 from esmm_dist.contract.errors import InputError
@@ -47,8 +48,8 @@ class ScoringTable:
             features: those that the model was trained on.
 
         Raises:
-            InputError: the table or a snapshot is missing, or a column is missing or of a wrong
-                type.
+            InputError: the table or a snapshot is missing, or a column is missing, of a wrong type,
+                or a text where the log that the model learned from has numbers.
         """
         self._spark, self._config, self._features = spark, config, tuple(features)
         self._calendar = Calendar.of(config.logs.day_timezone)
@@ -56,6 +57,8 @@ class ScoringTable:
         frame = load_table(spark, self.source, self.section, config)
         self._snapshots = open_snapshots(spark, config)
         self._rows = self._read(frame)
+        if config.score.impressions is not None:
+            self._refuse_other_types()
         check_snapshot_keys(self._rows, self._snapshots)
 
     @property
@@ -114,11 +117,31 @@ class ScoringTable:
             *([F.xxhash64(*keys.values()).alias(IMPRESSION_ID)] if key_of_snapshot else []),
         )
 
+    def _refuse_other_types(self) -> None:
+        """A text and a number of the same digits hash to other ids: every score would be another
+        one, and none would look wrong."""
+        log, key = self._config.logs.impressions, "logs.impressions"
+        frame = load_table(self._spark, log, key, self._config)
+        own = [f for f in self._features if source_of(f) is None]
+        logged = frame.select(*feature_values(frame, log, own, key)).schema
+        for field in logged:
+            found = self._rows.schema[field.name].dataType
+            if _is_text(found) != _is_text(field.dataType):
+                raise InputError(
+                    f"{self.section} ({self.source.place}): "
+                    f"{field.name.removeprefix(feature_column(''))} is {found.simpleString()}, in "
+                    f"{key} it is {field.dataType.simpleString()}: write it alike in both"
+                )
+
     def _vocabulary(self, keys: Sequence[str]) -> DataFrame:
         """A vocabulary as rows (key, id); executors need not see the file it comes from."""
         ids = range(FIRST_VOCABULARY_ID, FIRST_VOCABULARY_ID + len(keys))
         rows = pa.table({"key": pa.array(keys, pa.string()), "id": pa.array(ids, pa.int32())})
         return self._spark.createDataFrame(rows)
+
+
+def _is_text(kind: T.DataType) -> bool:
+    return isinstance(kind.elementType if isinstance(kind, T.ArrayType) else kind, T.StringType)
 
 
 def source_to_score(config: Config) -> tuple[ImpressionSource, str]:

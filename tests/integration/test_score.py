@@ -1,6 +1,6 @@
 """Published models score tables: what the trainer predicts, one score a row, whole days or none.
 
-On real logs of three days, with a model that is really trained, evaluated, exported and published.
+On real logs of two days, with a model that is really trained, evaluated, exported and published.
 """
 
 from collections.abc import Iterator
@@ -26,6 +26,7 @@ from esmm_dist.contract.sections import Config
 from esmm_dist.distributed.world import SoloWorld
 from esmm_dist.evaluation.prediction_files import read_parts
 from esmm_dist.samples.build import Builder
+from esmm_dist.samples.encoding import tables_to_join
 from esmm_dist.scoring.table import ScoringTable
 from esmm_dist.serving.bundle import Bundle
 from esmm_dist.serving.predictor import Predictor, difference_on_sample
@@ -34,20 +35,22 @@ from esmm_dist.train import train_run
 from jobs.score_impressions import check_declaration, score, shipped
 from tests.factories.built_samples import sample_id
 
-pytestmark = [pytest.mark.spark, pytest.mark.slow]
+# The fixture is five commands one after the other: minutes where the machine is busy.
+pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).parents[2]
 LOGS = ROOT / "examples" / "kuairand"
-TRAIN_DAYS, DAY, NEXT_DAY = ("2022-04-29", "2022-04-30"), date(2022, 5, 1), date(2022, 5, 2)
+TRAIN_DAY, DAY, NEXT_DAY = date(2022, 4, 30), date(2022, 5, 1), date(2022, 5, 2)
 PROBABILITIES = ["p_ctr", "p_cvr", "p_ctcvr"]
 TOLERANCE = 1e-6
 
 
 def flags(folder: Path) -> list[str]:
     train, test = (f"{{first: {first}, last: {last}}}"
-                   for first, last in (TRAIN_DAYS, (DAY, DAY)))
-    days = f"{{first: {TRAIN_DAYS[0]}, last: {DAY}}}"
+                   for first, last in ((TRAIN_DAY, TRAIN_DAY), (DAY, DAY)))
+    days = f"{{first: {TRAIN_DAY}, last: {DAY}}}"
     return [
+        *[f"logs.{log}.path={LOGS / log}" for log in ("impressions", "clicks", "conversions")],
         f"samples.path={folder}/samples", f"runs_path={folder}/runs", f"samples.days={days}",
         f"publish.path={folder}/bundles", f"samples.fit_days={train}", f"train.days={train}",
         f"evaluate.days={test}", "evaluate.num_bootstraps=100",
@@ -59,9 +62,7 @@ def folder(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Ite
     """Samples, a run, its evaluation, its export and its bundle, each by its own command."""
     folder = tmp_path_factory.mktemp("score")
     config = config_in(folder)
-    Builder(spark, config, refit=False).build(
-        [date(2022, 4, 29), date(2022, 4, 30), DAY]
-    )
+    Builder(spark, config, refit=False).build([TRAIN_DAY, DAY])
     train_run(config, SoloWorld(), resume=False)
     overrides = [part for flag in flags(folder) for part in ("--set", flag)]
     with pytest.MonkeyPatch.context() as patch:
@@ -72,8 +73,7 @@ def folder(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 def config_in(folder: Path, *more: str) -> Config:
-    paths = [f"logs.{log}.path={LOGS / log}" for log in ("impressions", "clicks", "conversions")]
-    return load_config(ROOT / "conf" / "kuairand.yaml", [*flags(folder), *paths, *more])
+    return load_config(ROOT / "conf" / "kuairand.yaml", [*flags(folder), *more])
 
 
 def bundle_in(folder: Path) -> Bundle:
@@ -117,6 +117,7 @@ def test_scores_are_the_trainers_and_every_row_has_one(
 ) -> None:
     config = config_in(folder, f"score.path={tmp_path}")
     bundle = bundle_in(folder)
+    assert tables_to_join(config.features, bundle.encodings), "large vocabularies are joined"
     manifest, rows = scored(spark, folder, config, DAY)
     log, (day,) = log_of(DAY), manifest.days
     assert rows[DAY].column_names == ["impression_id", *PROBABILITIES] == list(day.columns)
@@ -222,6 +223,21 @@ def test_a_day_that_the_table_lacks_is_refused_by_name(
     with pytest.raises(InputError, match=r"logs.impressions .*: no rows for the day 2030-01-01"):
         scored(spark, folder, config, DAY, date(2030, 1, 1))
     assert not manifests(tmp_path)
+
+
+def test_numbers_that_have_become_texts_are_refused_by_name(
+    spark: SparkSession, folder: Path, tmp_path: Path
+) -> None:
+    """They would hash to other ids."""
+    (path,) = (LOGS / "impressions" / f"dt={DAY}").glob("*.parquet")
+    table = pq.ParquetFile(path).read()
+    place = table.column_names.index("user_id")
+    table = table.set_column(place, "user_id", table["user_id"].cast(pa.string()))
+    (tmp_path / "table" / f"dt={DAY}").mkdir(parents=True)
+    pq.write_table(table, tmp_path / "table" / f"dt={DAY}" / "0.parquet")
+    config = config_in(folder, f"score.impressions={{path: {tmp_path}/table, partition: dt}}")
+    with pytest.raises(InputError, match="user_id is string, in logs.impressions it is bigint"):
+        scored(spark, folder, config, DAY)
 
 
 @pytest.mark.parametrize(
