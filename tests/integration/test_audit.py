@@ -31,7 +31,7 @@ def test_worlds_are_drawn_built_and_held_against_their_truth_once(
 ) -> None:
     document = simulation_document(tmp_path, impressions_per_day=20_000)
     document["model"] = {"embedding_dim": 4, "hidden_units": [16, 8]}
-    document["train"] |= {"batch_size": 60, "num_epochs": 2, "towers": {"learning_rate": 0.01},
+    document["train"] |= {"batch_size": 64, "num_epochs": 2, "towers": {"learning_rate": 0.01},
                           "tables": {"name": "adagrad", "learning_rate": 0.05}}
     document["audit"] = {"methods": ["esmm"], "num_replicates": 1, "vary": {"ctr": [0.3, 0.5]}}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
