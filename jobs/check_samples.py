@@ -15,7 +15,7 @@ from pyspark.sql import SparkSession
 from esmm_dist.contract.command_line import config_from, config_parser, run_command
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.folds import days_of
-from esmm_dist.contract.manifest import Manifest, report_path
+from esmm_dist.contract.manifest import Day, Manifest, report_path
 from esmm_dist.contract.sections import Config
 from esmm_dist.contract.settings import check_settings
 from esmm_dist.quality.figures import figures_of
@@ -33,7 +33,8 @@ def check_samples(argv: Sequence[str]) -> None:
     """Looks at the days asked for, and says what is wrong with them."""
     parser = config_parser(__doc__)
     parser.add_argument("--days", metavar="FIRST:LAST",
-                        help="the days to check, or one day (default: all that are built)")
+                        help="the days to check, or one day (default: those of samples.days that are "
+                             "built)")
     parser.add_argument("--report", metavar="FOLDER",
                         help="where to write quality.html and quality.json (default: beside the "
                              "manifest, under its number)")
@@ -50,7 +51,7 @@ def check_samples(argv: Sequence[str]) -> None:
 def check(
     spark: SparkSession, config: Config, asked: Sequence[date], folder: str | None
 ) -> None:
-    """Checks the days asked for (all, if none), writes their report, and prints where it lies.
+    """Checks the days asked for (if none, those of samples.days that are built), writes their report, and prints where it lies.
 
     Raises:
         InputError: a day has not been built, an invariant or an expectation does not hold.
@@ -68,7 +69,7 @@ def _found(
     spark: SparkSession, store: Store, manifest: Manifest, config: Config, asked: Sequence[date]
 ) -> Findings:
     """What the days hold, compared with those before them."""
-    shown = manifest.select(asked, store.path) if asked else manifest.days
+    shown = manifest.select(asked, store.path) if asked else _built(manifest, config)
     num_trailing = config.quality.trailing_days
     before = [day for day in manifest.days if day.day < shown[0].day][-num_trailing:]
     days = [*before, *[day for day in manifest.days if shown[0].day <= day.day <= shown[-1].day]]
@@ -91,6 +92,19 @@ def _found(
         figures, verdicts(config.quality.expectations, figures, features),
         store.encodings(manifest.encodings),
     )
+
+
+def _built(manifest: Manifest, config: Config) -> Sequence[Day]:
+    """The days that the config is about, as far as they are built."""
+    wanted = config.samples.days
+    days = [day for day in manifest.days if wanted.first <= day.day <= wanted.last]
+    if not days:
+        held = text_of([day.day for day in manifest.days])
+        raise InputError(
+            f"{config.samples.path}/{manifest.path}: no day of samples.days ({wanted.first} to "
+            f"{wanted.last}) is built (there are {held}): build them, or name days by --days"
+        )
+    return days
 
 
 def _write(

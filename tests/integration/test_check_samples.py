@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from esmm_dist.contract.days import DayRange
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.expectations import Quality
 from esmm_dist.contract.manifest import Manifest, SampleFile, read_manifest
@@ -205,3 +206,21 @@ def test_the_report_lies_beside_the_manifest_and_broken_expectations_fail_by_nam
     assert sum(found["delays"]["click_delay_s"]) == day.num_clicks
     assert "many rows" in (reports / "00000001.html").read_text()
     shutil.rmtree(reports)
+
+
+def test_the_days_looked_at_are_those_of_the_config(
+    spark: "SparkSession", built: Path, tmp_path: Path
+) -> None:
+    from jobs.check_samples import check
+
+    config = config_of(built, True, RULES, FIRST, SECOND)
+
+    def checked(first: date, last: date) -> list[str]:
+        days = config.samples.model_copy(update={"days": DayRange(first=first, last=last)})
+        check(spark, config.model_copy(update={"samples": days}), (), str(tmp_path))
+        return list(json.loads((tmp_path / "quality.json").read_text())["days"])
+
+    assert checked(FIRST, SECOND) == [str(FIRST), str(SECOND)]
+    assert checked(SECOND, SECOND + timedelta(days=5)) == [str(SECOND)]
+    with pytest.raises(InputError, match="no day of samples.days .* is built"):
+        checked(SECOND + timedelta(days=1), SECOND + timedelta(days=5))
