@@ -33,8 +33,8 @@ def check_samples(argv: Sequence[str]) -> None:
     """Looks at the days asked for, and says what is wrong with them."""
     parser = config_parser(__doc__)
     parser.add_argument("--days", metavar="FIRST:LAST",
-                        help="the days to check, or one day (default: those of samples.days that are "
-                             "built)")
+                        help="the days to check, or one day (default: those of samples.days that "
+                             "are built)")
     parser.add_argument("--report", metavar="FOLDER",
                         help="where to write quality.html and quality.json (default: beside the "
                              "manifest, under its number)")
@@ -51,7 +51,8 @@ def check_samples(argv: Sequence[str]) -> None:
 def check(
     spark: SparkSession, config: Config, asked: Sequence[date], folder: str | None
 ) -> None:
-    """Checks the days asked for (if none, those of samples.days that are built), writes their report, and prints where it lies.
+    """Checks the days asked for (if none, those of samples.days that are built), writes their
+    report, and prints where it lies.
 
     Raises:
         InputError: a day has not been built, an invariant or an expectation does not hold.
