@@ -19,7 +19,9 @@ AIRFLOW_READY := .venv-airflow/ready-$(shell { cat requirements/airflow.txt; \
 
 CODE := $(wildcard esmm_dist jobs dags benchmarks tests)
 TESTS := $(wildcard tests/unit tests/architecture tests/integration)
+# Much of a test is waiting: for a JVM, for ranks to meet. A file stays with one of the two processes.
 PYTEST_ARGS ?=
+TWO_AT_A_TIME := --numprocesses 2 --dist loadfile
 
 .PHONY: help
 help: ## print this menu
@@ -52,8 +54,8 @@ airflow-demo: airflow ## four nights under a real Airflow: three models publishe
 	python -m benchmarks.nightly
 
 .PHONY: test
-test: setup ## the whole test suite, fast tests first (PYTEST_ARGS='-k name' to choose)
-	python -m pytest $(TESTS) $(PYTEST_ARGS)
+test: setup ## the whole test suite, two files at a time (PYTEST_ARGS='-k name' to choose)
+	python -m pytest $(TESTS) $(TWO_AT_A_TIME) $(PYTEST_ARGS)
 
 .PHONY: unit
 unit: setup ## the unit tests alone: under a minute

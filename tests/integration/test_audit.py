@@ -26,6 +26,7 @@ def audit(folder: Path, name: str, *arguments: str) -> Audit:
 
 @pytest.mark.spark
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_worlds_are_drawn_built_and_held_against_their_truth_once(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
