@@ -135,6 +135,11 @@ BY_CLICK_ID = (
              of((touch(HOUR), touch(-HOUR, click_id="d")), (buy(2 * HOUR, click_id="d"),),
                 shown()),
              (1, 0), "clicks_credited clicks_before_impression conversions_without_click"),
+    Timeline("an order whose click came too late, beside one that covers it",
+             of((touch(HOUR), touch(25 * HOUR, click_id="d")), (buy(26 * HOUR, click_id="d"),),
+                shown()),
+             (1, 0), f"clicks_credited clicks_after_window {FROM_LATER} conversions_without_click "
+             f"{V_FROM_LATER}"),
     Timeline("an order of a click that nobody logged",
              of((touch(HOUR),), (buy(2 * HOUR, click_id="z"),), shown()), (1, 0),
              "clicks_credited conversions_without_impression"),

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from esmm_dist.samples.credit_rules import CreditRules
@@ -61,6 +61,43 @@ ways = st.sampled_from(["drop", "imply_click", "click_id"])
 @given(all_logs, st.randoms(use_true_random=False), st.sampled_from([0, 1, 2]),
        st.sampled_from([1, 4]), ways, st.booleans(), st.booleans())
 def test_a_file_is_labelled_and_counted_as_the_oracle_does(
+    logs: Logs, chance: random.Random, max_skew: int, conversion_window: int, way: str,
+    has_value: bool, has_ids: bool,
+) -> None:
+    assert_as_the_oracle_does(logs, chance, max_skew, conversion_window, way, has_value, has_ids)
+
+
+# Two impressions of one instant, and so many events soon after it that most of them meet.
+SHOWN = [Row(name, START, DAY, content=(0.0, "u")) for name in "ab"]
+soon = st.integers(0, 6).map(lambda n: START + n * TICK)
+dense_logs = st.builds(
+    Logs, st.just(SHOWN),
+    st.lists(st.builds(Row, st.sampled_from("aab"), soon, st.just(DAY), click_id=click_ids),
+             min_size=1, max_size=5),
+    st.lists(st.builds(Row, st.sampled_from("aab"), soon, st.just(DAY), st.just("order"),
+                       value=st.sampled_from([1.0, 2.0, None]), click_id=click_ids,
+                       conversion_id=st.sampled_from(["v", None])), min_size=1, max_size=4),
+)
+
+
+# After the window of one click and further before the next than clocks may differ.
+BETWEEN = Logs(
+    SHOWN, [Row("a", START, DAY), Row("a", START + 3 * TICK, DAY)],
+    [Row("a", START + 2 * TICK, DAY, "order")],
+)
+
+
+@example(BETWEEN, random.Random(0), 0, 1, "drop", False)
+@given(dense_logs, st.randoms(use_true_random=False), st.sampled_from([0, 1, 2]),
+       st.sampled_from([1, 2]), ways, st.booleans())
+def test_clicks_get_the_credit_that_the_oracle_gives_them(
+    logs: Logs, chance: random.Random, max_skew: int, conversion_window: int, way: str,
+    has_ids: bool,
+) -> None:
+    assert_as_the_oracle_does(logs, chance, max_skew, conversion_window, way, True, has_ids)
+
+
+def assert_as_the_oracle_does(
     logs: Logs, chance: random.Random, max_skew: int, conversion_window: int, way: str,
     has_value: bool, has_ids: bool,
 ) -> None:
