@@ -20,6 +20,7 @@ from airflow.providers.standard.operators.bash import BashOperator
 from airflow.providers.standard.sensors.bash import BashSensor
 from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, RetryPolicy
 from airflow.sdk.definitions.retry_policy import RetryDecision
+
 from esmm_dist.contract.config import load_config
 from esmm_dist.contract.sections import Config
 
