@@ -185,6 +185,16 @@ class Logs(Section):
     snapshots: tuple[SnapshotSource, ...] = ()
     """Tables that features are taken from as they stood at the impression."""
 
+    @model_validator(mode="after")
+    def _bots_stay_away(self) -> "Logs":
+        if self.clicks.bots is not None and self.conversions.without_click == "imply_click":
+            raise ValueError(
+                "logs.conversions.without_click = imply_click would bring back clicks that "
+                "logs.clicks.bots drops, which the log did not lose: choose without_click: drop, "
+                "or declare no bots"
+            )
+        return self
+
     @field_validator("snapshots")
     @classmethod
     def _named_once(cls, snapshots: tuple[SnapshotSource, ...]) -> tuple[SnapshotSource, ...]:

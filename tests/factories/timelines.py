@@ -195,6 +195,13 @@ GENEROUS = (
              "samples_click_implied samples_unknown_value"),
     Timeline("an order before its impression implies nothing",
              of((), (order(-5 * SECOND - INSTANT),)), (0, 0), "conversions_without_click"),
+    Timeline("a click out of its window is none, and an order implies another",
+             of((click(25 * HOUR),), (order(26 * HOUR, value=9.5),)), (1, 1),
+             "clicks_after_window clicks_from_other_days conversions_implying_click "
+             "conversions_from_other_days samples_click_implied", worth=9.5, delays=(-1, -1)),
+    Timeline("so is a click before its impression",
+             of((click(-6 * SECOND),), BOUGHT), (1, 1), "clicks_before_impression "
+             "conversions_implying_click samples_click_implied", worth=9.5, delays=(-1, -1)),
     Timeline("where there is a click an order does not imply another",
              of((click(HOUR),), (order(HOUR / 2),)), (1, 0),
              "clicks_credited conversions_before_click"),

@@ -123,6 +123,10 @@ def test_further_mistakes_are_counted(load_text: LoadText) -> None:
          "logs.conversions.credit = first_click needs attribute_by: keys; by click_id any click"),
         ("logs.conversions={path: v, without_click: imply_click, attribute_by: click_id}",
          "logs.conversions.without_click = imply_click needs attribute_by: impression_id"),
+        ("logs={impressions: {path: i}, clicks: {path: c, bots: {key: user_id, max_clicks: 5, "
+         "interval_seconds: 60}}, conversions: {path: v, without_click: imply_click}}",
+         "logs: logs.conversions.without_click = imply_click would bring back clicks that "
+         "logs.clicks.bots drops"),
         ("logs.conversions.types=[like, order, like]", "logs.conversions.types names 'like' twice"),
         ("samples.fake_negative_after_hours=2",
          "fake_negative_after_hours = 2.0 is not looked at: set label_stream: fake_negative"),
