@@ -74,6 +74,20 @@ def test_other_keys_and_another_credit_are_told(log: str) -> None:
     ]
 
 
+@pytest.mark.parametrize("log", ["clicks", "conversions"])
+def test_keys_in_another_order_are_told(log: str) -> None:
+    """Their order says which of two clicks at one instant is the later."""
+    one, other = (
+        settings_of(load_config(overrides=[
+            f"logs.{log}={{path: x, attribute_by: keys, keys: [{keys}]}}",
+            "logs.conversions.types=[like]",
+        ])) for keys in ("user_id, tab", "tab, user_id")
+    )
+    assert differences(one, other) == [
+        f'logs.{log}.keys is ["tab", "user_id"], built with ["user_id", "tab"]'
+    ]
+
+
 def test_a_changed_encoding_is_told_by_its_feature() -> None:
     (told,) = changed("features.user_id.encode.hash_size=64")
     assert told.startswith("features.user_id.encode is") and "64" in told and "32768" in told
