@@ -46,11 +46,8 @@ def missing_column(snapshot: str) -> str:
 def read_snapshot(
     frame: DataFrame, source: SnapshotSource, features: Sequence[Feature]
 ) -> DataFrame:
-    """Its key, event_time, the instant from which each row can hold, and the features whose source
+    """Its key, event_time, the instant from which each row was known, and the features whose source
     it is.
-
-    A row holds from its event_time on, but not before it was known: whoever served the impression
-    could not have looked it up.
 
     Raises:
         InputError: a column is missing or of a wrong type.
@@ -61,7 +58,7 @@ def read_snapshot(
     return frame.select(
         key_value(frame, source, source.key, key).alias(snapshot_key_column(source.name)),
         time.cast("timestamp").alias(EVENT_TIME),
-        F.greatest(time.cast("timestamp"), known_from(frame, source, key)).alias(KNOWN),
+        known_from(frame, source, key).alias(KNOWN),
         *feature_values(frame, source, own, key),
     )
 
@@ -88,8 +85,10 @@ def as_they_stood(
 ) -> DataFrame:
     """Impressions with the features of every snapshot, null where it holds nothing for them.
 
-    Of several rows of one key and instant the one whose content hashes highest holds, which is
-    arbitrary but always the same one.
+    A row holds from its event_time on, but not before it was known: whoever served the impression
+    could not have looked it up. Of several rows of one key and instant the one that became known
+    last holds, which may correct the others, and of those of one such instant the one whose content
+    hashes highest, which is arbitrary but always the same one.
 
     Args:
         impressions: as `logs` reads them, with `snapshot_key_column`s.
@@ -111,8 +110,8 @@ def _with_snapshot(
     key = snapshot_key_column(source.name)
     values = [c for c in snapshot.columns if c not in (key, EVENT_TIME, KNOWN)]
     rows = snapshot.where(F.col(key).isNotNull()).select(
-        key, F.col(KNOWN).alias(EVENT_TIME),
-        F.struct(EVENT_TIME, _content(values).alias(TIE), *values).alias(HELD),
+        key, F.greatest(EVENT_TIME, KNOWN).alias(EVENT_TIME),
+        F.struct(EVENT_TIME, KNOWN, _content(values).alias(TIE), *values).alias(HELD),
     )
     # The greatest begins latest: of two rows that came to light out of order the newer one holds.
     found = F.max(HELD).over(_in_order_of_time(key))
