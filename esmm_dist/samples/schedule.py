@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from esmm_dist.contract.days import DayRange
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.sections import Config
-from esmm_dist.samples.days import Calendar, span
+from esmm_dist.samples.days import ONE_DAY, Calendar, span
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,17 @@ def days_seen(days_of_day: Mapping[date, Sequence[date]]) -> tuple[date, ...]:
 
 
 def text_of(days: Sequence[date]) -> str:
-    """Days as a person would write them."""
-    return f"{days[0]}" if len(days) == 1 else f"{min(days)} to {max(days)} ({len(days)} days)"
+    """Days as a person would write them: each run of days side by side by its ends."""
+    runs: list[list[date]] = []
+    for day in sorted(days):
+        if runs and day - runs[-1][-1] <= ONE_DAY:
+            runs[-1].append(day)
+        else:
+            runs.append([day])
+    told = ", ".join(
+        f"{run[0]}" if run[0] == run[-1] else f"{run[0]} to {run[-1]}" for run in runs
+    )
+    return told if len(days) == 1 else f"{told} ({len(days)} days)"
 
 
 def parse_days(text: str) -> DayRange:

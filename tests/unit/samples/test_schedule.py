@@ -79,6 +79,10 @@ def windows(
     return Windows.of([day(10)], parse_config(document, "small"))
 
 
-def test_days_are_told_as_one_day_or_as_a_range() -> None:
-    assert text_of([date(2026, 1, 1)]) == "2026-01-01"
-    assert text_of([date(2026, 1, 1), date(2026, 1, 3)]) == "2026-01-01 to 2026-01-03 (2 days)"
+def test_days_are_told_as_one_day_or_as_ranges_that_hold_no_others() -> None:
+    assert text_of([day(1)]) == "2024-01-01"
+    assert text_of(days(1, 3)) == "2024-01-01 to 2024-01-03 (3 days)"
+    assert text_of([day(1), day(3)]) == "2024-01-01, 2024-01-03 (2 days)"
+    assert text_of([day(9), *days(1, 2), *days(5, 7)]) == (
+        "2024-01-01 to 2024-01-02, 2024-01-05 to 2024-01-07, 2024-01-09 (6 days)"
+    )
