@@ -18,7 +18,12 @@ from esmm_dist.contract.sections import Config
 from esmm_dist.contract.settings import reading_of
 from esmm_dist.samples import wire
 from esmm_dist.samples.census import census
-from esmm_dist.samples.counters import check_identities, counters_of, refuse_no_samples
+from esmm_dist.samples.counters import (
+    check_identities,
+    counters_of,
+    refuse_nameless,
+    refuse_no_samples,
+)
 from esmm_dist.samples.credit_rules import CreditRules
 from esmm_dist.samples.days import Calendar, instant_of, micros, micros_of_instant
 from esmm_dist.samples.drafts import written
@@ -263,13 +268,15 @@ class Builder:
         """A written day, looked into.
 
         Raises:
-            InputError: it has no sample, or values of after their impressions.
+            InputError: it has no sample, no row of a log with its id, or values of after their
+                impressions.
             AssertionError: its rows do not add up.
         """
         config, folder = self._config, build_folder(day, build_id)
         names = sorted(self.store.files.names(folder))
         found = self.store.look_into([f"{folder}/{name}" for name in names], sample_columns(config))
         counters = counters_of(day, merged(file.tally for file in found), self._rows_in)
+        refuse_nameless(day, counters, config)
         refuse_no_samples(day, counters, config)
         first, last = (instant_of(counters.pop(name)) for name in (FIRST_TIME, LAST_TIME))
         check_identities(day, counters)

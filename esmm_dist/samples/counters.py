@@ -5,10 +5,11 @@ that day's books under one fate. An event of an earlier day's impression is in t
 where `_from_other_days` adds it to the rows in.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 
 from esmm_dist.contract.errors import InputError
+from esmm_dist.contract.logs import LogSource
 from esmm_dist.contract.sections import Config
 
 # Samples of users who were deleted after the build: the one fate that a day can still take on.
@@ -47,6 +48,32 @@ def counters_of(
     """
     known = {name: 0 for accounted in IDENTITIES.items() for names in accounted for name in names}
     return known | dict(tally) | {f"{log}_in": rows.get(day, 0) for log, rows in rows_in.items()}
+
+
+def refuse_nameless(day: date, counters: Mapping[str, int], config: Config) -> None:
+    """Refuses a day of which no row of a log says what it belongs to: where a file lacks a column
+    that others have, all its values are read as null.
+
+    Raises:
+        InputError: names the log, the day and the columns without which a row is nobody's.
+    """
+    logs = config.logs
+    needed: dict[str, Sequence[str]] = {
+        "impressions": ("impression_id",),
+        "clicks": logs.clicks.keys or ("impression_id",),
+        "conversions": logs.conversions.keys or (logs.conversions.attribute_by,),
+    }
+    for log, names in needed.items():
+        # Rows of other types are looked at for nothing else.
+        num_rows = counters[f"{log}_in"] - counters.get(f"{log}_other_type", 0)
+        if num_rows <= 0 or counters[f"{log}_null_id"] < num_rows:
+            continue
+        source: LogSource = getattr(logs, log)
+        raise InputError(
+            f"logs.{log} ({source.place}): all {num_rows:,} rows of {day} are without "
+            f"{' or '.join(source.columns.get(name, name) for name in names)} ({log}_null_id): "
+            "look at that day's files: they may lack the column or name it otherwise"
+        )
 
 
 def refuse_no_samples(day: date, counters: Mapping[str, int], config: Config) -> None:

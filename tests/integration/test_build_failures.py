@@ -231,6 +231,14 @@ def a_day_without_usable_impressions(folder: Path) -> list[str]:
     return ["logs.impressions", str(SECOND), "impressions_null_id"]
 
 
+def a_day_of_clicks_that_lack_their_id(folder: Path) -> list[str]:
+    path = log_file(folder, "clicks")
+    table = pq.ParquetFile(path).read()
+    names = ["shown_id" if name == "impression_id" else name for name in table.column_names]
+    pq.write_table(table.rename_columns(names), path)
+    return ["logs.clicks", f"of {SECOND} are without impression_id", "look at that day's files"]
+
+
 def a_file_without_rows(folder: Path) -> list[str]:
     empty = log_file(folder, "clicks", "1.parquet")
     pq.write_table(pq.ParquetFile(log_file(folder, "clicks")).read().slice(0, 0), empty)
@@ -261,7 +269,8 @@ def a_file_damaged_in_its_middle(folder: Path) -> list[str]:
     "spoil",
     [a_missing_log, a_misnamed_column, a_time_that_is_a_text, a_number_that_is_a_text,
      ids_of_two_types, a_day_without_impressions, a_day_without_usable_impressions,
-     a_file_without_rows, a_file_without_bytes, a_truncated_file, a_file_damaged_in_its_middle],
+     a_day_of_clicks_that_lack_their_id, a_file_without_rows, a_file_without_bytes,
+     a_truncated_file, a_file_damaged_in_its_middle],
     ids=lambda spoil: spoil.__name__,
 )
 def test_bad_logs_end_in_one_line_that_names_them_and_publish_nothing(

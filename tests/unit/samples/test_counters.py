@@ -10,6 +10,7 @@ from esmm_dist.samples.counters import (
     IDENTITIES,
     check_identities,
     counters_of,
+    refuse_nameless,
     refuse_no_samples,
 )
 
@@ -30,6 +31,7 @@ def whole() -> dict[str, int]:
 
 def test_rows_that_add_up_pass() -> None:
     check_identities(DAY, whole())
+    refuse_nameless(DAY, whole(), load_config())
     refuse_no_samples(DAY, whole(), load_config())
 
 
@@ -48,6 +50,40 @@ def test_who_left_nothing_of_a_day_is_told(counters: dict[str, int], told: str) 
         refuse_no_samples(DAY, counters_of(DAY, counters, {}), config)
     assert told in str(raised.value)
     assert ("log" in str(raised.value)) == ("samples_left_out" not in counters)
+
+
+@pytest.mark.parametrize(
+    ("log", "keys", "columns"),
+    [("impressions", (), "impression_id"), ("clicks", (), "shown"),
+     ("clicks", ("user_id", "item_id"), "user_id or item"), ("conversions", (), "click_id"),
+     ("conversions", ("user_id",), "user_id")],
+)
+def test_a_day_of_which_all_rows_lack_what_they_belong_to_is_refused(
+    log: str, keys: tuple[str, ...], columns: str
+) -> None:
+    config = load_config()
+    clicks = {"keys": keys, "columns": {"impression_id": "shown", "item_id": "item"}}
+    config = config.model_copy(update={"logs": config.logs.model_copy(update={
+        "clicks": config.logs.clicks.model_copy(update=clicks),
+        "conversions": config.logs.conversions.model_copy(
+            update={"keys": keys, "attribute_by": "keys" if keys else "click_id"}
+        ),
+    })})
+    counters = whole() | {f"{log}_in": 1234, f"{log}_null_id": 1234}
+    if log == "conversions":
+        counters |= {"conversions_other_type": 34, "conversions_null_id": 1200}
+    one_named = counters | {f"{log}_null_id": counters[f"{log}_null_id"] - 1}
+    refuse_nameless(DAY, one_named, config)
+    with pytest.raises(InputError) as raised:
+        refuse_nameless(DAY, counters, config)
+    num_rows = "1,200" if log == "conversions" else "1,234"
+    assert str(raised.value).startswith(f"logs.{log} (")
+    assert f"all {num_rows} rows of 2026-01-01 are without {columns} (" in str(raised.value)
+
+
+def test_a_day_without_events_lacks_no_ids() -> None:
+    counters = counters_of(DAY, {"impressions_out": 1}, {"impressions": {DAY: 1}})
+    refuse_nameless(DAY, counters | {"clicks_in": 0, "conversions_in": 0}, load_config())
 
 
 @pytest.mark.parametrize("name", NAMES)
