@@ -14,13 +14,13 @@ from pyspark.sql import functions as F
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.logs import ConversionSource, LogSource
 from esmm_dist.contract.sections import Config
-from esmm_dist.samples.days import Calendar
+from esmm_dist.samples.days import ONE_DAY, Calendar
 from esmm_dist.samples.failures import naming_the_file, plain_path
 from esmm_dist.samples.filing import filed
 from esmm_dist.samples.io import LogFrames
 from esmm_dist.samples.logs import FILED_DAY, NO_DAY, TYPE
 from esmm_dist.samples.ripening import lateness
-from esmm_dist.samples.schedule import Windows, days_seen, text_of
+from esmm_dist.samples.schedule import Windows, days_seen, repeat_span, text_of
 
 NUM_TYPES_NAMED = 5
 
@@ -58,7 +58,12 @@ def census(
         _refuse_empty_files(log, frame, days_of_log[log], {row.file for row in rows}, source)
         notes += _of_no_day(log, rows, source)
         rows_in[log] = _by_day(rows)
-        missing = _missing(rows_in[log], days_of_log[log], min(days), config, now)
+        begins_before = _begins_before(
+            log, frame, rows_in[log], days_of_log[log], min(days), source
+        )
+        missing = _missing(
+            rows_in[log], days_of_log[log], min(days), begins_before, config, now
+        )
         notes += _of_missing(
             log, missing, {*days, *fit_days} if log == "impressions" else set(), rows_in[log],
             source,
@@ -93,12 +98,15 @@ def count_rows(
 def _days_read(
     windows: Windows, days: Sequence[date], fit_days: Sequence[date], config: Config
 ) -> dict[str, tuple[date, ...]]:
-    """By log the days whose rows some day of the build sees, rivals among them."""
+    """By log the days whose rows some day of the build sees, rivals among them, and the days before
+    in which its impressions may have been shown."""
     read = {
         "impressions": {*days, *fit_days},
         "clicks": {*days_seen(windows.click_days)},
         "conversions": {*days_seen(windows.conversion_days)},
     }
+    if repeat_span(config):
+        read["impressions"].update(day - ONE_DAY for day in days)
     if config.logs.clicks.attribute_by == "keys":
         read["impressions"].update(days_seen(windows.rival_impression_days))
     if config.logs.conversions.attribute_by == "keys":
@@ -182,16 +190,38 @@ def _of_no_day(log: str, rows: Sequence[Row], source: LogSource) -> list[str]:
             "sees them"]
 
 
+def _begins_before(
+    log: str, frame: DataFrame, rows_in: Mapping[date, int], days: Sequence[date], first: date,
+    source: LogSource,
+) -> bool:
+    """Whether a log that holds nothing on the oldest day that is read has rows of before it.
+
+    Only partitions tell: without one a whole log may have to be read, and one wrong clock makes it
+    begin in 1970.
+    """
+    oldest = min(days)
+    if FILED_DAY not in frame.columns or oldest in rows_in or oldest >= first:
+        return False
+    with naming_the_file(f"logs.{log} ({source.place})"):
+        return not frame.select(FILED_DAY).where(F.col(FILED_DAY) < F.lit(oldest)).isEmpty()
+
+
 def _missing(
-    rows_in: Mapping[date, int], days: Sequence[date], first: date, config: Config, now: datetime
+    rows_in: Mapping[date, int], days: Sequence[date], first: date, begins_before: bool,
+    config: Config, now: datetime,
 ) -> list[date]:
     """Of the days that are read those without a row, though all their rows had to be known.
 
     Before the first day that is built a log may not have begun; but a day between others that hold
     rows is missing whenever it lies.
+
+    Args:
+        first: the first day that is built.
+        begins_before: whether there are rows of before all these days.
     """
     horizon = (config.samples.as_of or now) - lateness(config)
-    begun, last = min(rows_in, default=date.max), max(rows_in, default=date.min)
+    begun = date.min if begins_before else min(rows_in, default=date.max)
+    last = max(rows_in, default=date.min)
     return [
         day for day in days
         if day not in rows_in
@@ -219,8 +249,8 @@ def _of_missing(
         return []
     if source.empty_days == "refuse":
         raise InputError(
-            f"logs.{log} ({source.place}): no rows for the day {missing[0]}{held}, which windows "
-            "of the days asked for reach: write that day again; if nothing happened, or the log "
+            f"logs.{log} ({source.place}): no rows for the day {missing[0]}{held}, which the "
+            "days asked for have to see: write that day again; if nothing happened, or the log "
             f"ends before it, set logs.{log}.empty_days: allow"
         )
     return [f"logs.{log} ({source.place}): no rows for {text_of(missing)}: nothing happened then "
@@ -230,21 +260,22 @@ def _of_missing(
 def _of_unmet_types(
     rows: Sequence[Row], conversions: DataFrame, source: ConversionSource
 ) -> list[str]:
-    """Declared types that no conversion is of; refuses if that holds for all of them.
+    """Declared types that no conversion is of; refuses if that holds for all of them, since a name
+    that is mistyped would make all labels 0.
 
     Args:
         rows: of the conversions, counted.
         conversions: the same, not counted.
     """
-    met = {row.type for row in rows}
+    met = {row.type for row in rows if row.filed_day is not None}
     unmet = [kind for kind in source.types if kind not in met]
-    if len(unmet) == len(source.types) > 0 and rows and source.empty_days == "refuse":
+    if met and unmet and len(unmet) == len(source.types):
         known = conversions.where(F.col(TYPE).isNotNull()).select(TYPE).distinct()
         found = sorted(row.type for row in known.limit(NUM_TYPES_NAMED).collect())
         raise InputError(
             f"logs.conversions.types = {unmet}: no conversion of these days is of such a type, "
-            f"there are {', '.join(map(repr, found)) or 'none with any'}: correct them; if that is "
-            "as it should be, set logs.conversions.empty_days: allow"
+            f"there are {', '.join(map(repr, found)) or 'none with any'}: correct them, or ask for "
+            "days that hold some"
         )
     return [f"logs.conversions.types: no conversion of these days is of the type {kind!r}"
             for kind in unmet]

@@ -38,6 +38,7 @@ GROUP_KEY = "group_key"
 FILED_DAY = "filed_day"
 # What is filed under a text that is no day; filed under nothing it has no day.
 NO_DAY = date(1000, 1, 1)
+DAY_PATTERN = r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}\z"
 
 KEY_TYPES = (T.StringType, T.ByteType, T.ShortType, T.IntegerType, T.LongType)
 TIME_TYPES = (T.TimestampType, T.TimestampNTZType)
@@ -210,7 +211,11 @@ def partition(frame: DataFrame, source: LogSource, key: str) -> list[Column]:
             f"{found.simpleString()}, days written yyyy-MM-dd are wanted"
         )
     text = frame[f"`{source.partition}`"]
-    day = F.coalesce(text.try_cast("date"), F.when(text.isNotNull(), F.lit(NO_DAY)))
+    # A cast alone takes 2026-03 for the first day of that month.
+    is_written_out = F.lit(True) if isinstance(found, T.DateType) else text.rlike(DAY_PATTERN)
+    day = F.coalesce(
+        F.when(is_written_out, text.try_cast("date")), F.when(text.isNotNull(), F.lit(NO_DAY))
+    )
     return [day.alias(FILED_DAY)]
 
 

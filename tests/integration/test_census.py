@@ -128,7 +128,31 @@ def test_before_its_days_a_log_need_not_have_begun_but_holes_are_missing(
 
 
 @pytest.mark.parametrize(
-    "log, name", [("impressions", "latest"), ("clicks", "20260302"), ("conversions", "2026-02-30")]
+    "log, rules",
+    [("clicks", BY_KEYS._replace(is_first=True)), ("impressions", BY_KEYS._replace(is_first=True)),
+     # An id that was shown shortly before midnight is no impression after it.
+     ("impressions", RULES)],
+    ids=["first click", "first impression", "repeats"],
+)
+def test_the_oldest_day_that_is_read_is_missing_if_there_are_older_ones(
+    notes_of: Callable[..., list[str]], tmp_path: Path, log: str, rules: Rules
+) -> None:
+    write(tmp_path, {log: [DAYS[0]]})
+    assert notes_of(config_in(tmp_path, rules)) == []
+    shutil.copytree(tmp_path / log / f"dt={BUILT}",
+                    tmp_path / log / f"dt={DAYS[0] - timedelta(days=9)}")
+    with pytest.raises(InputError, match=f"^logs.{log} .*no rows for the day {DAYS[0]}"):
+        notes_of(config_in(tmp_path, rules))
+    (note,) = notes_of(config_in(tmp_path, rules, allowing=True))
+    assert f"no rows for {DAYS[0]}: nothing happened then" in note
+
+
+@pytest.mark.parametrize(
+    "log, name",
+    [("impressions", "latest"), ("clicks", "20260302"), ("conversions", "2026-02-30"),
+     # A cast to a date takes each of these for one.
+     ("impressions", "2026"), ("clicks", "202603"), ("conversions", "2026-03"),
+     ("clicks", "2026-3-2"), ("clicks", "2026-03-02T10")],
 )
 def test_rows_under_a_folder_that_is_no_day_are_refused_by_its_name(
     notes_of: Callable[..., list[str]], tmp_path: Path, log: str, name: str
@@ -158,4 +182,17 @@ def test_types_that_no_conversion_is_of_are_told_and_refused_if_that_are_all(
         r"^logs.conversions.types = \['purchase', 'Order'\]: .*there are 'order': correct them"
     )):
         notes_of(config_in(tmp_path, wrong))
-    assert len(notes_of(config_in(tmp_path, wrong, allowing=True))) == 2
+
+
+def test_days_without_rows_do_not_hide_that_no_conversion_is_of_a_type(
+    notes_of: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    write(tmp_path, {"conversions": [BUILT]})
+    wrong = RULES._replace(types=("purchase",))
+    with pytest.raises(InputError, match="there are 'order': correct them") as raised:
+        notes_of(config_in(tmp_path, wrong, allowing=True))
+    assert "empty_days" not in str(raised.value)
+    shutil.rmtree(tmp_path / "conversions")
+    write(tmp_path, {"conversions": DAYS[:-1]})
+    notes = notes_of(config_in(tmp_path, wrong, allowing=True))
+    assert notes[-1].endswith("no conversion of these days is of the type 'purchase'")
