@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -31,10 +32,13 @@ class Killer:
     def __init__(self, airflow: Airflow, config: Path) -> None:
         self.airflow, self.config = airflow, config
         self.killed: list[str] = []
+        self.orphans: list[psutil.Process] = []
 
     def __call__(self, states: States, processes: Processes) -> None:
         of_night = states.get(NIGHT, {})
         if of_night.get("build_samples") == "running" and "scheduler" not in self.killed:
+            of_scheduler = psutil.Process(processes["scheduler"].pid)
+            self.orphans = of_scheduler.children(recursive=True)
             processes["scheduler"].kill()
             processes["scheduler"].wait()
             processes["scheduler"] = self.airflow.start("scheduler")
@@ -67,7 +71,12 @@ def test_a_night_of_kills_ends_as_one_without(tmp_path: Path) -> None:
     airflow = Airflow(tmp_path / "airflow", path)
     airflow.run("db", "migrate")
     killer = Killer(airflow, path)
-    states = run_nights(airflow, [NIGHT], timedelta(minutes=15), killer)
+    try:
+        states = run_nights(airflow, [NIGHT], timedelta(minutes=15), killer)
+    finally:
+        for orphan in killer.orphans:
+            with suppress(psutil.NoSuchProcess):
+                orphan.kill()
     assert killer.killed == ["scheduler", "training"]
     assert {state for task, state in states[NIGHT].items()} == {"success"}
     config = load_config(path)
