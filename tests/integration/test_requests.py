@@ -92,7 +92,8 @@ def random_rows(rng: random.Random) -> list[dict[str, Any]]:
 def config_in(folder: Path) -> Config:
     days, later = {"first": str(DAY), "last": str(DAY)}, str(DAY + timedelta(days=1))
     logs: dict[str, Any] = {
-        log: {"path": str(folder / log)} for log in ("impressions", "clicks", "conversions")
+        log: {"path": str(folder / log), "empty_days": "allow"}
+        for log in ("impressions", "clicks", "conversions")
     }
     logs["impressions"]["columns"] = {f["name"]: column_of(f) for f in from_log()}
     logs["snapshots"] = [{"name": "users", "path": str(folder / "users"), "key": "user_id"}]
