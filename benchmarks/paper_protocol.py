@@ -2,11 +2,11 @@
 
     python -m benchmarks.paper_protocol [--quick] [--seeds N]
 
-Ten seeds; each test day is predicted by a training on all days before it; learning rates are chosen
-for every method on the last training day, by five trials each. The config is
-benchmarks/kuairand_paper.yaml. What is trained stays in runs/, and the command goes on where it
-stopped; the record and its figure are written beside this script. --quick: two seeds, one test day,
-no record.
+Ten seeds; each test day is predicted by a training on all days before it; learning rates and
+sampling rates are chosen for every method on the last training day, by twelve trials each. The
+config is benchmarks/kuairand_paper.yaml. What is trained stays in runs/, and the command goes on
+where it stopped; the record and its figure are written beside this script. --quick: two seeds, one
+test day, no record.
 """
 
 import argparse
@@ -20,7 +20,12 @@ from esmm_dist.compare import folder_of
 from esmm_dist.compare import main as compare
 from esmm_dist.contract.config import load_config
 from esmm_dist.evaluation.charts import difference_chart
-from esmm_dist.evaluation.comparison_document import COMMON_CTR_AUC, Comparison, Difference
+from esmm_dist.evaluation.comparison_document import (
+    COMMON_CTR_AUC,
+    Comparison,
+    Difference,
+    TuningTrial,
+)
 from esmm_dist.pages.svg import Mark
 from esmm_dist.scenarios import build, is_built
 
@@ -75,7 +80,8 @@ def record(comparison: Comparison, num_seeds: int) -> str:
         parts += [write_figure(f"{stem('paper_protocol')}_{name}.svg", _chart(comparison, name)),
                   "\n"]
     parts += ["## What reproduces\n\n", *(f"* {line}\n" for line in verdicts(comparison)),
-              "\n## Learning rates\n\nTowers / tables, by the AUC of the validation day.\n\n",
+              "\n## Learning rates and options\n\nTowers / tables and the options tried with "
+              "them, by the AUC of the validation day.\n\n",
               _tuning(comparison)]
     return "".join(parts)
 
@@ -137,9 +143,14 @@ def _tuning(comparison: Comparison) -> str:
     return table(
         ["method", "by", *(f"{r.towers:g} / {r.tables:g}" for r in rates)],
         [[choice.method, choice.metric,
-          *(f"**{trial.value:.4f}**" if trial.rates == choice.rates else f"{trial.value:.4f}"
-            for trial in choice.trials)] for choice in comparison.tuning],
+          *(_trial(trial, trial == choice.best) for trial in choice.trials)]
+         for choice in comparison.tuning],
     )
+
+
+def _trial(trial: TuningTrial, is_best: bool) -> str:
+    value = f"**{trial.value:.4f}**" if is_best else f"{trial.value:.4f}"
+    return "; ".join([value, *(f"{name} {tried:g}" for name, tried in trial.options.items())])
 
 
 if __name__ == "__main__":

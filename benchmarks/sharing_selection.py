@@ -4,11 +4,12 @@
 
 First each method's learning rates, by as many trials for each, in worlds drawn apart; then how many
 rows and worlds it takes to tell the three apart (pilot); then a map over what clicks and
-conversions share and how they are correlated. Worlds are conf/ali_ccp_like.yaml, scaled, each
-drawn several times by seeds 1, 2, …; scores are expected AUCs against the true p(conversion |
-do(click), x) over all test impressions: no noise of labels. What is drawn and trained stays in
-runs/, and the command goes on where it stopped; record and figure are written beside this script.
---quick: one small pilot and two cells, no record.
+conversions share and how they are correlated. Worlds are conf/ali_ccp_like.yaml, scaled, and for
+the map with more conversions a click, so that a training has as many of them as at a larger scale;
+each is drawn several times by seeds 1, 2, …; scores are expected AUCs against the true
+p(conversion | do(click), x) over all test impressions: no noise of labels. What is drawn and
+trained stays in runs/, and the command goes on where it stopped; record and figure are written
+beside this script. --quick: one small pilot and two cells, no record.
 """
 
 import argparse
@@ -38,24 +39,26 @@ from benchmarks.parts.scored_worlds import (
 PAIRS = (("esmm", "base"), ("esmm", "esmm_ns"), ("esmm_ns", "base"))
 DIFFERENCES = (0.003, 0.01, 0.02)  # the paper's ESMM less ESMM-NS, and two larger ones
 POWER, LEVEL = 0.8, 0.95
+ALI_CCP_CVR = 0.00535
 
 
 @dataclass(frozen=True)
 class Size:
     """What is drawn."""
 
-    pilot_scales: tuple[float, ...] = (0.005, 0.01)
+    pilots: tuple[tuple[float, float], ...] = ((0.02, ALI_CCP_CVR), (0.05, ALI_CCP_CVR))
+    """Scale and conversions a click; that of the map is a pilot too."""
     num_pilots: int = 3
     num_tuning: int = 1
-    """Worlds, of the largest pilot scale."""
-    map_scale: float = 0.01
-    num_replicates: int = 2
+    """Worlds, like those of the map."""
+    map_world: tuple[float, float] = (0.02, 5 * ALI_CCP_CVR)
+    num_replicates: int = 4
     cells: Mapping[float, tuple[float, ...]] = field(default_factory=lambda: {
         0.0: (0.0,), 0.5: (-0.5, 0.5), 1.0: (-0.5, 0.0, 0.5)})
     """Selections by sharing: at most as large."""
 
 
-QUICK = Size((0.002,), 2, 1, 0.002, 2, {0.0: (0.0,), 1.0: (0.5,)})
+QUICK = Size((), 2, 1, (0.002, 5 * ALI_CCP_CVR), 2, {0.0: (0.0,), 1.0: (0.5,)})
 
 
 def main() -> None:
@@ -63,17 +66,18 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small, and no record")
     arguments = parser.parse_args()
     size = QUICK if arguments.quick else Size()
-    tuning = tuned(size.pilot_scales[-1], size.num_tuning)
+    tuning = tuned(changes_of(*size.map_world), size.num_tuning)
     rates = {method: max(values, key=lambda rate: mean_of(values[rate]))
              for method, values in tuning.items()}
     print(tuning_table(tuning))
-    pilots = {scale: gaps_of(f"pilot-{scale:g}", {"scale": scale}, size.num_pilots, rates)
-              for scale in size.pilot_scales}
+    pilots = {world: gaps_of("pilot-{:g}-{:g}".format(*world), changes_of(*world),
+                             size.num_pilots, rates)
+              for world in (*size.pilots, size.map_world)}
     print(pilot_table(pilots))
     cells = {(sharing, selection): gaps_of(
         f"map-{sharing:g}-{selection:g}",
-        {"scale": size.map_scale, "sharing": sharing, "selection": selection}, size.num_replicates,
-        rates)
+        changes_of(*size.map_world) | {"sharing": sharing, "selection": selection},
+        size.num_replicates, rates)
         for sharing, selections in size.cells.items() for selection in selections}
     print(map_table(cells))
     if not arguments.quick:
@@ -81,6 +85,11 @@ def main() -> None:
     print(json.dumps({"ratios": {f"esmm - base at sharing {a:g}, selection {b:g}":
                                  round(mean_of(gaps.of("esmm", "base")), 4)
                                  for (a, b), gaps in cells.items()}, "bars": {}, "missed": []}))
+
+
+def changes_of(scale: float, cvr: float) -> dict[str, float]:
+    """The keys of `simulate` that make such a world."""
+    return {"scale": scale, "rates.cvr": cvr}
 
 
 # ---------------------------------------------------------------------------------------------
@@ -106,17 +115,18 @@ def tuning_table(tuning: Tuning) -> str:
     return table(["method", *(f"{r.towers:g} / {r.tables:g}" for r in RATES)], rows)
 
 
-def pilot_table(pilots: Mapping[float, Gaps]) -> str:
+def pilot_table(pilots: Mapping[tuple[float, float], Gaps]) -> str:
     rows = []
-    for scale, gaps in pilots.items():
+    for (scale, cvr), gaps in pilots.items():
         for one, other in PAIRS:
             difference = gaps.of(one, other)
             std = float(np.std(difference, ddof=1))
-            rows.append([f"{scale:g}", f"{gaps.num_train:,}", f"{gaps.num_train_conversions:,}",
-                         f"{one} - {other}", f"{mean_of(difference):+.4f}", f"{std:.4f}",
+            rows.append([f"{scale:g}", f"{cvr:g}", f"{gaps.num_train:,}",
+                         f"{gaps.num_train_conversions:,}", f"{one} - {other}",
+                         f"{mean_of(difference):+.4f}", f"{std:.4f}",
                          f"{gaps.std_of_rows(one, other):.4f}",
                          *(str(needed(std, d)) for d in DIFFERENCES)])
-    return table(["scale", "training rows", "their conversions", "difference", "mean",
+    return table(["scale", "CVR", "training rows", "their conversions", "difference", "mean",
                   "std of worlds and trainings", f"std of {gaps.num_test:,} test rows",
                   *(f"needed for {d:g}" for d in DIFFERENCES)], rows)
 
@@ -137,7 +147,7 @@ def map_table(cells: Mapping[tuple[float, float], Gaps]) -> str:
 
 
 def record(
-    size: Size, tuning: Tuning, pilots: Mapping[float, Gaps],
+    size: Size, tuning: Tuning, pilots: Mapping[tuple[float, float], Gaps],
     cells: Mapping[tuple[float, float], Gaps],
 ) -> str:
     """The page."""
@@ -163,11 +173,13 @@ def record(
         f"\nScores: expected AUC of pCVR against the true p(conversion | do(click), x) over all "
         f"test impressions. A replicate is another world (users, items, factors, logs) and another "
         f"seed of training; all methods share it. One epoch.\n\n## Learning rates\n\nTowers / "
-        f"tables: the same trials for every method, in {size.num_tuning} worlds of scale "
-        f"{size.pilot_scales[-1]:g} drawn apart, by the same score.\n\n", tuning_table(tuning),
-        "\n## Power\n\nThe world as declared. Needed: replicates by which a paired difference is "
+        f"tables: the same trials for every method, in {size.num_tuning} world of the "
+        f"map's kind drawn apart, by the same score.\n\n", tuning_table(tuning),
+        f"\n## Power\n\nThe world as declared, at CVR {ALI_CCP_CVR:g}, which is Ali-CCP's, and at "
+        f"the map's. Needed: replicates by which a paired difference is "
         "found at the 5 % level with a power of 80 %.\n\n", pilot_table(pilots),
-        f"\n## Map\n\nScale {size.map_scale:g}: {of_map.num_train:,} training rows, about "
+        "\n## Map\n\nScale {:g}, CVR {:g}: ".format(*size.map_world),
+        f"{of_map.num_train:,} training rows, about "
         f"{of_map.num_train_conversions:,} conversions among them; {of_map.num_test:,} test rows; "
         f"{size.num_replicates} replicates a cell. Sharing is the share of either logit's user and "
         "item variance that comes from common factors, selection the correlation of the two logits "

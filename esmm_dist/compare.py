@@ -48,7 +48,7 @@ from esmm_dist.trials import (
     trial_config,
     write_atomically,
 )
-from esmm_dist.tuning import chosen_rates
+from esmm_dist.tuning import chosen_trials
 
 # ---------------------------------------------------------------------------------------------
 # The command
@@ -74,11 +74,10 @@ def main(argv: Sequence[str]) -> None:
         if config.simulate is not None:
             check_drawn_as(config)
         trained = list(dict.fromkeys([*methods, COMMON_CTR]))
-        choices = chosen_rates(config, trained, folder_of(config), world)
+        choices = chosen_trials(config, trained, folder_of(config), world)
         configs = {
             (method, seed): trial_config(
-                config, Variant(method, seed, choices[method].rates if choices else None),
-                folder_of(config))
+                config, _variant(method, seed, choices.get(method)), folder_of(config))
             for method in trained for seed in seeds
         }
         train_and_predict_all(configs, world)
@@ -96,6 +95,12 @@ def _methods(
             parser.error(f"{method}: no such method; known are {', '.join(METHOD_NAMES)}")
     first = baseline or asked[0]
     return list(dict.fromkeys([first, *asked])), first
+
+
+def _variant(method: str, seed: int, choice: Choice | None) -> Variant:
+    if choice is None:
+        return Variant(method, seed)
+    return Variant(method, seed, choice.best.rates, choice.best.options)
 
 
 def folder_of(config: Config) -> Path:

@@ -1,4 +1,4 @@
-"""Chooses each method's learning rates on a validation day, every method by as many trials.
+"""Chooses each method's learning rates and options on a validation day, all by as many trials.
 
 Test days have no say: the validation day is the last of train.days.
 """
@@ -12,22 +12,22 @@ import numpy as np
 
 from esmm_dist.contract.config import parse_config
 from esmm_dist.contract.errors import InputError
-from esmm_dist.contract.protocols import LearningRates
 from esmm_dist.contract.sections import Config
 from esmm_dist.contract.world import World
-from esmm_dist.evaluation.comparison_document import Choice, TriedRates
+from esmm_dist.evaluation.comparison_document import Choice, TuningTrial
 from esmm_dist.evaluation.metrics import auc
 from esmm_dist.evaluation.predictions import Predictions
 from esmm_dist.evaluation.tasks import Task, logs_of, metric_name, rows_of
+from esmm_dist.model.method import options_of
 from esmm_dist.trials import Variant, predictions_of, train_and_predict_all, trial_config
 
 FOLDER = "tuning"
 
 
-def chosen_rates(
+def chosen_trials(
     config: Config, methods: Sequence[str], folder: Path, world: World
 ) -> Mapping[str, Choice]:
-    """The learning rates of each method, those that the config gives where it asks for no tuning.
+    """What each method is to be trained with; nothing where the config asks for no tuning.
 
     Called by all ranks in step; trials that were done before are not done again.
 
@@ -40,11 +40,13 @@ def chosen_rates(
     if config.tune is None:
         return {}
     before = _before_validation_day(config)
-    configs = {
-        (method, place): trial_config(before, Variant(method, config.train.seed, rates),
-                                      folder / FOLDER, _name(method, rates))
+    variants = {
+        (method, place): Variant(method, config.train.seed, rates,
+                                 config.tune.options_of_trial(options_of(method), place))
         for method in methods for place, rates in enumerate(config.tune.learning_rates)
     }
+    configs = {place: trial_config(before, variant, folder / FOLDER, _name(variant))
+               for place, variant in variants.items()}
     train_and_predict_all(configs, world)
     own = [_value(predictions_of(of_trial), config) if world.rank == 0 else ("", 0.0)
            for of_trial in configs.values()]
@@ -54,8 +56,10 @@ def chosen_rates(
     return {
         method: Choice(
             method=method, metric=value_of_trial[method, 0][0],
-            trials=tuple(TriedRates(rates=rates, value=value_of_trial[method, place][1])
-                         for place, rates in enumerate(config.tune.learning_rates)),
+            trials=tuple(
+                TuningTrial(rates=rates, options=dict(variants[method, place].options or {}),
+                            value=value_of_trial[method, place][1])
+                for place, rates in enumerate(config.tune.learning_rates)),
         ) for method in methods
     }
 
@@ -69,8 +73,11 @@ def _before_validation_day(config: Config) -> Config:
     return parse_config(document | {"tune": None}, "tune")
 
 
-def _name(method: str, rates: LearningRates) -> str:
-    return f"{method}-towers{rates.towers:g}-tables{rates.tables:g}"
+def _name(variant: Variant) -> str:
+    assert variant.rates is not None
+    tried = {"towers": variant.rates.towers, "tables": variant.rates.tables,
+             **(variant.options or {})}
+    return "-".join([variant.method, *(f"{name}{value:g}" for name, value in tried.items())])
 
 
 def _value(predictions: Predictions, config: Config) -> tuple[str, float]:

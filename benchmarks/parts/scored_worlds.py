@@ -32,7 +32,7 @@ OVERRIDES = (
 )
 FOLDER = Path("runs/sharing_selection")
 RATES = tuple(LearningRates(towers=towers, tables=tables)
-              for towers, tables in ((1e-3, 0.05), (3e-3, 0.1), (1e-2, 0.2)))
+              for towers, tables in ((1e-3, 0.05), (3e-3, 0.1), (1e-2, 0.2), (3e-2, 0.5)))
 FIRST_TUNING_SEED = 101
 METHODS = ("base", "esmm_ns", "esmm")
 METRIC = "true_cvr_auc"
@@ -70,12 +70,12 @@ Tuning = Mapping[str, Mapping[LearningRates, Sequence[float]]]
 """Scores by method and rates, one a world."""
 
 
-def tuned(scale: float, num_worlds: int) -> Tuning:
+def tuned(changes: Mapping[str, float], num_worlds: int) -> Tuning:
     """Every method with all rates, in worlds that nothing else is measured in."""
     config = load_config(CONFIG, OVERRIDES)
     seeds = range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + num_worlds)
-    worlds = [scenario_config(config, FOLDER / f"tuning-{scale:g}-{seed}", seed, {"scale": scale})
-              for seed in seeds]
+    name = "-".join(["tuning", *(f"{value:g}" for value in changes.values())])
+    worlds = [scenario_config(config, FOLDER / f"{name}-{seed}", seed, changes) for seed in seeds]
     draw_and_build(worlds)
     trials = {
         (method, place, world.name): trial_config(

@@ -48,25 +48,27 @@ class Cost(_Document):
     """Whether it was trained in one go; else the seconds are those of the last part."""
 
 
-class TriedRates(_Document):
+class TuningTrial(_Document):
     """One trial on the validation day."""
 
     rates: LearningRates
+    options: dict[str, int | float] = {}
+    """In place of the config's."""
     value: float
 
 
 class Choice(_Document):
-    """How a method's learning rates were chosen."""
+    """How a method's learning rates and options were chosen."""
 
     method: str
     metric: str
     """Of the validation day; higher is better."""
-    trials: tuple[TriedRates, ...]
+    trials: tuple[TuningTrial, ...]
 
     @property
-    def rates(self) -> LearningRates:
-        """Those of the best trial, of equal ones the first."""
-        return max(self.trials, key=lambda trial: trial.value).rates
+    def best(self) -> TuningTrial:
+        """Of equal ones the first."""
+        return max(self.trials, key=lambda trial: trial.value)
 
 
 class MethodFigures(_Document):
@@ -100,7 +102,7 @@ class Comparison(_Document):
     """Truth metrics of the truth itself: what can be had."""
     methods: tuple[MethodFigures, ...]
     tuning: tuple[Choice, ...] = ()
-    """Empty: all methods have the learning rates of the config."""
+    """Empty: all methods have the learning rates and options of the config."""
 
     def of(self, method: str) -> MethodFigures:
         """The figures of a method by its name."""

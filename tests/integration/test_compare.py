@@ -190,22 +190,28 @@ def test_rates_are_chosen_on_the_last_training_day_by_equal_trials(
     days = document["train"]["days"]
     document["samples"]["fit_days"] = {"first": days["first"], "last": days["first"]}
     rates = [{"towers": 1e-7, "tables": 1e-7}, {"towers": 0.003, "tables": 0.05}]
-    document["tune"] = {"learning_rates": rates}
+    document["tune"] = {"learning_rates": rates, "options": {"share_of_unclicked": [0.2, 1.0]}}
     write_samples(document, num_rows_of_day=1500)
     config_path = write_config(tmp_path, document)
-    argv = ["--config", str(config_path), "--methods", "base", "ctcvr_direct"]
+    argv = ["--config", str(config_path), "--methods", "base", "ctcvr_direct", "aman"]
     assert run_command(main, argv) == 0
     folder = tmp_path / "runs" / "small.compare"
     comparison = Comparison.model_validate_json((folder / "comparison.json").read_text())
-    assert [choice.method for choice in comparison.tuning] == ["base", "ctcvr_direct",
-                                                               "independent"]
+    assert [choice.method for choice in comparison.tuning] == [
+        "base", "ctcvr_direct", "aman", "independent"]
     assert [choice.metric for choice in comparison.tuning] == [
-        "cvr_auc_click", "ctcvr_auc", "cvr_auc_click"]
+        "cvr_auc_click", "ctcvr_auc", "cvr_auc_click", "cvr_auc_click"]
     for choice in comparison.tuning:
         assert [trial.rates.model_dump() for trial in choice.trials] == rates
-        assert choice.rates.towers == 0.003, "what has hardly learned ranks worse"
+        assert choice.best.rates.towers == 0.003, "what has hardly learned ranks worse"
         trained = load_config(folder / f"{choice.method}-seed1" / "config.yaml")
         assert trained.train.towers.learning_rate == 0.003
+        shares = [trial.options.get("share_of_unclicked") for trial in choice.trials]
+        if choice.method == "aman":
+            assert set(shares) == {0.2, 1.0}
+            assert trained.model.options.share_of_unclicked == shares[1]
+        else:
+            assert shares == [None, None]
         assert trained.train.days.last == load_config(config_path).train.days.last
     tried = load_config(folder / "tuning" / "base-towers0.003-tables0.05" / "config.yaml")
     assert tried.train.days.last < tried.evaluate.days.first == tried.evaluate.days.last

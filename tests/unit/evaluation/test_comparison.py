@@ -17,7 +17,7 @@ from esmm_dist.evaluation.comparison_document import (
     Comparison,
     Cost,
     MethodFigures,
-    TriedRates,
+    TuningTrial,
 )
 from esmm_dist.evaluation.comparison_page import (
     print_comparison,
@@ -136,9 +136,10 @@ def test_table_csv_and_page_hold_the_figures(
     figures: dict[str, MethodFigures], capsys: pytest.CaptureFixture[str]
 ) -> None:
     choice = Choice(method="good", metric="cvr_auc_click", trials=tuple(
-        TriedRates(rates=LearningRates(towers=rate, tables=0.05), value=value)
+        TuningTrial(rates=LearningRates(towers=rate, tables=0.05), options={"cvr_weight": 0.3},
+                    value=value)
         for rate, value in ((0.001, 0.61), (0.003, 0.62), (0.01, 0.62))))
-    assert choice.rates.towers == 0.003
+    assert choice.best.rates.towers == 0.003
     comparison = Comparison(
         name="<toy>", note="Made up & small.", compared_at=datetime(2026, 1, 1, tzinfo=UTC),
         commit=None, baseline="bad", num_impressions=NUM_ROWS, num_clicks=2, num_conversions=1,
@@ -151,6 +152,7 @@ def test_table_csv_and_page_hold_the_figures(
     assert any(line.startswith(f"good,ctr_auc,{mean!r},") for line in lines)
     page = render_comparison(comparison)
     assert "0.003 / 0.05" in page and "<b>0.6200</b>" in page and "0.6100" in page
+    assert "cvr_weight 0.3" in page
     assert "&lt;toy&gt;" in page and "Made up &amp; small." in page and page.count("<svg") >= 3
     print_comparison(comparison)
     assert f"{figures['good'].metrics['cvr_auc_click'].mean:.4f}" in capsys.readouterr().out
