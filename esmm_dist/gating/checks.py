@@ -35,6 +35,8 @@ def check_bound(bound: Bound, scope: Scope) -> Check:
     )
     text = (f"{name} is {figure(found.value, name)} ({interval_text(found, name)}), demanded is "
             f"{_span(bound)}{_how(bound.refuse)}")
+    if passed and found.value is not None and not least <= found.value <= most:
+        text += "; not clear of chance"
     return Check(kind="bound", name=name, passed=passed, text=text, value=found.value,
                  low=found.low, high=found.high)
 
@@ -98,8 +100,8 @@ def check_quality(report: str | None, source: str, days: Iterable[date]) -> list
         return [_quality("report", False, f"{source}: {missing[0]} has not been checked: run "
                                           f"jobs/check_samples.py --days {wanted[0]}:{wanted[-1]}")]
     if not broken:
-        return [_quality("expectations", True, f"every expectation holds on {wanted[0]} to "
-                                               f"{wanted[-1]}")]
+        found = "every expectation holds" if expectations else "no expectation is declared"
+        return [_quality("expectations", True, f"{found} on {wanted[0]} to {wanted[-1]}")]
     return [_broken_expectation(expectation) for expectation in broken]
 
 

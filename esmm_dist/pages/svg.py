@@ -106,7 +106,8 @@ def ends(x1: float, y1: float, x2: float, y2: float) -> str:
 
 
 def percent_text(value: float, digits: int = 2) -> str:
-    return f"{100 * value:.{digits}g} %"
+    rounded = float(f"{100 * value:.{digits}g}")  # which by itself is 1e+02 for 100
+    return f"{rounded:g} %"
 
 
 def decimals_of(axis: Axis) -> Callable[[float], str]:

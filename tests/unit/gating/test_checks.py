@@ -86,6 +86,13 @@ def test_without_an_interval_the_value_stands_for_it_and_nothing_is_clear() -> N
         assert check_bound(bound, scope(model=found)).passed is passed
 
 
+def test_a_value_out_of_bounds_that_passes_says_why() -> None:
+    bound = Bound(metric="ctr_auc", min=0.65)
+    text = check_bound(bound, scope(model=between(0.6, 0.66))).text
+    assert text.endswith("; not clear of chance")
+    assert "chance" not in check_bound(bound, scope(model=between(0.7, 0.8))).text
+
+
 # ---------------------------------------------------------------------------------------------
 # Scores
 # ---------------------------------------------------------------------------------------------
@@ -141,7 +148,13 @@ def report(holds: bool | None, day: date = DAY) -> str:
 @pytest.mark.parametrize("holds", [True, None])
 def test_days_on_which_all_expectations_hold_pass(holds: bool | None) -> None:
     (check,) = check_quality(report(holds), "r.json", [DAY])
-    assert check.passed
+    assert check.passed and check.text.startswith("every expectation holds")
+
+
+def test_days_of_which_nothing_is_expected_pass_and_say_so() -> None:
+    document = json.loads(report(True)) | {"expectations": []}
+    (check,) = check_quality(json.dumps(document), "r.json", [DAY])
+    assert check.passed and check.text.startswith("no expectation is declared")
 
 
 def test_a_broken_expectation_is_named() -> None:

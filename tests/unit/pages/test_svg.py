@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from esmm_dist.pages.svg import Axis
+from esmm_dist.pages.svg import Axis, percent_text
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (0.58, 0.66), (-3e-4, 2e-3), (0, 170_000)])
@@ -19,3 +19,10 @@ def test_a_logarithmic_axis_gives_decades_equal_room() -> None:
     np.testing.assert_allclose([axis(v) for v in (1e-4, 1e-3, 1e-2, 1e-1)], [0, 100, 200, 300])
     assert axis(0.0) == 0, "what lies outside is kept at the frame"
     assert set(axis.ticks()) <= {d * 10.0**e for d in (1, 2, 5) for e in range(-4, 0)}
+
+
+@pytest.mark.parametrize(("value", "text"), [
+    (1.0, "100 %"), (0.995, "100 %"), (0.4567, "46 %"), (0.0123, "1.2 %"), (0.0, "0 %"),
+])
+def test_percents_are_never_written_with_an_exponent(value: float, text: str) -> None:
+    assert percent_text(value) == text
