@@ -1,27 +1,36 @@
-"""Lists what no kept manifest of a samples directory lists, and removes it if told to.
+"""Lists what no kept manifest of a directory of samples lists, and removes it if told to.
 
     spark-submit jobs/clean_samples.py [--config FILE] [--keep-manifests N] [--delete]
+    spark-submit jobs/clean_samples.py --scores [--config FILE] [--keep-manifests N] [--delete]
 
 Builds leave the days they replace, and killed builds their drafts, so that nothing in use is ever
-overwritten. docs/samples.md says what stays.
+overwritten; so do jobs that score impressions, whose directory --scores means. docs/samples.md says
+what stays.
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import NamedTuple
+
+from pyspark.sql import SparkSession
 
 from esmm_dist.contract.command_line import config_from, config_parser, run_command
-from esmm_dist.samples.cleaning import inventory, remove
+from esmm_dist.contract.sections import Config
+from esmm_dist.samples.cleaning import inventory, listing_of_samples, remove
 from esmm_dist.samples.files import Files
 from esmm_dist.samples.io import now
 from esmm_dist.samples.session import open_session
 from esmm_dist.samples.terminal import leftovers_table, phase
+from esmm_dist.scoring.store import listing_of_scores, scores_path
 
 
 def clean_samples(argv: Sequence[str]) -> None:
     """Prints what can go, and lets it go where --delete says so."""
     parser = config_parser(__doc__)
+    parser.add_argument("--scores", action="store_true",
+                        help="clean the directory of scores (score.path), not that of samples")
     parser.add_argument("--keep-manifests", type=_at_least_one, default=5, metavar="N",
                         help="the newest manifests that stay whatever their age (default: 5)")
     parser.add_argument("--pinned", type=int, action="append", default=[], metavar="NUMBER",
@@ -37,20 +46,44 @@ def clean_samples(argv: Sequence[str]) -> None:
     config = config_from(arguments)
     spark = open_session(f"{config.name}: clean samples")
     try:
-        files = Files(spark, config.samples.path)
-        found = inventory(
-            files, arguments.keep_manifests, arguments.pinned,
-            timedelta(hours=arguments.grace_hours), now(),
+        clean(
+            spark, config, Stay(arguments.keep_manifests, tuple(arguments.pinned),
+                                timedelta(hours=arguments.grace_hours)),
+            of_scores=arguments.scores, deletes=arguments.delete,
         )
-        print(f"kept: {', '.join(f'manifest {number}' for number in found.kept)}")
-        print(leftovers_table(found.leftovers))
-        if found.leftovers and arguments.delete:
-            with phase(f"deleting {len(found.leftovers):,} of {config.samples.path}"):
-                remove(files, found.leftovers)
-        elif found.leftovers:
-            print("nothing deleted: give --delete to delete what is listed")
     finally:
         spark.stop()
+
+
+class Stay(NamedTuple):
+    """What stays though no latest manifest lists it, as `inventory` takes it."""
+
+    num_kept: int
+    pinned: tuple[int, ...]
+    grace: timedelta
+
+
+def clean(
+    spark: SparkSession, config: Config, stay: Stay, *, of_scores: bool, deletes: bool
+) -> None:
+    """Prints what of one directory can go, and lets it go if it deletes.
+
+    Raises:
+        InputError: as `inventory`; nothing is deleted.
+    """
+    path, parse = (
+        (scores_path(config), listing_of_scores) if of_scores
+        else (config.samples.path, listing_of_samples)
+    )
+    files = Files(spark, path)
+    found = inventory(files, parse, stay.num_kept, stay.pinned, stay.grace, now())
+    print(f"kept: {', '.join(f'manifest {number}' for number in found.kept)}")
+    print(leftovers_table(found.leftovers))
+    if found.leftovers and deletes:
+        with phase(f"deleting {len(found.leftovers):,} of {path}"):
+            remove(files, found.leftovers)
+    elif found.leftovers:
+        print("nothing deleted: give --delete to delete what is listed")
 
 
 def _at_least_one(text: str) -> int:

@@ -1,4 +1,4 @@
-"""What a samples directory holds that no kept manifest lists, and its removal.
+"""What a directory of samples, or of scores, holds that no kept manifest lists, and its removal.
 
 Old manifests stay readable for as long as anyone may use them: whoever pinned a manifest did so
 before it was superseded, and whoever builds has written lately. It touches nothing but manifests,
@@ -6,7 +6,7 @@ encodings, builds of days, reports and drafts.
 """
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -25,13 +25,26 @@ from esmm_dist.samples.filing import DAY
 from esmm_dist.samples.io import DRAFTS
 
 
+class Listing(NamedTuple):
+    """What a manifest says of its directory, whatever its days hold."""
+
+    number: int
+    created_at: datetime
+    paths: frozenset[str]
+    """All that is needed as long as it stays, itself too: files and builds of days."""
+
+
+Parse = Callable[[str, str], Listing]
+"""Takes a manifest's text and its path; raises InputError where it is of another form."""
+
+
 class Leftover(NamedTuple):
     """A file or directory that nothing needs."""
 
     kind: str
     """manifest, build, encodings, report or draft."""
     path: str
-    """Relative to the samples' directory."""
+    """Relative to the directory."""
     num_bytes: int
     modified_at: datetime
     """When it, or the newest file in it, was written."""
@@ -46,12 +59,29 @@ class Inventory(NamedTuple):
     """In the order in which to delete them: no manifest ever lists what is gone."""
 
 
+def listing_of_samples(text: str, source: str) -> Listing:
+    """What a manifest of samples needs: beside its builds its encodings and its quality report."""
+    manifest = Manifest.parse(text, source)
+    reports = {f"{report_path(manifest.number)}.{ending}" for ending in ("html", "json")}
+    return Listing(manifest.number, manifest.created_at, frozenset(
+        {manifest.path, manifest.encodings.path} | reports
+        | builds_of([file.path for day in manifest.days for file in day.files])
+    ))
+
+
+def builds_of(paths: Sequence[str]) -> set[str]:
+    """The folders that files of days lie in."""
+    return {path.rpartition("/")[0] for path in paths}
+
+
 def inventory(
-    files: Files, num_kept: int, pinned: Collection[int], grace: timedelta, now: datetime
+    files: Files, parse: Parse, num_kept: int, pinned: Collection[int], grace: timedelta,
+    now: datetime,
 ) -> Inventory:
     """Finds what can go.
 
     Args:
+        parse: reads the directory's manifests.
         num_kept: the newest manifests that stay whatever their age, at least one.
         pinned: numbers of others that stay.
         grace: a manifest stays for so long after another one superseded it, anything else for so
@@ -61,14 +91,11 @@ def inventory(
         InputError: there is no manifest, a pinned one is missing, or one that is whole cannot be
             read, so that nobody knows what it lists.
     """
-    manifests = _readable(files)
+    manifests = _readable(files, parse)
     kept = _kept(manifests, files.root, num_kept, pinned, now - grace)
-    builds = {file.path.rpartition("/")[0] for m in kept for day in m.days for file in day.files}
-    needed = builds | {m.path for m in kept} | {m.encodings.path for m in kept} | {
-        f"{report_path(m.number)}.{ending}" for m in kept for ending in ("html", "json")
-    }
+    needed = set[str]().union(*[manifest.paths for manifest in kept])
     # A manifest may be younger than the clock of this machine says: it is kept by number above.
-    superseded = {manifest.path for manifest in manifests} - needed
+    superseded = {manifest_path(manifest.number) for manifest in manifests} - needed
     leftovers = tuple(
         found for found in _found(files, needed)
         if found.path in superseded or found.modified_at <= now - grace
@@ -82,7 +109,7 @@ def remove(files: Files, leftovers: Sequence[Leftover]) -> None:
         files.delete(leftover.path)
 
 
-def _readable(files: Files) -> list[Manifest]:
+def _readable(files: Files, parse: Parse) -> list[Listing]:
     """The manifests that were written to their end, newest first."""
     found = []
     for number in manifest_numbers(files.names(MANIFESTS)):
@@ -92,7 +119,7 @@ def _readable(files: Files) -> list[Manifest]:
         except ValueError:
             continue  # never published: it goes when it is old
         try:
-            found.append(Manifest.parse(text, source))
+            found.append(parse(text, source))
         except InputError as error:
             raise InputError(
                 f"{error}; nothing is cleaned while nobody knows what it lists: "
@@ -102,11 +129,11 @@ def _readable(files: Files) -> list[Manifest]:
 
 
 def _kept(
-    manifests: Sequence[Manifest], root: str, num_kept: int, pinned: Collection[int],
+    manifests: Sequence[Listing], root: str, num_kept: int, pinned: Collection[int],
     not_before: datetime,
-) -> list[Manifest]:
+) -> list[Listing]:
     if not manifests:
-        raise InputError(f"{root}: no samples manifest there: nothing says what is needed")
+        raise InputError(f"{root}: no manifest there: nothing says what is needed")
     missing = sorted(set(pinned) - {manifest.number for manifest in manifests})
     if missing:
         raise InputError(f"{root}: there is no manifest {missing[0]} to keep: correct --pinned")

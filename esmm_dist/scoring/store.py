@@ -13,6 +13,8 @@ from pyspark.sql import DataFrame, SparkSession
 
 from esmm_dist.contract.manifest import MANIFESTS, latest_document, manifest_numbers
 from esmm_dist.contract.scores import DAY, ScoredDay, ScoreFile, ScoresManifest
+from esmm_dist.contract.sections import Config
+from esmm_dist.samples.cleaning import Listing, builds_of
 from esmm_dist.samples.files import Files
 from esmm_dist.samples.io import DRAFTS, build_folder, now
 
@@ -85,3 +87,15 @@ class ScoresStore:
 def build_id_of(files: Sequence[ScoreFile]) -> str:
     """The build that made a day's files, as their folder names it."""
     return files[0].path.split("build=")[1].partition("/")[0]
+
+
+def listing_of_scores(text: str, source: str) -> Listing:
+    """What a manifest of scores needs, for whoever cleans its directory."""
+    manifest = ScoresManifest.parse(text, source)
+    builds = builds_of([file.path for day in manifest.days for file in day.files])
+    return Listing(manifest.number, manifest.created_at, frozenset({manifest.path} | builds))
+
+
+def scores_path(config: Config) -> str:
+    """Where the scores of a config lie."""
+    return config.score.path or f"{config.runs_path}/{config.name}/scores"

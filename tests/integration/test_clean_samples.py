@@ -55,10 +55,11 @@ class Directory:
         return self.write(manifest.path, hours_ago, manifest.model_dump_json())
 
     def leftovers(self, num_kept: int = 1, grace_hours: float = 72, **more: Any) -> list[str]:
-        from esmm_dist.samples.cleaning import inventory
+        from esmm_dist.samples.cleaning import inventory, listing_of_samples
 
         found = inventory(
-            self.files, num_kept, more.get("pinned", ()), grace_hours * HOUR, NOW
+            self.files, listing_of_samples, num_kept, more.get("pinned", ()), grace_hours * HOUR,
+            NOW,
         )
         return [leftover.path for leftover in found.leftovers]
 
@@ -162,7 +163,7 @@ def test_a_manifest_cut_off_goes_and_one_that_nobody_can_read_stops_everything(
 
 def test_nothing_is_needed_by_a_directory_without_manifests(directory: Directory) -> None:
     directory.build(FIRST, "one", 400)
-    with pytest.raises(InputError, match="no samples manifest there"):
+    with pytest.raises(InputError, match="no manifest there"):
         directory.leftovers()
     directory.manifest(1, 400, [])
     with pytest.raises(InputError, match="there is no manifest 7 to keep"):
@@ -177,12 +178,12 @@ def test_what_is_not_ours_is_left_alone(directory: Directory) -> None:
 
 
 def test_removing_removes_what_was_listed_and_leaves_the_rest(directory: Directory) -> None:
-    from esmm_dist.samples.cleaning import inventory, remove
+    from esmm_dist.samples.cleaning import inventory, listing_of_samples, remove
 
     old, new = directory.build(FIRST, "old", 400), directory.build(FIRST, "new", 200)
     directory.manifest(1, 400, [old])
     newest = directory.manifest(2, 200, [new])
-    found = inventory(directory.files, 1, (), 72 * HOUR, NOW)
+    found = inventory(directory.files, listing_of_samples, 1, (), 72 * HOUR, NOW)
     assert [leftover.num_bytes for leftover in found.leftovers][1:] == [10]
     remove(directory.files, found.leftovers)
     assert not (directory.path / old).exists()
