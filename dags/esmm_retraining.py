@@ -31,6 +31,9 @@ CONFIGS = os.environ.get("ESMM_DIST_CONFIGS", "conf/kuairand_nightly.yaml").spli
 AT_HOME = (f"cd {shlex.quote(str(HOME))} && "
            f"export PATH={shlex.quote(str(HOME / '.venv' / 'bin'))}:$PATH")
 
+# By which the lines that commands log for machines are told to be of one night.
+RUN_ID = "export ESMM_DIST_RUN_ID='{{ run_id }}'"
+
 EXIT_AT_FAULT, EXIT_NOT_YET = 2, 3
 
 
@@ -75,7 +78,7 @@ def retraining(path: str) -> DAG:
         """
         words = ["exec", "flock", f"data/{config.name}.lock", command,
                  f"--config {shlex.quote(path)}", f"--for-day {day}", flags]
-        return f"{AT_HOME} && mkdir -p data && {' '.join(filter(None, words))}"
+        return f"{AT_HOME} && {RUN_ID} && mkdir -p data && {' '.join(filter(None, words))}"
 
     def start_of(some_day: date) -> datetime:
         return datetime.combine(some_day, time.min, ZoneInfo(zone))
@@ -126,6 +129,8 @@ def retraining(path: str) -> DAG:
         watch = task("watch", f"{python}.watch").as_teardown()
         arrived >> build >> check >> train >> evaluate >> export >> gate >> publish >> score
         score >> watch
+        if config.tracking is not None:
+            score >> task("track", f"{python}.track").as_teardown()
     return dag
 
 

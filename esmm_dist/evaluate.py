@@ -25,6 +25,7 @@ from esmm_dist.contract.command_line import (
     run_command,
 )
 from esmm_dist.contract.errors import InputError
+from esmm_dist.contract.telling import tell
 from esmm_dist.distributed.world import connect
 from esmm_dist.evaluation.figures import method_name
 from esmm_dist.evaluation.prediction_files import (
@@ -86,17 +87,18 @@ def measure_run(run: TrainedRun) -> None:
         InputError: a sample was predicted twice or not at all.
     """
     for warning in warnings_of(run.test_days()):
-        print(f"warning: {warning}", file=sys.stderr)
+        tell("warning", f"warning: {warning}")
     predict_references(run)
     model = pooled_predictions(run, "predictions")
     reference = pooled_predictions(run, "reference")
-    print(f"measuring {len(model):,} rows, {run.config.evaluate.num_bootstraps:,} draws of groups",
-          file=sys.stderr)
+    tell("measuring", f"measuring {len(model):,} rows, {run.config.evaluate.num_bootstraps:,} "
+                      "draws of groups")
     card = make_scorecard(_record(run), model, reference, calibration=_calibration(run, model))
     report = render_report(Evidence(run.config, card, run.days(), _curves(run)))
     report_path = run.path / "report.html"
     _write_atomically(report_path, report)
     _write_atomically(run.path / "metrics.json", card.to_json())
+    tell("measured", None, metrics={name: found.value for name, found in card.pooled.model.items()})
     print_table(card)
     print(report_path)
 

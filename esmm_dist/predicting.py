@@ -13,6 +13,7 @@ from tqdm import tqdm
 from esmm_dist.assembly import load_predictor, pick_device
 from esmm_dist.contract.batch import Batch
 from esmm_dist.contract.errors import InputError
+from esmm_dist.contract.telling import seconds_per_redraw
 from esmm_dist.contract.world import World
 from esmm_dist.evaluation.prediction_files import (
     Origin,
@@ -24,8 +25,6 @@ from esmm_dist.evaluation.predictions import Logits, Predict, Predictions
 from esmm_dist.model.method import Prediction
 from esmm_dist.reader.samples import SampleReader
 from esmm_dist.training.trained_run import TrainedRun
-
-SECONDS_PER_REDRAW = 0.5
 
 
 def predict_run(run: TrainedRun, world: World) -> None:
@@ -94,7 +93,7 @@ def on_arrays(predict: Callable[[Batch], Prediction]) -> Predict:
 def progress(title: str, total: int, rank: int, unit: str = " samples") -> Any:
     """A bar on rank 0's stderr, none on the other ranks."""
     return tqdm(desc=title, total=total, unit=unit, unit_scale=True, disable=rank != 0,
-                mininterval=SECONDS_PER_REDRAW, file=sys.stderr, dynamic_ncols=True)
+                mininterval=seconds_per_redraw(), file=sys.stderr, dynamic_ncols=True)
 
 
 def _counted(batches: Iterator[Batch], bar: Any, num_ranks: int) -> Iterator[Batch]:

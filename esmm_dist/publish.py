@@ -21,6 +21,7 @@ from esmm_dist.bundling import make_bundle
 from esmm_dist.contract.bundle import CURRENT, check_alias
 from esmm_dist.contract.command_line import config_parser, run_command
 from esmm_dist.contract.errors import InputError
+from esmm_dist.contract.telling import tell
 from esmm_dist.evaluation.figures import figure, signed
 from esmm_dist.gating.verdict import VERDICT, Verdict
 from esmm_dist.serving.aliases import BundleOfAlias, in_service, pointed, rolled_back
@@ -111,7 +112,7 @@ def _point(store: BundleStore, assignment: str) -> None:
 
 
 def _tell(store: BundleStore, alias: str, name: str) -> None:
-    print(f"{alias} is {name[:12]}", file=sys.stderr)
+    tell("alias", f"{alias} is {name[:12]}", alias=alias, bundle=name)
     print(store.path / name)
 
 

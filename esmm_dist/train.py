@@ -32,6 +32,7 @@ from esmm_dist.contract.manifest import (
 )
 from esmm_dist.contract.sections import Config
 from esmm_dist.contract.settings import check_settings
+from esmm_dist.contract.telling import tell
 from esmm_dist.contract.world import World
 from esmm_dist.distributed.elastic import run_in_world
 from esmm_dist.model.method import Stage, method_of
@@ -116,7 +117,7 @@ def train_run(config: Config, world: World, *, resume: bool) -> None:
         if resume and not interrupted.checkpoints:
             notices.add(f"no checkpoint under {run_path / CHECKPOINTS}: beginning anew")
         for notice in (*sorted(notices), footprint(config, encodings, world).line()):
-            print(notice, file=sys.stderr)
+            tell("notice", notice)
         begin_run(run_path, config, anew=not interrupted.checkpoints)
     world.barrier(name="begin")
     for number, fold in enumerate(folds, start=1):
@@ -268,6 +269,8 @@ class FoldRun:
             index=self.index.model_copy(update={"step": step}), world=self.world,
             num_kept=self.config.train.num_checkpoints_kept,
         )
+        if self.world.rank == 0:
+            tell("checkpoint", None, fold=self.fold.name, step=step, num_steps=self.num_steps)
         self.world.pause()
 
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from esmm_dist.contract.command_line import config_from, config_parser, run_command
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.folds import days_of
+from esmm_dist.contract.telling import tell
 from esmm_dist.samples.build import Builder
 from esmm_dist.samples.schedule import parse_days
 from esmm_dist.samples.session import open_session
@@ -58,6 +59,10 @@ def build_samples(argv: Sequence[str]) -> None:
         manifest = builder.build(days)
     finally:
         spark.stop()
+    for day in manifest.days:
+        if day.day in days:
+            tell("built", None, built_day=day.day, num_rows=day.num_rows,
+                 num_clicks=day.num_clicks, num_conversions=day.num_conversions)
     print(summary([day for day in manifest.days if day.day in days]))
     print(f"{config.samples.path}/{manifest.path}")
 

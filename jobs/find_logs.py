@@ -13,6 +13,7 @@ from pyspark.sql import SparkSession
 
 from esmm_dist.contract.command_line import config_from, config_parser, run_command
 from esmm_dist.contract.sections import Config
+from esmm_dist.contract.telling import tell
 from esmm_dist.samples.census import count_rows
 from esmm_dist.samples.io import open_logs
 from esmm_dist.samples.session import open_session
@@ -29,18 +30,25 @@ def find_logs(argv: Sequence[str]) -> None:
 
     Raises:
         InputError: a log cannot be read at all: waiting would not help.
-        NotYet: a log has none.
+        SystemExit: with a status of its own where a log has none.
     """
     config = config_from(config_parser(__doc__).parse_args(argv))
     spark = open_session(f"{config.name}: find logs")
     try:
         demand_last_day(spark, config)
+    except NotYet as reason:
+        tell("not yet", str(reason))
+        raise SystemExit(EXIT_NOT_YET) from None
     finally:
         spark.stop()
 
 
 def demand_last_day(spark: SparkSession, config: Config) -> None:
-    """Says what the logs hold of the last day, as `find_logs` does."""
+    """Says what the logs hold of the last day.
+
+    Raises:
+        NotYet: a log has no row of it.
+    """
     day, frames = config.samples.days.last, open_logs(spark, config)
     counts = count_rows(frames, dict.fromkeys(frames._fields, [day]), config)
     missing = []
@@ -53,14 +61,5 @@ def demand_last_day(spark: SparkSession, config: Config) -> None:
         raise NotYet(f"not yet: no rows of {day} in {', '.join(missing)}")
 
 
-def main(argv: Sequence[str]) -> int:
-    """Runs it, and tells "not yet" from what waiting does not mend."""
-    try:
-        return run_command(find_logs, argv)
-    except NotYet as reason:
-        print(reason, file=sys.stderr)
-        return EXIT_NOT_YET
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_command(find_logs, sys.argv[1:]))

@@ -5,11 +5,13 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
+from pathlib import Path
 
 from esmm_dist.contract.config import DEFAULT_CONFIG_PATH, load_config
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.moving import moved
 from esmm_dist.contract.sections import Config
+from esmm_dist.contract.telling import bind, tell, telling
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130  # as shells report a process that SIGINT ended
@@ -41,9 +43,11 @@ def _day(text: str) -> date:
 def config_from(arguments: argparse.Namespace) -> Config:
     """The config that parsed flags ask for."""
     config = load_config(arguments.config, arguments.overrides)
-    if arguments.for_day is None:
-        return config
-    return moved(config, arguments.for_day, f"{arguments.config} --for-day {arguments.for_day}")
+    if arguments.for_day is not None:
+        config = moved(config, arguments.for_day, f"{arguments.config} --for-day "
+                                                  f"{arguments.for_day}")
+    bind(run=config.name, day=config.samples.days.last)
+    return config
 
 
 @contextmanager
@@ -67,13 +71,30 @@ def run_command(
     """Runs a command; its exit status is 2 after bad input, of which one line on stderr tells, and
     130 after Ctrl-C, of which another one does."""
     try:
+        with telling(_name_of(command)):
+            return _told_status(command, argv, hint_if_interrupted)
+    except InputError as error:  # of the environment, before anything could be told
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_BAD_INPUT
+
+
+def _name_of(command: Callable[[Sequence[str]], None]) -> str:
+    """The module that it stands in, which is what is typed; as a script it is called __main__."""
+    code = getattr(command, "__code__", None)
+    return Path(code.co_filename if code else sys.argv[0]).stem
+
+
+def _told_status(
+    command: Callable[[Sequence[str]], None], argv: Sequence[str], hint_if_interrupted: str
+) -> int:
+    try:
         with file_errors_told():
             command(argv)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        tell("error", f"error: {error}")
         return EXIT_BAD_INPUT
     except KeyboardInterrupt:
         hint = f": {hint_if_interrupted}" if hint_if_interrupted else ""
-        print(f"interrupted{hint}", file=sys.stderr)
+        tell("interrupted", f"interrupted{hint}")
         return EXIT_INTERRUPTED
     return 0

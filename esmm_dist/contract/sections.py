@@ -21,6 +21,7 @@ from esmm_dist.contract.publishing import Calibrate, Publish
 from esmm_dist.contract.retraining import Retraining
 from esmm_dist.contract.scoring import Score
 from esmm_dist.contract.simulation import Simulation
+from esmm_dist.contract.tracking import Tracking
 from esmm_dist.contract.unclicked import check_correction
 
 Positive = Annotated[int, Field(gt=0)]
@@ -208,6 +209,8 @@ class Config(Section):
     retraining: Retraining | None = None
     """How a schedule runs the experiment for every day anew; none: it is not scheduled."""
     score: Score = Score()
+    tracking: Tracking | None = None
+    """Where esmm_dist.track shows runs; none: a schedule does not track them."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "Config":

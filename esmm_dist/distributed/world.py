@@ -9,9 +9,7 @@ import hashlib
 import json
 import math
 import os
-import sys
 import time
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ from torch import Tensor
 
 from esmm_dist.contract.command_line import EXIT_BAD_INPUT
 from esmm_dist.contract.errors import InputError
+from esmm_dist.contract.telling import tell, tell_failure
 from esmm_dist.contract.world import Here, Pending, Traffic, World
 from esmm_dist.distributed.heartbeats import Heartbeats
 
@@ -202,16 +201,15 @@ class HorovodWorld:
             The exit status.
         """
         if not isinstance(error, (InputError, RankLostError)):
-            traceback.print_exception(error)
-            sys.stderr.flush()
+            tell_failure(error)
             return EXIT_FAILED
         line = f"error: {error}"
         if isinstance(error, RankLostError):
-            print(line, file=sys.stderr, flush=True)
+            tell("error", line)
             return EXIT_FAILED
         line_of_rank = self._meet(line)
         if line_of_rank is None or line_of_rank.index(line_of_rank[self.rank]) == self.rank:
-            print(line, file=sys.stderr, flush=True)
+            tell("error", line)
         if line_of_rank is not None:
             self._meet("told")  # whoever leaves first, every line is out
         return EXIT_BAD_INPUT
@@ -261,7 +259,7 @@ class HorovodWorld:
             if waited_seconds > SECONDS_OF_A_STALL:
                 text = f"waited {waited_seconds:.0f} s: {self._heartbeats.diagnosis()}"
             if self._on_pause:  # whoever runs an elastic job goes on without the rank
-                print(f"rank {self.rank} gave up {name!r}: {text}", file=sys.stderr, flush=True)
+                tell("rank lost", f"rank {self.rank} gave up {name!r}: {text}")
                 raise
             raise RankLostError(f"rank {self.rank} gave up {name!r}: {text}") from None
 

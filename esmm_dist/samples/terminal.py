@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from esmm_dist.contract.manifest import Day
+from esmm_dist.contract.telling import in_json, tell
 from esmm_dist.samples.cleaning import Leftover
 from esmm_dist.samples.inspection import Finding
 
@@ -18,6 +19,11 @@ COLUMNS = ("day", "rows in", "dropped", "rows out", "clicks", "conv.", "CTR", "C
 def phase(what: str) -> Iterator[None]:
     """Says on stderr what is being done and, when it is done, how long it took."""
     start = time.monotonic()
+    if in_json():
+        tell("phase", f"{what} …")
+        yield
+        tell("phase done", what, seconds=round(time.monotonic() - start, 3))
+        return
     print(f"{what} …", end="", file=sys.stderr, flush=True)
     try:
         yield

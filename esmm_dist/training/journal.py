@@ -11,11 +11,9 @@ from typing import Self
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from esmm_dist.contract.telling import seconds_per_redraw, tell
 from esmm_dist.training.curve import read_curve, write_point
 from esmm_dist.training.loop import Point
-
-# Under a launcher that prefixes lines, a bar redrawn more often than this is noise.
-SECONDS_PER_REDRAW = 0.5
 
 
 class Journal:
@@ -35,12 +33,13 @@ class Journal:
         """
         curve_path.parent.mkdir(parents=True, exist_ok=True)
         kept = read_curve(curve_path) if first_step and curve_path.exists() else []
+        self._title = title
         self._curve = curve_path.open("w", encoding="utf-8")
         self._curve.writelines(write_point(point) for point in kept if point["step"] <= first_step)
         self._events = SummaryWriter(events_path, purge_step=first_step)
         self._bar = tqdm(
             desc=title, total=num_steps * batch_size, initial=first_step * batch_size,
-            unit=" samples", unit_scale=True, mininterval=SECONDS_PER_REDRAW, file=sys.stderr,
+            unit=" samples", unit_scale=True, mininterval=seconds_per_redraw(), file=sys.stderr,
             dynamic_ncols=True,
         )
 
@@ -55,6 +54,7 @@ class Journal:
         }
         self._curve.write(write_point(record))
         self._curve.flush()
+        tell("point", None, fold=self._title, **record)
         for name, value in record.items():
             if name not in ("step", "num_samples"):
                 self._events.add_scalar(name, value, point.num_samples)

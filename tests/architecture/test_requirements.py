@@ -15,6 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 OURS = {"esmm_dist", "jobs", "tests", "benchmarks"}
 # Built by requirements/build_horovod.sh and therefore neither asked for nor pinned
 BUILT = {"horovod"}
+# Heavy, and by choice: left out of the lock, and installed by whoever wants it
+UNLOCKED_EXTRA, UNLOCKED = "tracking", {"mlflow"}
 # Installed by benchmarks/train.py into an environment of its own
 PEERS = {"deepctr_torch", "torch_rechub", "fbgemm_gpu"}
 
@@ -30,6 +32,8 @@ def asked_for(environment: str = "lock.txt") -> list[Requirement]:
     config.read(ROOT / "setup.cfg")
     declared = [config["options"]["install_requires"]]
     for extra, text in config["options.extras_require"].items():
+        if extra == UNLOCKED_EXTRA:
+            continue
         if (extra == "airflow") == (environment == "airflow.txt"):
             declared.append(text)
     if environment == "lock.txt":
@@ -60,7 +64,7 @@ def imports_of_the_tree() -> dict[str, Path]:
         name: path
         for path in files
         for name in imported_packages(path.read_text())
-        if name not in sys.stdlib_module_names | OURS | BUILT | PEERS | beside
+        if name not in sys.stdlib_module_names | OURS | BUILT | UNLOCKED | PEERS | beside
     }
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pyarrow.parquet as pq
 import pytest
 
+from esmm_dist.contract.command_line import run_command
 from esmm_dist.contract.config import load_config
 from esmm_dist.contract.sections import Config
 
@@ -68,11 +69,17 @@ def test_waiting_and_failing_have_exit_statuses_of_their_own(
 ) -> None:
     from jobs import find_logs
 
-    def not_yet(argv: object) -> None:
+    class Session:
+        def stop(self) -> None:
+            pass
+
+    def not_yet(spark: object, config: object) -> None:
         raise find_logs.NotYet("not yet: no rows")
 
-    monkeypatch.setattr(find_logs, "find_logs", not_yet)
-    assert find_logs.main([]) == 3
+    monkeypatch.setattr(find_logs, "open_session", lambda name: Session())
+    monkeypatch.setattr(find_logs, "demand_last_day", not_yet)
+    with pytest.raises(SystemExit) as ended:
+        run_command(find_logs.find_logs, [])
+    assert ended.value.code == find_logs.EXIT_NOT_YET == 3
     assert capsys.readouterr().err == "not yet: no rows\n"
-    monkeypatch.undo()
-    assert find_logs.main(["--config", "nowhere.yaml"]) == 2
+    assert run_command(find_logs.find_logs, ["--config", "nowhere.yaml"]) == 2
