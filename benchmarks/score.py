@@ -90,7 +90,7 @@ def by_the_job(
 ) -> Callable[[], int]:
     """Our job."""
     def run() -> int:
-        table = ScoringTable(spark, config, config.features)
+        table = ScoringTable(spark, config, config.features, {})
         store = ScoresStore(spark, str(folder / "scores"))
         manifest = score_days(spark, table, store, model, Encodings(), "drawn", [DAY])
         return sum(day.num_rows for day in manifest.days)

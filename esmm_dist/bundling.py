@@ -23,6 +23,7 @@ from esmm_dist.contract.days import DayRange
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.exported import EXPORT_INDEX, ExportIndex
 from esmm_dist.contract.scored_sample import ScoredRow, ScoredSample
+from esmm_dist.contract.value_kinds import agreed
 from esmm_dist.evaluation.card import model_card
 from esmm_dist.evaluation.prediction_files import read_parts
 from esmm_dist.evaluation.predictions import Predictions
@@ -71,7 +72,8 @@ def make_bundle(run: TrainedRun, store: BundleStore) -> Bundle:
 def _index_of(
     run: TrainedRun, card: Scorecard
 ) -> Callable[[tuple[Part, ...]], BundleIndex]:
-    folds = card.run.folds
+    folds, learned = card.run.folds, run.folds[-1].fold.train_days
+    kinds = agreed(day.value_kinds for day in run.manifest.select(learned, run.path.name))
     test_days = DayRange(first=folds[0].test_days.first, last=folds[-1].test_days.last)
 
     def index_of(parts: tuple[Part, ...]) -> BundleIndex:
@@ -79,7 +81,7 @@ def _index_of(
             run=run.path.name, method=run.config.model.method,
             fingerprint=run.manifest.fingerprint, encodings=run.encodings.content_hash,
             train_days=folds[-1].train_days, test_days=test_days, manifest=run.manifest.number,
-            parent=run.folds[-1].index.parent, parts=parts,
+            parent=run.folds[-1].index.parent, value_kinds=kinds, parts=parts,
         )
 
     return index_of

@@ -22,10 +22,11 @@ from esmm_dist.contract.features import fingerprint
 from esmm_dist.contract.folds import days_of
 from esmm_dist.contract.sections import Config
 from esmm_dist.contract.settings import differences, settings_of
+from esmm_dist.contract.telling import tell
 from esmm_dist.samples.schedule import parse_days
 from esmm_dist.samples.session import open_session
 from esmm_dist.scoring.days import ShippedModel, score_days
-from esmm_dist.scoring.store import ScoresStore
+from esmm_dist.scoring.store import ScoresStore, scores_path
 from esmm_dist.scoring.table import ScoringTable
 from esmm_dist.serving.bundle import Bundle
 from esmm_dist.serving.predictor import exported_model
@@ -65,11 +66,12 @@ def score(
     Raises:
         InputError: the table cannot be read, or has no rows of a day; nothing is published.
     """
-    table = ScoringTable(spark, config, config.features)
-    store = ScoresStore(spark, config.score.path or f"{config.runs_path}/{config.name}/scores")
+    table = ScoringTable(spark, config, config.features, bundle.index.value_kinds)
+    store = ScoresStore(spark, scores_path(config))
     manifest = score_days(spark, table, store, model, bundle.encodings, bundle.name, days)
     for day in manifest.days:
         if day.day in days:
+            tell("scored", None, scored_day=day.day, num_rows=day.num_rows, bundle=day.bundle)
             print(f"{day.day}: {day.num_rows:,} rows scored by {day.bundle[:12]}")
     print(f"{store.path}/{manifest.path}")
 

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from esmm_dist.contract.days import DayRange
 from esmm_dist.contract.errors import InputError
+from esmm_dist.contract.value_kinds import ValueKind
 
 INDEX = "bundle.json"
 
@@ -78,6 +79,9 @@ class BundleIndex(_Document):
     """Number of the samples manifest that the run is pinned to."""
     parent: str | None = None
     """The bundle that training began from, if any."""
+    value_kinds: dict[str, ValueKind] = {}
+    """By feature, crosses aside, how the values that it learned from were logged; of one that is
+    not there nobody noted it."""
     parts: tuple[Part, ...]
     """In order of their paths."""
 

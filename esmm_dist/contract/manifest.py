@@ -17,6 +17,7 @@ from esmm_dist.contract.days import DayRange
 from esmm_dist.contract.encodings import Encodings
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.mistakes import one_line
+from esmm_dist.contract.value_kinds import ValueKind
 
 MANIFESTS = "_manifests"
 ENCODINGS = "_encodings"
@@ -81,6 +82,8 @@ class Day(_Document):
     """Share of its un-clicked samples that were kept. None: not noted."""
     read_by: dict[str, str] | None = None
     """Which columns of the logs were read, as `settings.reading_of` tells it. None: not noted."""
+    value_kinds: dict[str, ValueKind] | None = None
+    """By feature, crosses aside, how its values were logged. None: not noted."""
 
     @property
     def num_immature(self) -> int:

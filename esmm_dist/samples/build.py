@@ -49,7 +49,13 @@ from esmm_dist.samples.io import (
 from esmm_dist.samples.lateness import refuse_later_values
 from esmm_dist.samples.layout import Layout, num_files
 from esmm_dist.samples.learning import InForce, encodings_to_use
-from esmm_dist.samples.publication import publish, refuse_other_reading, refuse_other_settings
+from esmm_dist.samples.logs import value_kinds
+from esmm_dist.samples.publication import (
+    publish,
+    refuse_other_kinds,
+    refuse_other_reading,
+    refuse_other_settings,
+)
 from esmm_dist.samples.ripening import (
     fake_negative_after_s,
     lateness,
@@ -146,6 +152,9 @@ class Builder:
         self._frames = open_logs(spark, config)
         self._snapshots = open_snapshots(spark, config)
         check_snapshot_keys(self._frames.impressions, self._snapshots)
+        self._kinds = value_kinds(
+            [self._frames.impressions, *self._snapshots.values()], config.features
+        )
         self._rows_in: dict[str, dict[date, int]] = {}
 
     def due(self, days: Sequence[date]) -> tuple[date, ...]:
@@ -199,6 +208,7 @@ class Builder:
         refuse_open_windows(days, self._config, now())
         if self._base is None or self._refit:
             return
+        refuse_other_kinds(self._base, self._kinds, self._config)
         if not self._goes_back:
             refuse_riper(self._base.days, days, self._config)
         if not self._logs_changed:
@@ -300,4 +310,5 @@ class Builder:
             encodings=encodings_hash,
             unclicked_rate=rate_of_day(day, config),
             read_by=reading_of(config),
+            value_kinds=self._kinds,
         )

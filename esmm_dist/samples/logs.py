@@ -22,6 +22,7 @@ from esmm_dist.contract.features import (
     weights_column,
 )
 from esmm_dist.contract.logs import Logs, LogSource, TableSource
+from esmm_dist.contract.value_kinds import ValueKind
 
 IMPRESSION_ID = "impression_id"
 CLICK_ID = "click_id"
@@ -234,6 +235,25 @@ def feature_values(
             weights = _list_column(frame, source, feature.weights, key, NUMBER_TYPES, wanted)
             values.append(weights.alias(feature_column(weights_column(feature))))
     return values
+
+
+def value_kinds(
+    frames: Sequence[DataFrame], features: Sequence[Feature]
+) -> dict[str, ValueKind]:
+    """How the values of the features are logged, crosses aside.
+
+    Args:
+        frames: canonical logs and snapshots, which hold them by `feature_column`.
+    """
+    type_of = {field.name: field.dataType for frame in frames for field in frame.schema}
+    found = {f.name: type_of.get(feature_column(f.name)) for f in features}
+    return {name: kind_of(column) for name, column in found.items() if column is not None}
+
+
+def kind_of(column: T.DataType) -> ValueKind:
+    """What a column, or a column of lists, holds."""
+    value = column.elementType if isinstance(column, T.ArrayType) else column
+    return "text" if isinstance(value, T.StringType) else "number"
 
 
 def _lateness(

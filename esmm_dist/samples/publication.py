@@ -3,12 +3,12 @@
 Days of one directory follow the same rules, and whoever publishes second keeps what the first did.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 
 from esmm_dist.contract.encodings import differences as differences_of_ids
 from esmm_dist.contract.errors import InputError
-from esmm_dist.contract.features import fingerprint
+from esmm_dist.contract.features import CrossFeature, HashEncoding, fingerprint
 from esmm_dist.contract.manifest import Day, EncodingsReference, Manifest, SampleColumn
 from esmm_dist.contract.schema import sample_columns
 from esmm_dist.contract.sections import Config
@@ -19,6 +19,7 @@ from esmm_dist.contract.settings import (
     reading_of,
     settings_of,
 )
+from esmm_dist.contract.value_kinds import ValueKind
 from esmm_dist.samples.io import Store, now
 from esmm_dist.samples.ripening import refuse_riper
 
@@ -64,6 +65,27 @@ def refuse_other_reading(manifest: Manifest, days: Iterable[date], config: Confi
                     f"{config.samples.path}: {there.day} was built from other columns: "
                     f"{'; '.join(found)}: correct the config, or say --logs-changed if the logs "
                     f"have changed by {day}"
+                )
+
+
+def refuse_other_kinds(
+    manifest: Manifest, kinds: Mapping[str, ValueKind], config: Config
+) -> None:
+    """Refuses texts where other days have numbers, or the reverse: the same value would hash to
+    another id, and nothing would look wrong.
+
+    Raises:
+        InputError: names the feature, the day and what either has.
+    """
+    crossed = {name for f in config.features if isinstance(f, CrossFeature) for name in f.of}
+    hashed = {f.name for f in config.features if isinstance(f.encode, HashEncoding)} | crossed
+    for day in manifest.days:
+        for name, kind in (day.value_kinds or {}).items():
+            if name in hashed and kinds.get(name, kind) != kind:
+                raise InputError(
+                    f"{config.samples.path}: the values of {name} are {kinds[name]}s in the log, "
+                    f"those of {day.day} were {kind}s, which hash to other ids: write the log as "
+                    "before, or --refit to start anew with the days asked for"
                 )
 
 

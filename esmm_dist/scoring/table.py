@@ -3,13 +3,12 @@
 No label plays a part, and no row is lost: one without a key, or that stands twice, is scored too.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql import types as T
 
 from esmm_dist.contract.encodings import FIRST_VOCABULARY_ID, Encodings
 from esmm_dist.contract.errors import InputError
@@ -18,6 +17,7 @@ from esmm_dist.contract.features import Feature, source_of
 from esmm_dist.contract.logs import ImpressionSource
 from esmm_dist.contract.scores import DAY
 from esmm_dist.contract.sections import Config
+from esmm_dist.contract.value_kinds import ValueKind
 from esmm_dist.samples.days import Calendar
 from esmm_dist.samples.encoding import encode, tables_to_join
 from esmm_dist.samples.filing import filed
@@ -32,6 +32,7 @@ from esmm_dist.samples.logs import (
     key_value,
     partition,
     snapshot_key_column,
+    value_kinds,
 )
 from esmm_dist.samples.snapshots import as_they_stood, check_snapshot_keys, sources_of
 
@@ -41,15 +42,19 @@ SECTION = "score.impressions"
 class ScoringTable:
     """The table of a config, opened."""
 
-    def __init__(self, spark: SparkSession, config: Config, features: Sequence[Feature]) -> None:
+    def __init__(
+        self, spark: SparkSession, config: Config, features: Sequence[Feature],
+        kinds: Mapping[str, ValueKind],
+    ) -> None:
         """Looks at schemas alone.
 
         Args:
             features: those that the model was trained on.
+            kinds: how the values that it learned from were logged, by feature.
 
         Raises:
             InputError: the table or a snapshot is missing, or a column is missing, of a wrong type,
-                or a text where the log that the model learned from has numbers.
+                or a text where the model learned from numbers.
         """
         self._spark, self._config, self._features = spark, config, tuple(features)
         self._calendar = Calendar.of(config.logs.day_timezone)
@@ -57,8 +62,7 @@ class ScoringTable:
         frame = load_table(spark, self.source, self.section, config)
         self._snapshots = open_snapshots(spark, config)
         self._rows = self._read(frame)
-        if config.score.impressions is not None:
-            self._refuse_other_types()
+        self._refuse_other_kinds(kinds)
         check_snapshot_keys(self._rows, self._snapshots)
 
     @property
@@ -117,20 +121,15 @@ class ScoringTable:
             *([F.xxhash64(*keys.values()).alias(IMPRESSION_ID)] if key_of_snapshot else []),
         )
 
-    def _refuse_other_types(self) -> None:
+    def _refuse_other_kinds(self, learned: Mapping[str, ValueKind]) -> None:
         """A text and a number of the same digits hash to other ids: every score would be another
         one, and none would look wrong."""
-        log, key = self._config.logs.impressions, "logs.impressions"
-        frame = load_table(self._spark, log, key, self._config)
-        own = [f for f in self._features if source_of(f) is None]
-        logged = frame.select(*feature_values(frame, log, own, key)).schema
-        for field in logged:
-            found = self._rows.schema[field.name].dataType
-            if _is_text(found) != _is_text(field.dataType):
+        found = value_kinds([self._rows, *self._snapshots.values()], self._features)
+        for name, kind in found.items():
+            if learned.get(name, kind) != kind:
                 raise InputError(
-                    f"{self.section} ({self.source.place}): "
-                    f"{field.name.removeprefix(feature_column(''))} is {found.simpleString()}, in "
-                    f"{key} it is {field.dataType.simpleString()}: write it alike in both"
+                    f"{self.section} ({self.source.place}): the values of {name} are {kind}s, the "
+                    f"model has learned from {learned[name]}s: write them alike"
                 )
 
     def _vocabulary(self, keys: Sequence[str]) -> DataFrame:
@@ -138,10 +137,6 @@ class ScoringTable:
         ids = range(FIRST_VOCABULARY_ID, FIRST_VOCABULARY_ID + len(keys))
         rows = pa.table({"key": pa.array(keys, pa.string()), "id": pa.array(ids, pa.int32())})
         return self._spark.createDataFrame(rows)
-
-
-def _is_text(kind: T.DataType) -> bool:
-    return isinstance(kind.elementType if isinstance(kind, T.ArrayType) else kind, T.StringType)
 
 
 def source_to_score(config: Config) -> tuple[ImpressionSource, str]:

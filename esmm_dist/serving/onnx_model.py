@@ -10,6 +10,8 @@ from typing import Any
 import onnxruntime
 from numpy.typing import NDArray
 
+from esmm_dist.contract.errors import InputError
+
 ERRORS_ONLY = 3
 
 
@@ -17,12 +19,23 @@ class OnnxModel:
     """A session; tables beside the file are mapped into memory, so that processes share them."""
 
     def __init__(self, path: Path, num_threads: int = 1) -> None:
+        """
+        Raises:
+            InputError: onnxruntime cannot load the file.
+        """
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = num_threads
         options.log_severity_level = ERRORS_ONLY
-        self._session = onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # its own have no common base below this
+            reason = str(error).partition("\n")[0]
+            raise InputError(
+                f"{path}: onnxruntime cannot load it ({reason}): run esmm_dist.export and publish "
+                "again"
+            ) from None
         self.outputs = tuple(output.name for output in self._session.get_outputs())
 
     def run(

@@ -27,7 +27,9 @@ class Predictor:
             InputError: the bundle holds no exported model.
         """
         path, index = exported_model(bundle)
-        self.encoder = RequestEncoder(bundle.config.features, bundle.encodings)
+        self.encoder = RequestEncoder(
+            bundle.config.features, bundle.encodings, bundle.index.value_kinds
+        )
         self._model, self._probabilities = OnnxModel(path, num_threads), index.probabilities
 
     @classmethod
@@ -52,12 +54,12 @@ class Predictor:
         return [dict(zip(columns, row)) for row in rows]
 
 
-def difference_on_sample(bundle: Bundle) -> float:
-    """The largest difference between what the bundle's exported model gives, once loaded, and what
-    the trainer's own code said of the same rows.
+def differences_on_sample(bundle: Bundle) -> dict[str, float]:
+    """By probability, the largest difference between what the bundle's exported model gives, once
+    loaded, and what the trainer's own code said of the same rows.
 
     Raises:
-        InputError: the bundle holds no exported model.
+        InputError: the bundle holds no exported model, or one that cannot be loaded or run.
     """
     path, index = exported_model(bundle)
     rows = bundle.sample.rows
@@ -66,10 +68,10 @@ def difference_on_sample(bundle: Bundle) -> float:
     inputs = {one.name: of_rows(one, [_as_row(of_row[one.name]) for of_row in values])
               for one in index.inputs}
     found = OnnxModel(path).run(inputs, index.probabilities)
-    return max(
-        float(np.max(np.abs(p_B - [getattr(row, name) for row in rows])))
+    return {
+        name: float(np.max(np.abs(p_B - [getattr(row, name) for row in rows])))
         for name, p_B in found.items()
-    )
+    }
 
 
 def _as_row(value: int | list[int] | list[float]) -> Row:

@@ -1,19 +1,22 @@
 """Online encoding: raw features of a request to the ids that the model takes, without Spark.
 
 It is the encoder of `contract`, with the encodings that the model was trained with: the same value
-gives the same id as in the samples. It knows no model and no file.
+gives the same id as in the samples, also where it is written otherwise than in the log
+(`contract.value_kinds`). It knows no model and no file.
 
 Shape legend: B requests; L ids of a row, as `contract.exported` says.
 """
 
 import struct
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from esmm_dist.contract.encoder import (
+    Value,
     cross_encoder,
     encode_values,
     encoder_of,
@@ -29,6 +32,7 @@ from esmm_dist.contract.features import (
     parts_of,
     weights_column,
 )
+from esmm_dist.contract.value_kinds import ValueKind, as_logged
 from esmm_dist.serving.inputs import Row, of_rows
 
 Request = Mapping[str, Any]
@@ -41,12 +45,20 @@ Encode = Callable[[Request], Row]
 class RequestEncoder:
     """Encodes requests of one declaration of features."""
 
-    def __init__(self, features: Sequence[Feature], encodings: Encodings) -> None:
+    def __init__(
+        self, features: Sequence[Feature], encodings: Encodings,
+        kinds: Mapping[str, ValueKind] = MappingProxyType({}),
+    ) -> None:
+        """
+        Args:
+            kinds: by feature, how the values that the model learned from were logged; values of
+                others are taken as they are written.
+        """
         self.inputs = inputs_of(features)
         self._encode_of_input = {
             name: encode
             for feature in features
-            for name, encode in _encoders(feature, features, encodings).items()
+            for name, encode in _encoders(feature, features, encodings, kinds).items()
         }
 
     def encode(self, requests: Sequence[Request]) -> dict[str, NDArray[Any]]:
@@ -93,17 +105,26 @@ class _Unfit(Exception):
 
 
 def _encoders(
-    feature: Feature, features: Sequence[Feature], encodings: Encodings
+    feature: Feature, features: Sequence[Feature], encodings: Encodings,
+    kinds: Mapping[str, ValueKind],
 ) -> dict[str, Encode]:
     """How a request becomes each input of a feature."""
-    name = feature.name
+    name, kind = feature.name, kinds.get(feature.name)
     if isinstance(feature, CrossFeature):
         names = [part.name for part in parts_of(feature, features)]
         cross = cross_encoder(feature, features, encodings)
         return {name: lambda request: (
-            _fitting(name, cross, [_value(request, part) for part in names]),
+            _fitting(name, cross, [
+                _fitting(part, lambda value: as_logged(value, kinds.get(part)),
+                         _value(request, part))
+                for part in names
+            ]),
         )}
-    encode = encoder_of(feature, encodings)
+    of_logged = encoder_of(feature, encodings)
+
+    def encode(value: Value) -> int:
+        return of_logged(as_logged(value, kind))
+
     if not isinstance(feature, MultiValuedFeature):
         return {name: lambda request: (_fitting(name, encode, _value(request, name)),)}
     encoders: dict[str, Encode] = {

@@ -158,7 +158,7 @@ class BundleStore:
         Returns:
             The names of those removed.
         """
-        meant = {Bundle.glance(self.path / name) for name in self.aliases.of_alias().values()}
+        meant = [Bundle.glance(self.path / name) for name in self.aliases.of_alias().values()]
         needed = {bundle.name for bundle in meant} | {bundle.index.parent for bundle in meant}
         age_of = {name: time.time() - (self.path / name / INDEX).stat().st_mtime
                   for name in self.names() if name not in needed}

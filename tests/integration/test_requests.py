@@ -17,6 +17,7 @@ from esmm_dist.contract.encodings import Encodings
 from esmm_dist.contract.exported import inputs_of
 from esmm_dist.contract.manifest import read_encodings
 from esmm_dist.contract.sections import Config
+from esmm_dist.contract.value_kinds import ValueKind, agreed
 from esmm_dist.samples.build import Builder
 from esmm_dist.scoring.table import ScoringTable
 from esmm_dist.serving.inputs import of_arrow
@@ -104,6 +105,21 @@ def config_in(folder: Path) -> Config:
     }, "test")
 
 
+def as_written_elsewhere(request: dict[str, Any]) -> dict[str, Any]:
+    """Numbers as texts and texts as numbers, wherever that is one and the same value."""
+    def other(name: str, value: Any) -> Any:
+        if isinstance(value, list):
+            return value if name == "counts" else [other(name, one) for one in value]
+        if isinstance(value, (bool, float)) or value is None:
+            return value
+        if isinstance(value, int):
+            return str(value)
+        is_whole = value.removeprefix("-").isdecimal() and str(int(value)) == value
+        return int(value) if is_whole and abs(int(value)) < 2**63 else value
+
+    return {name: other(name, value) for name, value in request.items()}
+
+
 class Built(NamedTuple):
     """The log as written and what was made of it."""
 
@@ -111,6 +127,7 @@ class Built(NamedTuple):
     rows: list[dict[str, Any]]
     samples: dict[int, dict[str, Any]]
     encodings: Encodings
+    kinds: dict[str, ValueKind]
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +149,14 @@ def built(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Buil
     # as any client would read the log back
     read = pq.read_table(folder / "impressions" / "0.parquet").to_pylist()
     return Built(config, read, {row["sample_id"]: row for row in samples},
-                 read_encodings(config.samples.path, manifest))
+                 read_encodings(config.samples.path, manifest), agreed([day.value_kinds]))
+
+
+def test_the_manifest_says_how_values_were_logged(built: Built) -> None:
+    assert built.kinds == {
+        f["name"]: "text" if f["name"] == "city" or column_of(f).endswith("string") else "number"
+        for f in features() if f["kind"] != "cross"
+    }
 
 
 def request_of(row: dict[str, Any], number: int) -> dict[str, Any]:
@@ -150,7 +174,7 @@ def unpacked(column: str, value: Any) -> tuple[Any, ...]:
 
 
 def test_a_request_gets_the_ids_of_its_sample(built: Built) -> None:
-    encoder = RequestEncoder(built.config.features, built.encodings)
+    encoder = RequestEncoder(built.config.features, built.encodings, built.kinds)
     assert len(built.samples) == len(built.rows) == NUM_ROWS
     seen: dict[str, set[Any]] = {one.name: set() for one in encoder.inputs}
     for number, row in enumerate(built.rows):
@@ -158,13 +182,14 @@ def test_a_request_gets_the_ids_of_its_sample(built: Built) -> None:
         ids = encoder.ids(request_of(row, number))
         wanted = {name: unpacked(name, sample[name]) for name in ids}
         assert ids == wanted, row
+        assert encoder.ids(as_written_elsewhere(request_of(row, number))) == wanted, row
         for name, values in ids.items():
             seen[name] |= set(values)
     assert all(len(values) > 1 for values in seen.values()), "no input is always the same"
 
 
 def test_the_scoring_job_encodes_the_same_ids(spark: SparkSession, built: Built) -> None:
-    table = ScoringTable(spark, built.config, built.config.features)
+    table = ScoringTable(spark, built.config, built.config.features, built.kinds)
     encoded = table.encoded([DAY], built.encodings)
     assert table.count([DAY]) == {DAY: NUM_ROWS}
     inputs = inputs_of(built.config.features)

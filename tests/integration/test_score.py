@@ -4,7 +4,7 @@ On real logs of two days, with a model that is really trained, evaluated, export
 """
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,10 @@ from esmm_dist.samples.build import Builder
 from esmm_dist.samples.encoding import tables_to_join
 from esmm_dist.scoring.table import ScoringTable
 from esmm_dist.serving.bundle import Bundle
-from esmm_dist.serving.predictor import Predictor, difference_on_sample
+from esmm_dist.serving.predictor import Predictor, differences_on_sample
 from esmm_dist.serving.store import store_of
 from esmm_dist.train import train_run
+from jobs.clean_samples import Stay, clean
 from jobs.score_impressions import check_declaration, score, shipped
 from tests.factories.built_samples import sample_id
 
@@ -161,6 +162,32 @@ def test_a_day_that_is_scored_again_is_replaced_and_others_stay(
     assert not list((tmp_path / "_drafts").iterdir())
 
 
+def test_scores_that_were_replaced_are_cleaned_away_if_one_says_so(
+    spark: SparkSession, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = config_in(folder, f"score.path={tmp_path}")
+    first, _ = scored(spark, folder, config, DAY, NEXT_DAY)
+    second, _ = scored(spark, folder, config, NEXT_DAY)
+    killed = tmp_path / "_drafts" / "killed" / "part-0.parquet"
+    killed.parent.mkdir(parents=True)
+    killed.write_bytes(b"half")
+    replaced = tmp_path / first.days[1].files[0].path
+    stay = Stay(num_kept=1, pinned=(), grace=timedelta(hours=1))
+    clean(spark, config, stay, of_scores=True, deletes=True)
+    assert replaced.exists() and killed.exists(), "within the grace"
+    stay = stay._replace(grace=timedelta(seconds=-60))  # as if it were a minute later
+    clean(spark, config, stay, of_scores=True, deletes=False)
+    assert replaced.exists() and killed.exists(), "a dry run"
+    told = capsys.readouterr().out
+    assert "not needed: manifest 1, build 1, draft 1" in told and "give --delete" in told
+    clean(spark, config, stay, of_scores=True, deletes=True)
+    assert not replaced.parent.exists() and not killed.parent.exists()
+    assert not (tmp_path / first.path).exists()
+    assert {path.parent for path in tmp_path.glob("day=*/build=*/*.parquet")} == {
+        (tmp_path / file.path).parent for day in second.days for file in day.files
+    }
+
+
 def test_any_table_with_the_features_is_scored_by_keys_of_its_own(
     spark: SparkSession, folder: Path, tmp_path: Path
 ) -> None:
@@ -191,7 +218,9 @@ def test_the_exported_model_says_of_the_bundles_sample_what_the_trainer_said(
 ) -> None:
     bundle = bundle_in(folder)
     assert len(bundle.sample.rows) == 64
-    assert 0 < difference_on_sample(bundle) <= TOLERANCE
+    differences = differences_on_sample(bundle)
+    assert list(differences) == PROBABILITIES
+    assert 0 < max(differences.values()) <= TOLERANCE
 
 
 # ---------------------------------------------------------------------------------------------
@@ -236,7 +265,8 @@ def test_numbers_that_have_become_texts_are_refused_by_name(
     (tmp_path / "table" / f"dt={DAY}").mkdir(parents=True)
     pq.write_table(table, tmp_path / "table" / f"dt={DAY}" / "0.parquet")
     config = config_in(folder, f"score.impressions={{path: {tmp_path}/table, partition: dt}}")
-    with pytest.raises(InputError, match="user_id is string, in logs.impressions it is bigint"):
+    with pytest.raises(InputError, match="values of user_id are texts, the model has learned from "
+                                         "numbers: write them alike"):
         scored(spark, folder, config, DAY)
 
 

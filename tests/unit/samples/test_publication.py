@@ -8,11 +8,12 @@ import pytest
 from esmm_dist.contract.config import load_config
 from esmm_dist.contract.encodings import Encodings
 from esmm_dist.contract.errors import InputError
+from esmm_dist.contract.features import HashEncoding
 from esmm_dist.contract.manifest import Day, EncodingsReference, Manifest
 from esmm_dist.contract.sections import Config
 from esmm_dist.contract.settings import reading_of
 from esmm_dist.samples.io import Store
-from esmm_dist.samples.publication import publish, refuse_other_reading
+from esmm_dist.samples.publication import publish, refuse_other_kinds, refuse_other_reading
 from tests.unit.contract.conftest import MINIMAL
 
 ENCODINGS = EncodingsReference(path="e.json", content_hash="e")
@@ -50,6 +51,26 @@ def day_of(number: int, as_of: datetime | None = None) -> Day:
         files=(), num_rows=0, num_clicks=0, num_conversions=0, first_event_time=instant,
         last_event_time=instant, counters={},
     )
+
+
+@pytest.mark.parametrize(("name", "is_refused"), [("user_id", True), ("city", False)])
+def test_texts_where_there_were_numbers_are_refused_if_they_hash_to_other_ids(
+    name: str, is_refused: bool
+) -> None:
+    """A vocabulary knows both by one key."""
+    config = config_of()
+    assert {f.name: isinstance(f.encode, HashEncoding) for f in config.features}[name] is is_refused
+    built = day_of(2).model_copy(update={"value_kinds": {name: "number"}})
+    directory = Directory()
+    published(directory, config, 1)
+    manifest = directory.manifests[0].model_copy(update={"days": (day_of(1), built)})
+    refuse_other_kinds(manifest, {name: "number"}, config)
+    if not is_refused:
+        refuse_other_kinds(manifest, {name: "text"}, config)
+        return
+    with pytest.raises(InputError, match="the values of user_id are texts in the log, those of "
+                                         "2024-01-02 were numbers, which hash to other ids"):
+        refuse_other_kinds(manifest, {name: "text"}, config)
 
 
 def published(

@@ -28,6 +28,7 @@ from esmm_dist.contract.features import (
     NumericFeature,
     VocabularyEncoding,
 )
+from esmm_dist.contract.value_kinds import ValueKind
 from esmm_dist.serving.requests import RequestEncoder
 
 USER = CategoricalFeature(name="user", group=Group.USER, encode=HashEncoding(hash_size=997))
@@ -128,6 +129,36 @@ def test_a_feature_that_is_left_out_is_no_null(name: str) -> None:
     request = {key: value for key, value in REQUEST.items() if key != name}
     with pytest.raises(InputError, match=f"^request 0: it has no '{name}': give its value"):
         ENCODER.encode([request])
+
+
+def test_a_value_may_be_written_otherwise_than_it_is_logged() -> None:
+    kinds: dict[str, ValueKind] = {
+        "user": "number", "city": "text", "price": "number", "tags": "text",
+    }
+    encoder = RequestEncoder(FEATURES, ENCODINGS, kinds)
+    for tag in ("1", 1, 1.0):
+        written = {"user": "7", "city": 7, "price": "3", "tags": ["b", None, tag]}
+        logged = {"user": 7, "city": "7", "price": 3.0, "tags": ["b", None, "1"]}
+        assert encoder.ids(REQUEST | written) == ENCODER.ids(REQUEST | logged)
+    assert ENCODER.ids(REQUEST | {"user": "7"}) != ENCODER.ids(REQUEST), "of which nobody noted it"
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"user": "7a"}, "request 0: 'user': the text '7a' is no whole number: the log has numbers"),
+    ({"price": "3.5"},
+     "request 0: 'price': the text '3.5' is no whole number: the log has numbers"),
+    ({"tags": [0.5]},
+     "request 0: 'tags': 0.5 stands for no text: the log has texts: write it as it does"),
+])
+def test_what_has_no_one_writing_in_the_log_is_refused_by_its_feature(
+    change: dict[str, Any], message: str
+) -> None:
+    encoder = RequestEncoder(
+        FEATURES, ENCODINGS, {"user": "number", "price": "number", "tags": "text"}
+    )
+    with pytest.raises(InputError) as caught:
+        encoder.encode([REQUEST | change])
+    assert str(caught.value) == message
 
 
 def test_keys_that_are_no_features_are_not_looked_at() -> None:
