@@ -25,6 +25,7 @@ from esmm_dist.contract.days import DayRange
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.gating import Gate
 from esmm_dist.contract.manifest import report_path
+from esmm_dist.contract.telling import tell
 from esmm_dist.distributed.world import SoloWorld
 from esmm_dist.evaluation.predictions import Predict, Predictions
 from esmm_dist.evaluation.recalibration import apply
@@ -37,6 +38,7 @@ from esmm_dist.gating.checks import (
     check_quality,
     check_sample,
     check_shift,
+    delong_interval,
 )
 from esmm_dist.gating.page import render_verdict
 from esmm_dist.gating.verdict import VERDICT, Check, Verdict
@@ -57,10 +59,10 @@ def main(argv: Sequence[str]) -> None:
     run = run_asked_for(parser.parse_args(argv))
     verdict = judge(run, run.config.gate or Gate())
     for check in verdict.checks:
-        print(f"{'passed ' if check.passed else 'REFUSED'} {check.kind}: {check.text}",
-              file=sys.stderr)
+        text = f"{'passed ' if check.passed else 'REFUSED'} {check.kind}: {check.text}"
+        tell("check", text, **check.model_dump(exclude={"text"}, exclude_none=True))
     for note in verdict.notes:
-        print(f"note: {note}", file=sys.stderr)
+        tell("note", f"note: {note}")
     print(run.path / PAGE)
     if not verdict.accepted:
         raise InputError(
@@ -98,19 +100,20 @@ def judge(run: TrainedRun, gate: Gate) -> Verdict:
     held_out = HeldOut(run, candidate, _held_out_days(run, candidate))
     rows = _served(predictions_of(run, run.folds[-1]), held_out.days, candidate)
     notes = list(warnings_of(run.manifest.select(held_out.days, run.config.samples.path)))
-    checks = [_sample_check(candidate, gate), *_quality_checks(run, held_out, current, gate)]
+    checks = [*_sample_checks(candidate, gate), *_quality_checks(run, held_out, current, gate)]
     compared, comparison = _compared_with(current, held_out, gate)
     if comparison is not None:
         checks.append(comparison)
     if current is None:
         notes.append("No model is in service: the candidate is judged by itself.")
     others = rows if compared is None else rows_of_current(compared, held_out)
-    print(f"measuring {len(rows):,} rows, {run.config.evaluate.num_bootstraps:,} draws of groups",
-          file=sys.stderr)
+    tell("measuring", f"measuring {len(rows):,} rows, {run.config.evaluate.num_bootstraps:,} draws "
+                      "of groups")
     scope = make_scope(rows, others, [held_out.fold], run.config.evaluate.num_bootstraps)
     checks += [check_bound(bound, scope) for bound in gate.bounds]
     if compared is not None:
-        checks += [check_change(change, scope) for change in gate.changes]
+        checks += [check_change(change, scope, delong_interval(change.metric, rows, others))
+                   for change in gate.changes]
         checks += _shift_checks(rows, others, gate)
     verdict = Verdict(
         candidate=candidate.name, current=current.name if current else None,
@@ -141,8 +144,30 @@ def _served(predictions: Predictions, days: Sequence[date], bundle: Bundle) -> P
 # ---------------------------------------------------------------------------------------------
 
 
-def _sample_check(candidate: Bundle, gate: Gate) -> Check:
-    """Loads the model from the bundle alone and scores the bundle's sample."""
+def _sample_checks(candidate: Bundle, gate: Gate) -> list[Check]:
+    """Loads the model from the bundle alone, as trainings and as servers do, and scores the
+    bundle's sample."""
+    num_rows, allowed = len(candidate.sample.rows), gate.max_sample_difference
+    differences = _differences_on_sample(candidate)
+    checks = [check_sample("weights", differences, num_rows, allowed)]
+    if candidate.export_path is None:
+        return checks
+    try:
+        from esmm_dist.serving.predictor import differences_on_sample
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"{candidate.path}: it holds an exported model, and there is no {error.name} to try it "
+            "with: pip install esmm-dist[serve]"
+        ) from None
+    try:
+        of_onnx = differences_on_sample(candidate)
+    except InputError as error:
+        return [*checks, Check(kind="infrastructure", name="onnx", passed=False, text=str(error))]
+    return [*checks, check_sample("onnx", of_onnx, num_rows, allowed)]
+
+
+def _differences_on_sample(candidate: Bundle) -> dict[str, float]:
+    """By rate, between what the weights give and what the trainer said of the same rows."""
     rows = candidate.sample.rows
     batch = batch_of([ListedRow(row.sample_id, row.ids, row.weights) for row in rows],
                      candidate.config.features)
@@ -155,7 +180,7 @@ def _sample_check(candidate: Bundle, gate: Gate) -> Check:
         expected = [getattr(row, name.removesuffix("_N")) for row in rows]
         if found_N is not None:
             differences[name] = float(np.abs(found_N - np.array(expected, dtype=float)).max())
-    return check_sample(differences, len(rows), gate.max_sample_difference)
+    return differences
 
 
 def _quality_checks(

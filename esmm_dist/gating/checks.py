@@ -8,15 +8,18 @@ Shape legend: N rows; B bins.
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from esmm_dist.contract.gating import Bound, Change, Refuse
+from esmm_dist.contract.gating import Bound, Change, MetricName, Refuse
+from esmm_dist.evaluation.delong import Placements, difference_interval
 from esmm_dist.evaluation.figures import figure, interval_text, signed
+from esmm_dist.evaluation.intervals import Interval
 from esmm_dist.evaluation.metrics import HIGHER_IS_BETTER, bin_of, equal_weight_edges, sum_by
+from esmm_dist.evaluation.predictions import Predictions
 from esmm_dist.evaluation.scorecard import Estimate, Scope
-from esmm_dist.evaluation.tasks import Rows, Task
+from esmm_dist.evaluation.tasks import Rows, Task, metric_name, rows_of
 from esmm_dist.gating.verdict import Check
 
 # A bin that no row of one model falls into would make the index infinite.
@@ -41,8 +44,12 @@ def check_bound(bound: Bound, scope: Scope) -> Check:
                  low=found.low, high=found.high)
 
 
-def check_change(change: Change, scope: Scope) -> Check:
-    """A metric of the candidate minus that of the model in service, on the same rows."""
+def check_change(change: Change, scope: Scope, delong: Interval | None = None) -> Check:
+    """A metric of the candidate minus that of the model in service, on the same rows.
+
+    Args:
+        delong: of a change of AUC, shown beside the interval by draws of groups, which decides.
+    """
     found, name = scope.difference[change.metric], change.metric
     low, high = _interval(found, change.refuse)
     least_loss, most_loss = (-high, -low) if _rises(name) else (low, high)
@@ -51,8 +58,31 @@ def check_change(change: Change, scope: Scope) -> Check:
     text = (f"{name} changes by {signed(found.value, name)} "
             f"({interval_text(found, name, of_difference=True)}), allowed is a loss of "
             f"{change.max_loss:g}{_how(change.refuse)}")
+    if delong is not None:
+        text += (f"; rows taken as independent, DeLong's interval is {signed(delong.low, name)} to "
+                 f"{signed(delong.high, name)}")
     return Check(kind="change", name=name, passed=passed, text=text, value=found.value,
-                 low=found.low, high=found.high)
+                 low=found.low, high=found.high, delong_low=delong.low if delong else None,
+                 delong_high=delong.high if delong else None)
+
+
+def delong_interval(
+    metric: MetricName, candidate: Predictions, current: Predictions
+) -> Interval | None:
+    """95 % of the change of an AUC by DeLong, from the same rows scored by both models of one fold.
+
+    Returns:
+        None of other metrics, and where the theory does not hold (`Placements.of`).
+    """
+    task = next((task for task in Task if metric_name(task, "auc") == metric), None)
+    if task is None:
+        return None
+    together_N = np.zeros(len(candidate), np.intp)
+    one, other = (
+        Placements.of(rows_of(task, predictions, together_N, together_N))
+        for predictions in (candidate, current)
+    )
+    return None if one is None or other is None else difference_interval(one, other)
 
 
 def check_shift(task: Task, candidate: Rows, current: Rows, max_psi: float) -> Check:
@@ -105,18 +135,29 @@ def check_quality(report: str | None, source: str, days: Iterable[date]) -> list
     return [_broken_expectation(expectation) for expectation in broken]
 
 
-def check_sample(differences: Mapping[str, float], num_rows: int, allowed: float) -> Check:
+Scorer = Literal["weights", "onnx"]
+
+
+def check_sample(
+    scorer: Scorer, differences: Mapping[str, float], num_rows: int, allowed: float
+) -> Check:
     """The bundle's sample, scored by what was loaded from the bundle, against the trainer's scores.
 
     Args:
+        scorer: which of the bundle's two forms of the model was loaded.
         differences: the largest difference of probabilities, by rate.
     """
     largest = float(np.max([*differences.values()] or [np.nan]))  # of NaN nothing is less
     return Check(
-        kind="infrastructure", name="sample", passed=largest <= allowed, value=largest,
-        text=f"{num_rows:,} rows scored by the bundle differ from the trainer's scores by "
-             f"{largest:.1e} at most, allowed is {allowed:g}",
+        kind="infrastructure", name=scorer, passed=largest <= allowed, value=largest,
+        text=f"{num_rows:,} rows scored by {_SCORED_BY[scorer]} differ from the trainer's scores "
+             f"by {largest:.1e} at most, allowed is {allowed:g}",
     )
+
+
+_SCORED_BY: Mapping[Scorer, str] = {
+    "weights": "the bundle's weights", "onnx": "the bundle's ONNX file, as it is served,",
+}
 
 
 def _broken_expectation(expectation: Mapping[str, Any]) -> Check:

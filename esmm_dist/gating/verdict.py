@@ -35,6 +35,9 @@ class Check(_Document):
     low: float | None = None
     high: float | None = None
     """The 95 % interval of the value, where there is one."""
+    delong_low: float | None = None
+    delong_high: float | None = None
+    """Of a change of AUC, the interval by DeLong, beside the one that decides."""
 
 
 class Verdict(_Document):

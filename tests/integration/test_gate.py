@@ -1,10 +1,12 @@
 """A candidate takes the place of the model in service only if it may, whatever runs twice."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import yaml
 
@@ -14,6 +16,7 @@ from esmm_dist.contract.command_line import run_command
 from esmm_dist.contract.config import load_config
 from esmm_dist.contract.manifest import report_path
 from esmm_dist.distributed.world import SoloWorld
+from esmm_dist.export import main as export
 from esmm_dist.gate import HeldOut
 from esmm_dist.gate import main as gate
 from esmm_dist.gate import rows_of_current
@@ -119,6 +122,11 @@ def test_a_model_as_good_as_the_one_in_service_takes_its_place(line: Line) -> No
     assert {check.kind for check in verdict.checks} == {
         "infrastructure", "quality", "bound", "change", "shift",
     }
+    auc, ne = (check for check in verdict.checks if check.kind == "change")
+    assert auc.value is not None and auc.delong_low is not None and auc.delong_high is not None
+    assert auc.delong_low < auc.value < auc.delong_high, "of the same rows in the same order"
+    assert (auc.delong_low + auc.delong_high) / 2 == pytest.approx(auc.value, abs=1e-12)
+    assert ne.delong_low is None, "it is about AUC alone"
     assert line.publish() == 0
     aliases = line.store.aliases.of_alias()
     assert aliases == {"current": verdict.candidate, "previous": before}
@@ -141,6 +149,37 @@ def test_a_model_that_ranks_backwards_is_refused_and_nothing_in_service_changes(
     assert line.store.aliases.of_alias() == before
     assert line.publish("--as", "trial") == 0, "any other alias is free"
     assert line.current() == before["current"]
+
+
+def test_an_exported_model_must_score_as_the_trainer_did(
+    line: Line, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is what serves: one that was damaged, or of other weights, is seen before it does."""
+    line.train(seed=2)
+    flags = ["--config", str(line.experiment.config_path)]
+    assert run_command(export, flags) == 0
+    exported = line.run_path / "export"
+    assert line.gate() == 0
+    found = {check.name: check for check in line.verdict().checks
+             if check.kind == "infrastructure"}
+    assert found.keys() == {"weights", "onnx"}
+    assert found["onnx"].value, "by another program than the trainer's, down to the last bit"
+
+    (path,) = exported.glob("repository/*/1/model.onnx")
+    model = onnx.load(path)
+    bias = next(tensor for tensor in model.graph.initializer if tensor.dims == [1])
+    bias.CopyFrom(onnx.numpy_helper.from_array(
+        onnx.numpy_helper.to_array(bias) + np.float32(1e-3), bias.name
+    ))
+    onnx.save(model, path)
+    assert line.gate() == 2
+    assert [check.name for check in line.verdict().broken] == ["onnx"]
+    path.write_bytes(b"no model")
+    capsys.readouterr()
+    assert line.gate() == 2
+    assert "REFUSED infrastructure" in (told := capsys.readouterr().err)
+    assert "model.onnx: onnxruntime cannot load it" in told
+    shutil.rmtree(exported)
 
 
 def test_samples_that_broke_an_expectation_refuse_the_model(

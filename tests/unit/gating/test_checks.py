@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from esmm_dist.contract.gating import Bound, Change, MetricName, Refuse
+from esmm_dist.evaluation.intervals import Interval
 from esmm_dist.evaluation.scorecard import Estimate, Scope
 from esmm_dist.evaluation.tasks import Rows, Task
 from esmm_dist.gating.checks import (
+    Scorer,
     check_bound,
     check_change,
     check_quality,
@@ -69,6 +71,15 @@ def test_a_loss_is_counted_towards_the_worse_end(
     assert check_change(change, scope(difference=between(low, high))).passed is passed
 
 
+def test_delong_s_interval_is_told_and_does_not_decide() -> None:
+    change, found = Change(metric="ctr_auc", max_loss=0.01), between(-0.05, 0.05)
+    check = check_change(change, scope(difference=found), Interval(-0.04, -0.02))
+    assert check.passed and (check.delong_low, check.delong_high) == (-0.04, -0.02)
+    assert check.text.endswith("DeLong's interval is −0.0400 to −0.0200")
+    without = check_change(change, scope(difference=found))
+    assert without.delong_low is None and "DeLong" not in without.text
+
+
 @pytest.mark.parametrize("refuse", ["if_clearly_broken", "unless_clearly_kept"])
 def test_what_is_demanded_and_not_defined_is_refused_with_the_reason(refuse: Refuse) -> None:
     bound = check_bound(Bound(metric="ctr_auc", min=0, refuse=refuse), scope())
@@ -124,11 +135,16 @@ def test_scores_that_moved_are_refused() -> None:
 
 @pytest.mark.parametrize(("found", "passed"), [(1e-7, True), (1e-5, False), (float("nan"), False)])
 def test_a_bundle_that_scores_otherwise_is_refused(found: float, passed: bool) -> None:
-    assert check_sample({"p_ctr_N": 0.0, "p_cvr_N": found}, 64, 1e-6).passed is passed
+    told_of: dict[Scorer, str] = {
+        "weights": "the bundle's weights", "onnx": "the bundle's ONNX file",
+    }
+    for scorer, told in told_of.items():
+        check = check_sample(scorer, {"p_ctr_N": 0.0, "p_cvr_N": found}, 64, 1e-6)
+        assert check.passed is passed and check.name == scorer and told in check.text
 
 
 def test_a_bundle_that_predicts_nothing_is_refused() -> None:
-    assert not check_sample({}, 0, 1e-6).passed
+    assert not check_sample("weights", {}, 0, 1e-6).passed
 
 
 # ---------------------------------------------------------------------------------------------
