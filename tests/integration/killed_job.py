@@ -21,12 +21,20 @@ def kill_when(has_begun: Callable[[], bool], command: Sequence[str], scratch: Pa
     Raises:
         AssertionError: it ended by itself, or never began.
     """
-    process = subprocess.Popen(
+    kill_job_when(has_begun, subprocess.Popen(
         ["spark-submit", "--master", "local[1]", *command],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         env=os.environ | {"PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_DIRS": str(scratch)},
         start_new_session=True,
-    )
+    ))
+
+
+def kill_job_when(has_begun: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
+    """Kills a job that has a session of its own, so that its JVM goes with it.
+
+    Raises:
+        AssertionError: as `kill_when`.
+    """
     try:
         deadline = time.monotonic() + SECONDS_TO_BEGIN
         while not has_begun() and process.poll() is None:
@@ -35,6 +43,6 @@ def kill_when(has_begun: Callable[[], bool], command: Sequence[str], scratch: Pa
         ended_by_itself = process.poll() is not None
     finally:
         if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)  # a session of its own: the JVM goes with it
+            os.killpg(process.pid, signal.SIGKILL)
         output, _ = process.communicate(timeout=30)
     assert not ended_by_itself, output
