@@ -89,6 +89,7 @@ def write_samples(
     rows_per_file: int = 700,
     seed: int = 0,
     spoil: Callable[[date, pa.Table], pa.Table] = lambda day, rows: rows,
+    encodings: Encodings = Encodings(),
 ) -> Manifest:
     """Writes every day of a config's samples.days and manifest number 1; of a stream of fake
     negatives each file ends in those of all its conversions.
@@ -102,33 +103,46 @@ def write_samples(
     num_days = (config.samples.days.last - config.samples.days.first).days + 1
     days = tuple(
         _write_day(config, root, config.samples.days.first + timedelta(days=n),
-                   num_rows_of_day, rows_per_file, rng, spoil)
+                   num_rows_of_day, rows_per_file, rng, spoil, encodings)
         for n in range(num_days)
     )
-    encodings = Encodings()
-    encodings_path = f"{ENCODINGS}/{encodings.content_hash}.json"
     types = sample_columns(config)
     manifest = Manifest(
         number=1,
         created_at=datetime(2024, 2, 1, tzinfo=UTC),
         fingerprint=fingerprint(config.features),
-        encodings=EncodingsReference(path=encodings_path, content_hash=encodings.content_hash),
+        encodings=_saved(encodings, root),
         columns={name: SampleColumn(type=type_) for name, type_ in types.items()},
         shuffle_seed=config.samples.shuffle_seed,
         days=days,
     )
-    for directory in (ENCODINGS, MANIFESTS):
-        (root / directory).mkdir()
-    (root / encodings_path).write_text(encodings.model_dump_json(), encoding="utf-8")
+    (root / MANIFESTS).mkdir()
     (root / manifest.path).write_text(manifest.model_dump_json(), encoding="utf-8")
     return manifest
 
 
+def append_keys(manifest: Manifest, root: Path, encodings: Encodings) -> Manifest:
+    """The next manifest of the same days, whose encodings have keys appended."""
+    grown = manifest.model_copy(update={
+        "number": manifest.number + 1, "encodings": _saved(encodings, root),
+    })
+    (root / grown.path).write_text(grown.model_dump_json(), encoding="utf-8")
+    return grown
+
+
+def _saved(encodings: Encodings, root: Path) -> EncodingsReference:
+    path = f"{ENCODINGS}/{encodings.content_hash}.json"
+    (root / ENCODINGS).mkdir(exist_ok=True)
+    (root / path).write_text(encodings.model_dump_json(), encoding="utf-8")
+    return EncodingsReference(path=path, content_hash=encodings.content_hash,
+                              ancestry=encodings.ancestry)
+
+
 def _write_day(
     config: Config, root: Path, day: date, num_rows: int, rows_per_file: int,
-    rng: np.random.Generator, spoil: Callable[[date, pa.Table], pa.Table],
+    rng: np.random.Generator, spoil: Callable[[date, pa.Table], pa.Table], encodings: Encodings,
 ) -> Day:
-    table = spoil(day, _random_rows(config, num_rows, rng))
+    table = spoil(day, _random_rows(config, num_rows, rng, encodings))
     num_rows = table.num_rows
     num_immature = num_rows - int(np.sum(table["mature"]))
     folder = f"day={day}/build={BUILD_ID}"
@@ -167,11 +181,13 @@ def _streamed(samples: pa.Table) -> pa.Table:
     return rows.append_column(pa.field(FAKE_NEGATIVE, pa.int8(), nullable=False), pa.array(marks))
 
 
-def _random_rows(config: Config, num_rows: int, rng: np.random.Generator) -> pa.Table:
+def _random_rows(
+    config: Config, num_rows: int, rng: np.random.Generator, encodings: Encodings
+) -> pa.Table:
     columns: dict[str, Any] = {}
     logit = np.full(num_rows, -0.5)
     for feature in config.features:
-        size = num_rows_of_feature(feature, Encodings())
+        size = num_rows_of_feature(feature, encodings)
         if isinstance(feature, MultiValuedFeature):
             lengths = rng.integers(0, 4, num_rows)
             columns[feature.name] = [

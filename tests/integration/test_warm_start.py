@@ -1,8 +1,12 @@
 """A training begins where a published model ended, and a retry where the first try did."""
 
+from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 import yaml
@@ -10,14 +14,19 @@ import yaml
 from esmm_dist.contract.bundle import CURRENT
 from esmm_dist.contract.command_line import run_command
 from esmm_dist.contract.config import load_config
+from esmm_dist.contract.encodings import Encodings
 from esmm_dist.contract.errors import InputError
+from esmm_dist.contract.row_space import NUM_BUCKETS, RowSpace, bucket_of
 from esmm_dist.distributed.world import SoloWorld
 from esmm_dist.publish import main as publish
 from esmm_dist.serving.store import BundleStore
 from esmm_dist.train import train_run
-from esmm_dist.training.checkpoint import Index, latest_checkpoint, read_tables, read_towers
+from esmm_dist.training.checkpoint import Index, latest_checkpoint, read_towers
+from tests.factories.checkpoints import whole_tables
 from tests.factories.experiments import Experiment
-from tests.factories.written_samples import small_document, write_samples
+from tests.factories.written_samples import append_keys, small_document, write_samples
+from tests.integration.horovodrun import horovodrun
+from tests.integration.logged import objects_in
 
 ROWS_OF_DAY, BATCH_SIZE = 1200, 240
 STEPS_OF_DAY = ROWS_OF_DAY // BATCH_SIZE
@@ -27,17 +36,28 @@ STILL = {"name": "sgd", "learning_rate": 1e-12}
 class Line:
     """Days learned one after the other: a model of day n is tested on day n + 1."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, encodings: Encodings = Encodings(),
+        spoil: Callable[[date, pa.Table], pa.Table] = lambda day, rows: rows,
+    ) -> None:
+        """
+        Args:
+            encodings: users have a vocabulary if these hold one.
+        """
         self.document = small_document(folder, num_train_days=2, num_test_days=3)
+        if encodings.vocabularies:
+            self.document["features"][0]["encode"] = {"min_count": 1}
         self.document["train"]["batch_size"] = BATCH_SIZE
         self.document["publish"] = {"path": str(folder / "bundles")}
         self.document["samples"]["fit_days"] = {"first": "2024-01-01", "last": "2024-01-01"}
-        manifest = write_samples(self.document, num_rows_of_day=ROWS_OF_DAY)
+        manifest = write_samples(self.document, num_rows_of_day=ROWS_OF_DAY, spoil=spoil,
+                                 encodings=encodings)
         self.experiment = Experiment(folder, self.document, manifest)
         self.store = BundleStore(folder / "bundles")
 
     def train(
-        self, day: int, first: int | None = None, resume: bool = False, **train: Any
+        self, day: int, first: int | None = None, resume: bool = False, num_ranks: int = 1,
+        **train: Any,
     ) -> "Trained":
         """Learns the days from the first one on, or the one day."""
         begin, today, tomorrow = (f"2024-01-0{n}" for n in (first or day, day, day + 1))
@@ -47,7 +67,13 @@ class Line:
         }
         text = yaml.safe_dump(document, sort_keys=False)
         self.experiment.config_path.write_text(text, encoding="utf-8")
-        train_run(load_config(self.experiment.config_path), SoloWorld(), resume=resume)
+        if num_ranks == 1:
+            train_run(load_config(self.experiment.config_path), SoloWorld(), resume=resume)
+        else:
+            done = horovodrun(num_ranks, "-m", "esmm_dist.train", "--config",
+                              self.experiment.config_path, environment={"ESMM_DIST_LOG": "json"})
+            assert done.returncode == 0, done.stdout
+            self.logged = objects_in(done.stdout)
         return Trained(self.experiment.run_path / "checkpoints" / tomorrow)
 
     def publish(self, *flags: str) -> str:
@@ -65,7 +91,7 @@ class Trained:
         assert checkpoint is not None
         self.index = Index.read(checkpoint)
         self.towers = read_towers(checkpoint, self.index)
-        ((_, self.tables),) = read_tables(checkpoint, self.index, range(1024))
+        self.tables = whole_tables(checkpoint, self.index)
 
     @property
     def num_tower_steps(self) -> int:
@@ -73,13 +99,23 @@ class Trained:
         name = next(name for name in self.towers if name.endswith("/step"))
         return int(self.towers[name])
 
+    def rows(self, table: str, ids: range) -> torch.Tensor:
+        """The vectors of some ids."""
+        slots = RowSpace(self.index.num_rows_of_table).slots_of_table[table]
+        (vectors,) = [tensor for name, tensor in self.tables.items() if name.endswith("/rows")]
+        return torch.stack([vectors[bucket_of(n), slots[n // NUM_BUCKETS]] for n in ids])
+
     def weights(self) -> dict[str, torch.Tensor]:
         towers = {n: t for n, t in self.towers.items() if n.startswith("parameter/")}
         return towers | {n: t for n, t in self.tables.items() if n.endswith("/rows")}
 
     def is_close_to(self, other: "Trained") -> bool:
-        return all(torch.allclose(tensor, other.weights()[name], rtol=0, atol=1e-6)
+        return all(is_close(tensor, other.weights()[name])
                    for name, tensor in self.weights().items())
+
+
+def is_close(one: torch.Tensor, other: torch.Tensor) -> bool:
+    return torch.allclose(one, other, rtol=0, atol=1e-6)
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +185,48 @@ def test_a_resumed_run_keeps_what_it_began_from(first_day: tuple[Line, Trained, 
     resumed = line.train(2, resume=True, warm_start=first[:12], steps_per_checkpoint=2)
     assert resumed.index.parent == first
     assert all(torch.equal(t, whole.weights()[name]) for name, t in resumed.weights().items())
+
+
+@pytest.mark.distributed
+@pytest.mark.slow
+def test_several_ranks_go_on_with_vocabularies_and_tables_that_have_grown(tmp_path: Path) -> None:
+    """Over the edge of the 1,024 rows that a table grows by."""
+    before = Encodings(vocabularies={"user_id": tuple(f"u{n}" for n in range(900))})
+    after = before.appended(Encodings(vocabularies={
+        "user_id": tuple(f"v{n}" for n in range(600)),
+    }))
+    old, new = range(2, 902), range(902, 1502)
+
+    def with_new_users(day: date, rows: pa.Table) -> pa.Table:
+        if day < date(2024, 1, 3):
+            return rows
+        users = rows["user_id"].to_numpy().copy()
+        users[::2] = np.resize(np.array(new, users.dtype), len(users[::2]))
+        place = rows.schema.get_field_index("user_id")
+        return rows.set_column(place, rows.schema.field(place), pa.array(users))
+
+    line = Line(tmp_path, before, with_new_users)
+    first = line.train(1)
+    name = line.publish()
+    append_keys(line.experiment.manifest, line.experiment.samples_path, after)
+    cold = line.train(3, towers=STILL, tables=STILL)
+    still = line.train(3, towers=STILL, tables=STILL, warm_start="current", warm_optimizer="reset")
+    assert (still.index.num_rows_of_table["user_id"], first.index.num_rows_of_table["user_id"]) == \
+        (1502, 902)
+    assert is_close(still.rows("user_id", old), first.rows("user_id", old))
+    assert is_close(still.rows("user_id", new), cold.rows("user_id", new)), "as drawn from the seed"
+    assert not is_close(cold.rows("user_id", old), first.rows("user_id", old))
+    alone = line.train(3, warm_start="current")
+    together = line.train(3, warm_start="current", num_ranks=2)
+    assert (together.index.num_ranks, together.index.parent) == (2, name)
+    assert together.is_close_to(alone)
+    ended = [(one["run_id"], one["rank"]) for one in line.logged if one["event"] == "ended"]
+    assert sorted(ended) == [("small", 0), ("small", 1)]
+    (point,) = [one for one in line.logged if one["event"] == "point"]
+    assert point["rank"] == 0 and point["step"] == STEPS_OF_DAY and point["loss"] > 0
+    assert not is_close(together.rows("user_id", new), still.rows("user_id", new)), "they learn"
+    assert line.publish() != name
+    assert line.store.open(CURRENT).encodings.content_hash == after.content_hash
 
 
 def test_the_first_day_may_begin_from_scratch(tmp_path: Path) -> None:
