@@ -133,8 +133,12 @@ class ConversionSource(LogSource):
     types: tuple[str, ...] = ()
     """Values of the column `type` that count as a conversion; empty: every row counts."""
     conversion_id: str | None = None
-    """The column that tells conversions apart: rows of one id are one. None: of one impression, or
-    click, rows of equal instant and type are one, as the lines of an order may be."""
+    """The column that tells conversions apart: rows of one id are one, wherever they belong. None:
+    of one impression, or click, rows of equal instant and type are one, as the lines of an order
+    may be."""
+    repeat_hours: Annotated[float, Field(gt=0)] | None = None
+    """A row at most so long after another of its conversion_id is that one, logged again. At least,
+    and by default, both windows together."""
     value: str | None = None
     """The column that says what a conversion is worth, in any unit, as a number. A sample's
     credited conversions add up to its column `conversion_value`, which is no feature."""
@@ -148,6 +152,11 @@ class ConversionSource(LogSource):
         twice = [kind for place, kind in enumerate(self.types) if kind in self.types[:place]]
         if twice:
             raise ValueError(f"logs.conversions.types names {twice[0]!r} twice: name it once")
+        if self.repeat_hours is not None and self.conversion_id is None:
+            raise ValueError(
+                f"logs.conversions.repeat_hours = {self.repeat_hours} is not looked at: name the "
+                "column of conversion_id"
+            )
         if self.attribute_by != "keys" and self.credit != "last_click":
             raise ValueError(
                 f"logs.conversions.credit = {self.credit} needs attribute_by: keys; by "

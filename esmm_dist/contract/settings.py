@@ -32,6 +32,7 @@ def settings_of(config: Config) -> dict[str, Any]:
         "logs.conversions.credit": conversions.credit,
         "logs.conversions.types": sorted(conversions.types),
         "logs.conversions.conversion_id": conversions.conversion_id,
+        "logs.conversions.repeat_hours": conversions.repeat_hours,
         "logs.conversions.value": conversions.value,
         "logs.conversions.without_click": conversions.without_click,
         "samples.group_key": samples.group_key,

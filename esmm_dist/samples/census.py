@@ -103,7 +103,7 @@ def _days_read(
     read = {
         "impressions": {*days, *fit_days},
         "clicks": {*days_seen(windows.click_days)},
-        "conversions": {*days_seen(windows.conversion_days)},
+        "conversions": {*windows.conversion_days_read},
     }
     if repeat_span(config):
         read["impressions"].update(day - ONE_DAY for day in days)

@@ -24,8 +24,6 @@ class CreditRules:
     """Whether a conversion of an impression without a click that counts stands for one."""
     has_value: bool = False
     """Whether conversions are worth something."""
-    has_ids: bool = False
-    """Whether conversions have ids of their own."""
     names_click: bool = False
     """Whether a conversion says which click it is of; else any of its impression's will do."""
 
@@ -40,6 +38,5 @@ class CreditRules:
             max_skew=micros(max_skew(config)),
             implies_click=conversions.without_click == "imply_click",
             has_value=conversions.value is not None,
-            has_ids=conversions.conversion_id is not None,
             names_click=conversions.attribute_by != "impression_id",
         )

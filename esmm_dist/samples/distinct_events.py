@@ -65,9 +65,8 @@ def distinct_conversions(
 ) -> Events:
     """The conversions of the file's impressions, each once.
 
-    Conversions are told apart by their ids, and the earliest row of one counts; without ids by
-    instant, type and the click that they name. Of several at one instant that which is worth most
-    counts.
+    Those without an id are told apart by instant, type and the click that they name, and of several
+    rows of one that which is worth most counts. Of those of one id there is but one row.
     """
     marks = (Mark.CONVERSION, Mark.CONVERSION_ELSEWHERE)
     row_E, impression_E = _of_impressions(
@@ -79,18 +78,15 @@ def distinct_conversions(
     named_E = [] if click_time_E is None else [click_time_E]
     # An unknown value is less than any.
     cost_E = [] if value_E is None else [np.where(np.isnan(value_E), np.inf, -value_E)]
-    in_time = [impression_E, time_E, *named_E, key_E, *cost_E]
-    identity = in_time[: len(in_time) - len(cost_E)]
-    if rules.has_ids:
-        identity = [impression_E, key_E]
-    sorted_E = np.lexsort([*identity, *in_time][::-1])
+    identity = [impression_E, time_E, *named_E, key_E]
+    in_order = [*identity, *cost_E]
+    sorted_E = np.lexsort(in_order[::-1])
     is_same_E, is_repeat_E = (
-        equals_the_one_before([key[sorted_E] for key in some]) for some in (identity, in_time)
+        equals_the_one_before([key[sorted_E] for key in some]) for some in (identity, in_order)
     )
-    counters["conversions_repeated"] = int(np.count_nonzero(is_repeat_E))
-    counters["conversions_conflicting"] = int(np.count_nonzero(is_same_E & ~is_repeat_E))
+    counters["conversions_repeated"] += int(np.count_nonzero(is_repeat_E))
+    counters["conversions_conflicting"] += int(np.count_nonzero(is_same_E & ~is_repeat_E))
     kept_E = sorted_E[~is_same_E]
-    kept_E = kept_E[np.lexsort([key[kept_E] for key in in_time[::-1]])]
     return Events(impression_E, time_E, value_E, click_time_E).where(kept_E)
 
 

@@ -20,6 +20,7 @@ from esmm_dist.samples.click_rules import (
     without_double_clicks,
     without_namesakes,
 )
+from esmm_dist.samples.conversion_rules import without_repeats
 from esmm_dist.samples.days import ONE_DAY, Calendar
 from esmm_dist.samples.filing import (
     MARK,
@@ -89,10 +90,11 @@ def _conversions(
     frames: LogFrames, logs: Logs, windows: Windows, calendar: Calendar
 ) -> DataFrame:
     source = logs.conversions
-    return filed_conversions(
+    found = filed_conversions(
         frames.conversions, _needed(source.keys, source.attribute_by), source.types,
-        source.attribute_by == "keys", days_seen(windows.conversion_days), calendar,
+        source.attribute_by == "keys", windows.conversion_days_read, calendar,
     )
+    return without_repeats(found, windows.repeats_since)
 
 
 def _needed(keys: Sequence[str], otherwise: str) -> list[str]:

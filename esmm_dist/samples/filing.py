@@ -49,7 +49,7 @@ def own_impressions(
 ) -> DataFrame:
     """The impressions filed under the days, each with its `day` and `mark`."""
     is_filed_right = F.coalesce(
-        _by_day(days, lambda day: _falls_in(F.col(EVENT_TIME), day, calendar)), F.lit(False)
+        by_day(days, lambda day: _falls_in(F.col(EVENT_TIME), day, calendar)), F.lit(False)
     )
     mark = _first_that_holds({
         Mark.IMPRESSIONS_NULL_ID: F.col(IMPRESSION_ID).isNull(),
@@ -95,7 +95,7 @@ def filed_clicks(
     """
     is_timely = F.lit(True)
     if FILED_DAY in clicks.columns:
-        is_timely = F.coalesce(_by_day(days, lambda day: (
+        is_timely = F.coalesce(by_day(days, lambda day: (
             F.col(EVENT_TIME) >= F.lit(calendar.start(first_day_of[day]))
         ) & (F.col(EVENT_TIME) < F.lit(calendar.end(day)))), F.lit(True))
     reasons = {
@@ -124,7 +124,7 @@ def filed_conversions(
         Mark.CONVERSIONS_NULL_TIME: F.col(EVENT_TIME).isNull(),
     }
     if is_by_keys and FILED_DAY in conversions.columns:
-        reasons[Mark.CONVERSIONS_MISFILED] = ~_by_day(
+        reasons[Mark.CONVERSIONS_MISFILED] = ~by_day(
             days, lambda day: F.col(EVENT_TIME) < F.lit(calendar.end(day))
         )
     return _with_reason(filed(conversions, days, calendar), reasons)
@@ -157,7 +157,7 @@ def _seen(
     for day, filed_days in days_seen.items():
         for filed_day in filed_days:
             seen_by.setdefault(filed_day, []).append(day)
-    observers = _by_day(list(seen_by), lambda day: F.array(*[F.lit(d) for d in seen_by[day]]))
+    observers = by_day(list(seen_by), lambda day: F.array(*[F.lit(d) for d in seen_by[day]]))
     own, elsewhere = (F.lit(mark.value) for mark in live)
     if IMPRESSION_DAY in events.columns:
         # Another day's impression may bear the same id.
@@ -191,8 +191,8 @@ def _any_is_null(columns: Sequence[str]) -> Column:
     return is_null
 
 
-def _by_day(days: Sequence[date], value: Callable[[date], Column]) -> Column:
-    """What belongs to the day a row is filed under."""
+def by_day(days: Sequence[date], value: Callable[[date], Column]) -> Column:
+    """What belongs to the day a row is filed under, null of other days."""
     return F.coalesce(*[F.when(F.col(FILED_DAY) == F.lit(day), value(day)) for day in days])
 
 

@@ -26,6 +26,9 @@ class Mark(IntEnum):
     CONVERSIONS_NULL_ID = 15
     CONVERSIONS_NULL_TIME = 16
     CONVERSIONS_MISFILED = 17
+    CONVERSIONS_REPEATED = 18
+    """Of a conversion_id that another row counts for."""
+    CONVERSIONS_CONFLICTING = 19
 
 
 DROPPED = tuple(mark for mark in Mark if mark >= Mark.IMPRESSIONS_NULL_ID)

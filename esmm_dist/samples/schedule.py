@@ -19,6 +19,9 @@ class Windows:
     conversion_days: dict[date, tuple[date, ...]]
     rival_impression_days: dict[date, tuple[date, ...]]
     rival_click_days: dict[date, tuple[date, ...]]
+    repeats_since: dict[date, date]
+    """Of each day whose conversions are seen the first one under which a row of the same
+    conversion_id is the same conversion; empty where they have no ids."""
     click: timedelta
     """How long after its impression a click counts."""
     conversion: timedelta
@@ -32,13 +35,35 @@ class Windows:
         before its impression, twice for a conversion before such a click."""
         calendar = Calendar.of(config.logs.day_timezone)
         click, conversion, skew = click_window(config), conversion_window(config), max_skew(config)
+        conversion_days = calendar.reach(days, click + conversion, 2 * skew)
         return cls(
             calendar.reach(days, click, skew),
-            calendar.reach(days, click + conversion, 2 * skew),
+            conversion_days,
             {day: _rival_impressions(day, config, calendar) for day in days},
             {day: _rival_clicks(day, config, calendar) for day in days},
+            _repeats_since(days_seen(conversion_days), config, calendar),
             click, conversion, skew,
         )
+
+    @property
+    def conversion_days_read(self) -> tuple[date, ...]:
+        """The days whose conversions are seen, and those before them that may hold the same."""
+        earlier = {day: span(first, day) for day, first in self.repeats_since.items()}
+        return days_seen(earlier or self.conversion_days)
+
+
+def _repeats_since(
+    days: Sequence[date], config: Config, calendar: Calendar
+) -> dict[date, date]:
+    """Never less than the windows of one impression: in these a conversion would count twice."""
+    source, skew = config.logs.conversions, max_skew(config)
+    if source.conversion_id is None:
+        return {}
+    reach = max(
+        timedelta(hours=source.repeat_hours or 0),
+        click_window(config) + conversion_window(config) + 2 * skew,
+    )
+    return {day: calendar.first_day_reached(day, reach) for day in days}
 
 
 def _rival_impressions(day: date, config: Config, calendar: Calendar) -> tuple[date, ...]:

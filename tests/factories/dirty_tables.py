@@ -123,7 +123,11 @@ def _conversions(
     rows["time"] += _delays(rng, num_rows, rules.conversion_window, rules)
     rows["kind"] = rng.choice(4, num_rows, p=[0.6, 0.2, 0.15, 0.05])
     rows["revenue"] = rng.choice(REVENUES, num_rows)
-    rows["order"] = np.where(rng.random(num_rows) < 0.2, -1, rng.integers(0, 2, num_rows))
+    # Two of an impression, some of which are those of others.
+    own = 2 * np.abs(rows["impression"]) + rng.integers(0, 2, num_rows)
+    shared = rng.integers(0, max(1, num_rows // 20), num_rows)
+    chance = rng.random(num_rows)
+    rows["order"] = np.where(chance < 0.2, -1, np.where(chance < 0.3, shared, own))
     again = rng.random(num_rows) < 0.1
     repeated = {name: column[again].copy() for name, column in rows.items()}
     repeated["revenue"] = np.where(

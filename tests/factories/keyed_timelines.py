@@ -22,9 +22,13 @@ def touch(
 
 
 def buy(
-    after: timedelta, filed: date | None = None, click_id: str | None = "c", item: str = ""
+    after: timedelta, filed: date | None = None, click_id: str | None = "c", item: str = "",
+    own_id: str | None = None,
 ) -> Row:
-    return Row("", NOON + after, filed, type="order", keys=("", item), click_id=click_id)
+    return Row(
+        "", NOON + after, filed, type="order", keys=("", item), click_id=click_id,
+        conversion_id=own_id,
+    )
 
 
 TWO_SHOWN = (shown(), shown(30 * MINUTE, B))
@@ -95,6 +99,11 @@ LAST_OF_KEYS = (
     Timeline("clicks that were logged twice are no bot's",
              of((*2 * (touch(HOUR),), *2 * (touch(HOUR + 10 * SECOND),)), (), shown()), (1, 0),
              "clicks_credited=2 clicks_double=2"),
+    Timeline("one conversion that finds the clicks of two impressions counts for the first",
+             of((touch(10 * MINUTE), touch(HOUR)),
+                (buy(20 * MINUTE, own_id="v"), buy(2 * HOUR, own_id="v")),
+                *TWO_SHOWN), (1, 1),
+             "clicks_credited=2 conversions_credited conversions_conflicting", other=(1, 0)),
     Timeline("a click a second after another is the same",
              of((touch(HOUR), touch(HOUR + SECOND), touch(HOUR + 2 * SECOND + INSTANT)), (),
                 shown()),
@@ -154,6 +163,23 @@ BY_CLICK_ID = (
              of((touch(HOUR), touch(HOUR + 2 * SECOND, click_id="d")),
                 (buy(2 * HOUR), buy(2 * HOUR, click_id="d")), shown()), (1, 1),
              "clicks_credited=2 conversions_credited=2"),
+    Timeline("one conversion that names the clicks of two impressions is the first one's",
+             of((touch(HOUR), touch(2 * HOUR, name=B, click_id="d")),
+                (buy(4 * HOUR, click_id="d", own_id="v"), buy(3 * HOUR, own_id="v"),
+                 buy(3 * HOUR, own_id="v")), shown(), shown(name=B)), (1, 1),
+             "clicks_credited=2 conversions_credited conversions_conflicting conversions_repeated",
+             other=(1, 0)),
+    Timeline("and so if it comes back days later, where both windows reach",
+             of((touch(HOUR), touch(23 * HOUR, name=B, click_id="d")),
+                (buy(2 * HOUR, own_id="v"), buy(60 * HOUR, click_id="d", own_id="v")), shown(),
+                shown(name=B)), (1, 1),
+             f"clicks_credited=2 {FROM_LATER} conversions_credited", other=(1, 0)),
+    Timeline("or was there on the day before",
+             of((touch(HOUR),), (buy(-13 * HOUR, own_id="v"), buy(2 * HOUR, own_id="v")), shown()),
+             (1, 0), "clicks_credited conversions_conflicting"),
+    Timeline("further back it is another one",
+             of((touch(HOUR),), (buy(-85 * HOUR, own_id="v"), buy(2 * HOUR, own_id="v")), shown()),
+             (1, 1), "clicks_credited conversions_credited"),
     Timeline("an order of a double click is one of the click that stays",
              of((touch(HOUR), touch(HOUR + SECOND, click_id="d"),
                  touch(HOUR + 2 * SECOND, click_id="e")),
@@ -188,14 +214,14 @@ KEYED_STORIES = {
     "by the last of equal keys": Story(
         RULES._replace(
             clicks_by="keys", conversions_by="keys", num_conversion_keys=1, bots=(3, 60),
-            double_click=SECOND,
+            double_click=SECOND, has_ids=True,
         ), LAST_OF_KEYS,
     ),
     "by the first of equal keys": Story(
         RULES._replace(clicks_by="keys", conversions_by="keys", is_first=True), FIRST_OF_KEYS
     ),
     "by click id": Story(
-        RULES._replace(conversions_by="click_id", double_click=SECOND), BY_CLICK_ID
+        RULES._replace(conversions_by="click_id", double_click=SECOND, has_ids=True), BY_CLICK_ID
     ),
     "by keys, orders by click id": Story(
         RULES._replace(clicks_by="keys", conversions_by="click_id", double_click=SECOND),

@@ -116,6 +116,8 @@ def config_of(
                     **_attribution(rules, rules.conversions_by, "click", rules.num_conversion_keys),
                     **logs["conversions"], "types": rules.types,
                     "conversion_id": "order_id" if rules.has_ids else None,
+                    "repeat_hours":
+                        rules.conversion_repeat / hours if rules.conversion_repeat else None,
                     "value": "revenue" if rules.has_value else None,
                     "without_click": "imply_click" if rules.implies_click else "drop",
                 },
@@ -237,7 +239,8 @@ def _of_one_impression(
     conversions = [
         Row(name, at, None, type=rng.choice(TYPES), value=rng.choice(REVENUES), keys=keys,
             click_id=cause.click_id or f"{name}c0",
-            conversion_id=rng.choice([f"{name}v0", f"{name}v1", None]))
+            # Some of them are those of conversions of other impressions.
+            conversion_id=rng.choice([f"{name}v0", f"{name}v1", f"v{rng.randrange(150)}", None]))
         for cause in (first, *clicks)
         if cause.event_time is not None
         for at in _near(rng, cause.event_time, rules, rng.choice((0, 0, 1, 3)), is_click=False)

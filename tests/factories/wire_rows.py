@@ -24,7 +24,7 @@ def micros(time: datetime) -> int:
 
 def wire_of(
     logs: Logs, day: date, order: Sequence[int] | None = None, has_value: bool = False,
-    names_click: bool = False, has_ids: bool = False,
+    names_click: bool = False,
 ) -> Wire:
     """One file with all rows of some logs, none of which filing would drop; impressions of other
     days are those of before it.
@@ -32,7 +32,6 @@ def wire_of(
     Args:
         order: of all rows, impressions first; as they stand if None.
         names_click: whether conversions carry the time of their click.
-        has_ids: whether they are told apart by their own ids.
     """
     rows = [
         _impression(row) if row.filed_day == day
@@ -41,7 +40,7 @@ def wire_of(
     ]
     rows += [_event(row, day, Mark.CLICK, Mark.CLICK_ELSEWHERE) for row in logs.clicks]
     rows += [
-        _event(row, day, Mark.CONVERSION, Mark.CONVERSION_ELSEWHERE, _key(row, has_ids))
+        _event(row, day, Mark.CONVERSION, Mark.CONVERSION_ELSEWHERE, _hashed(row.type))
         for row in logs.conversions
     ]
     columns = list(zip(*[rows[n] for n in order or range(len(rows))]))
@@ -67,13 +66,6 @@ def _impression(row: Row) -> tuple[int, ...]:
     marks = Mark.IMPRESSION + ((user is None) << MARK_BITS)
     pair = 1 + int(value) << 32
     return sample_id(row.impression_id), micros(row.event_time), _hashed(user), marks, pair
-
-
-def _key(conversion: Row, has_ids: bool) -> int:
-    told = (conversion.event_time, conversion.type, conversion.click_time)
-    if not has_ids:
-        return _hashed(conversion.type)
-    return _hashed(f"{told if conversion.conversion_id is None else conversion.conversion_id}")
 
 
 def _event(row: Row, day: date, own: Mark, later: Mark, key: int = 0) -> tuple[int, ...]:

@@ -75,13 +75,13 @@ OF_PARTITIONS = {"impressions_misfiled", "impressions_null_time", "clicks_null_t
          OF_KEYS | OF_CLICK_RULES | OF_IMPLYING | OF_SKEW | OF_PARTITIONS | OF_BOTH
          | {"conversions_conflicting", "conversions_other_type"}),
         (3, True, Rules(NEW_YORK, 24 * HOURS, 24 * HOURS, ("order", "lead"), has_value=True,
-                        conversions_by="click_id", bots=(5, 14_400), double_click=HOURS / 2),
+                        conversions_by="click_id", has_ids=True, bots=(5, 14_400),
+                        double_click=HOURS / 2),
          OF_KEYS | OF_IMPLYING | OF_SKEW | OF_BOTH | {"clicks_repeated"}),
         (4, True, Rules(NEW_YORK, 24 * HOURS, 24 * HOURS, ("order", "lead"), max_skew=HOURS,
                         clicks_by="keys", conversions_by="keys", num_conversion_keys=1,
-                        bots=(5, 14_400), double_click=HOURS / 20),
-         OF_IMPLYING | OF_LOOKING | OF_BOTH
-         | {"conversions_conflicting", "conversions_without_click"}),
+                        bots=(5, 14_400), double_click=HOURS / 20, has_ids=True),
+         OF_IMPLYING | OF_LOOKING | OF_BOTH | {"conversions_without_click"}),
         (5, True, Rules(NEW_YORK, 24 * HOURS, 24 * HOURS, ("order", "lead"), max_skew=HOURS,
                         clicks_by="keys", conversions_by="keys", is_first=True, has_ids=True),
          OF_IMPLYING | OF_LOOKING | OF_CLICK_RULES | OF_BOTH | {"conversions_without_click"}),

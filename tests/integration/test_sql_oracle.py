@@ -43,11 +43,11 @@ BY_ID = Rules(NEW_YORK, 24 * HOUR, 30 * HOUR, ("order", "lead"), max_skew=30 * S
 RULES = {
     "by impression id": BY_ID._replace(implies_click=True, has_ids=True),
     "by click id": BY_ID._replace(
-        conversions_by="click_id", bots=(120, 600), double_click=SECOND
+        conversions_by="click_id", has_ids=True, bots=(120, 600), double_click=SECOND
     ),
     "by last of keys": BY_ID._replace(
         clicks_by="keys", conversions_by="keys", num_conversion_keys=1, bots=(120, 600),
-        double_click=SECOND,
+        double_click=SECOND, has_ids=True, conversion_repeat=100 * HOUR,
     ),
     "by first of keys": BY_ID._replace(clicks_by="keys", conversions_by="keys", is_first=True),
 }

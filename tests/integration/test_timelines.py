@@ -36,7 +36,7 @@ def laid_out(story: str, number: int) -> Logs:
         day = row.filed_day or (at.astimezone(ZONE).date() if at else None)
         return replace(
             row, impression_id=own(row.impression_id), keys=(own(who), what),
-            click_id=own(row.click_id), filed_day=day,
+            click_id=own(row.click_id), conversion_id=own(row.conversion_id), filed_day=day,
         )
 
     return Logs(*[[lies(row) for row in rows] for rows in timeline_of(story, number).rows])

@@ -47,6 +47,7 @@ def attribute(
             for events in (made, namesakes)
         )
     converted = [Event(row, _conversion_reason(row, rules)) for row in conversions]
+    converted = _without_repeats(converted, rules)
     if rules.conversions_by == "keys":
         live = [
             row for row, reason in made
@@ -57,6 +58,40 @@ def attribute(
             for event in converted
         ]
     return Attributed(made, converted, namesakes)
+
+
+def _without_repeats(conversions: list[Event], rules: Rules) -> list[Event]:
+    """Of the rows of an id the first stays: each looks back at the one before it."""
+    if not rules.has_ids:
+        return conversions
+    longest = max(
+        rules.conversion_repeat, rules.click_window + rules.conversion_window + 2 * rules.max_skew
+    )
+
+    def says(row: Row) -> tuple[object, ...]:
+        cause = {
+            "keys": _keys(row, rules), "click_id": row.click_id, "impression_id": row.impression_id,
+        }
+        return row.event_time, row.value if rules.has_value else None, cause[rules.conversions_by]
+
+    def place(event: Event) -> tuple[object, ...]:
+        time, value, cause = says(event.row)
+        assert isinstance(value, float | None)
+        return event.row.filed_day, time, float("inf") if value is None else -value, cause
+
+    found, before = [], dict[str, Row]()
+    is_told = [event.reason is None and event.row.conversion_id is not None
+               for event in conversions]
+    for event in sorted((e for e, told in zip(conversions, is_told) if told), key=place):
+        row, reason = event.row, None
+        last = before.get(str(row.conversion_id))
+        if last is not None and last.filed_day and row.filed_day:
+            ended = start_of(last.filed_day + ONE_DAY, rules.zone)
+            if ended > start_of(row.filed_day, rules.zone) - longest:
+                reason = "repeated" if says(last) == says(row) else "conflicting"
+        before[str(row.conversion_id)] = row
+        found.append(Event(row, reason))
+    return found + [event for event, told in zip(conversions, is_told) if not told]
 
 
 def by_click_id(conversion: Row, clicks: Sequence[Row]) -> Row:

@@ -240,32 +240,25 @@ def _credited(
 
 
 def _distinct(conversions: list[Row], rules: Rules, counters: Counter[str]) -> list[Row]:
-    """Of rows of one id, or without any of one instant, type and click, the earliest and of these
-    the one that is worth most."""
+    """Of rows of one instant, type and click the one that is worth most; ids keep rows apart that
+    are alike in all these, and of the rows of one id there is but one left."""
     kept: dict[object, list[Row]] = {}
     for row in conversions:
         # Where no types are declared nobody reads the column.
-        kind = row.type if rules.types else None
-        told = (row.event_time, kind, row.click_time)
-        has_id = rules.has_ids and row.conversion_id is not None
-        same = kept.setdefault(row.conversion_id if has_id else told, [])
-        if any(_says_the_same(row, other, rules) for other in same):
+        kind = ("of type", row.type if rules.types else None)
+        if rules.has_ids and row.conversion_id is not None:
+            kind = ("of id", row.conversion_id)
+        same = kept.setdefault((row.event_time, row.click_time, kind), [])
+        if any(row.value == other.value or not rules.has_value for other in same):
             counters["conversions_repeated"] += 1
         else:
             same.append(row)
     counters["conversions_conflicting"] += sum(len(same) - 1 for same in kept.values())
-    return [min(same, key=_by_time_and_cost) for same in kept.values()]
+    return [min(same, key=_cost) for same in kept.values()]
 
 
-def _says_the_same(one: Row, other: Row, rules: Rules) -> bool:
-    is_worth_the_same = one.value == other.value or not rules.has_value
-    return is_worth_the_same and (one.event_time, one.click_time) == (
-        other.event_time, other.click_time
-    )
-
-
-def _by_time_and_cost(row: Row) -> tuple[object, ...]:
-    return row.event_time, row.click_time or 0, float("inf") if row.value is None else -row.value
+def _cost(row: Row) -> float:
+    return float("inf") if row.value is None else -row.value
 
 
 def _click_of(

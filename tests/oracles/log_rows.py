@@ -54,6 +54,9 @@ class Rules(NamedTuple):
     """By how many of the keys conversions find clicks: who and what, or who alone."""
     has_ids: bool = False
     """Whether conversions have ids of their own."""
+    conversion_repeat: timedelta = timedelta()
+    """How long after another of its id a conversion is the same, where that is longer than both
+    windows."""
     is_first: bool = False
     """Whether the first cause of equal keys gets the credit, not the last."""
     bots: tuple[int, int] | None = None

@@ -157,28 +157,51 @@ class SqlCauses:
         value = f"{self._names.value}::DOUBLE" if rules.has_value else "NULL::DOUBLE"
         self._base.execute(f"""
             CREATE TABLE conversions_1 AS
-            SELECT v.* EXCLUDE (begins, ends, day), CASE WHEN {is_other} THEN 'other_type'
+            SELECT v.* EXCLUDE (day), CASE WHEN {is_other} THEN 'other_type'
                 WHEN {id_is_null} THEN 'null_id' WHEN t IS NULL THEN 'null_time' {misfiled}
                 END AS reason, {value} AS worth,
                 {self._names.type if kinds else "''"} AS kind, NULL::BIGINT AS click_t,
                 NULL::DATE AS impression_day
             FROM (FROM conversions JOIN days ON day = filed) v""")
+        self._find_repeated_conversions()
         if rules.conversions_by != "keys":
-            self._base.execute("CREATE TABLE live_conversions AS FROM conversions_1")
+            self._base.execute("CREATE TABLE live_conversions AS FROM conversions_2")
             return
         # What a click itself says of its impression.
         own = ", ".join(f"'{key}': c.{key}" for key in self._names.keys)
         if rules.clicks_by != "keys":
             own = "'has': c.impression_id IS NOT NULL, 'id': c.impression_id"
         looked_up = self._cause_of(
-            "conversions_1", "(FROM live_clicks WHERE NOT is_untimely)", self._conversion,
+            "conversions_2", "(FROM live_clicks WHERE NOT is_untimely)", self._conversion,
             self._conversion_keys, f"{{{own}}}",
         )
         self._base.execute(f"""
             CREATE TABLE live_conversions AS
             SELECT v.* REPLACE (cause.id AS impression_id, cause.t AS click_t,
                 cause.day AS impression_day)
-            FROM conversions_1 v LEFT JOIN ({looked_up}) USING (n)""")
+            FROM conversions_2 v LEFT JOIN ({looked_up}) USING (n)""")
+
+    def _find_repeated_conversions(self) -> None:
+        """Of the rows of one id all but the first, each by the one before it."""
+        rules, own = self._rules, self._names.id
+        longest = max(
+            rules.conversion_repeat // timedelta(microseconds=1),
+            self._click + self._conversion + 2 * self._skew,
+        )
+        by_keys = rules.conversions_by == "keys"
+        cause = ", ".join(self._conversion_keys if by_keys else [rules.conversions_by])
+        one = f"""(PARTITION BY reason IS NULL, {own}
+            ORDER BY filed, t, worth DESC NULLS LAST, {cause})"""
+        says = f"(t, coalesce(worth::VARCHAR, 'unknown'), {cause})"
+        again = f"""reason IS NULL AND {own} IS NOT NULL
+            AND coalesce(lag(ends) OVER {one} > begins - {longest}, false)"""
+        self._base.execute(f"""
+            CREATE TABLE conversions_2 AS
+            SELECT * EXCLUDE (begins, ends) REPLACE (CASE WHEN NOT ({again}) THEN reason
+                WHEN lag({says}) OVER {one} = {says} THEN 'repeated' ELSE 'conflicting' END
+                AS reason) FROM conversions_1""" if rules.has_ids else """
+            CREATE TABLE conversions_2 AS
+            SELECT * EXCLUDE (begins, ends) FROM conversions_1""")
 
     def _cause_of(
         self, effects: str, causes: str, window: int, keys: tuple[str, ...], tie: str

@@ -116,6 +116,8 @@ def test_further_mistakes_are_counted(load_text: LoadText) -> None:
          "logs.clicks.bots.max_clicks = 0"),
         ("logs.clicks.bots={key: user_id, max_clicks: 5, interval_seconds: 86401}",
          "logs.clicks.bots.interval_seconds = 86401"),
+        ("logs.conversions.repeat_hours=99",
+         "logs.conversions.repeat_hours = 99.0 is not looked at: name the column of conversion_id"),
         ("logs.clicks.double_click_seconds=0", "logs.clicks.double_click_seconds = 0"),
         ("logs.conversions.attribute_by=key",
          "logs.conversions.attribute_by = 'key': Input should be 'impression_id', 'click_id' or"),

@@ -64,6 +64,13 @@ def test_a_changed_rule_of_labels_is_told(override: str, told: str) -> None:
     assert changed(override) == [told]
 
 
+def test_what_makes_one_conversion_of_rows_is_told() -> None:
+    assert changed("logs.conversions.conversion_id=order", "logs.conversions.repeat_hours=99") == [
+        'logs.conversions.conversion_id is "order", built with null',
+        "logs.conversions.repeat_hours is 99.0, built with null",
+    ]
+
+
 @pytest.mark.parametrize("log", ["clicks", "conversions"])
 def test_other_keys_and_another_credit_are_told(log: str) -> None:
     first = {"clicks": "first_impression", "conversions": "first_click"}[log]

@@ -47,7 +47,6 @@ clicks = st.builds(Row, identities, instants, filed_days, click_id=click_ids)
 conversions = st.builds(
     Row, identities, instants, filed_days, st.sampled_from(["order", "lead"]),
     value=st.sampled_from([0.0, 2.5, 4.0, -1.0, None]), click_id=click_ids,
-    conversion_id=st.sampled_from(["v", "w", None]),
 )
 all_logs = st.builds(
     Logs, st.lists(impressions | before_the_day, max_size=8), st.lists(clicks, max_size=8),
@@ -59,12 +58,12 @@ ways = st.sampled_from(["drop", "imply_click", "click_id"])
 
 
 @given(all_logs, st.randoms(use_true_random=False), st.sampled_from([0, 1, 2]),
-       st.sampled_from([1, 4]), ways, st.booleans(), st.booleans())
+       st.sampled_from([1, 4]), ways, st.booleans())
 def test_a_file_is_labelled_and_counted_as_the_oracle_does(
     logs: Logs, chance: random.Random, max_skew: int, conversion_window: int, way: str,
-    has_value: bool, has_ids: bool,
+    has_value: bool,
 ) -> None:
-    assert_as_the_oracle_does(logs, chance, max_skew, conversion_window, way, has_value, has_ids)
+    assert_as_the_oracle_does(logs, chance, max_skew, conversion_window, way, has_value)
 
 
 # Two impressions of one instant, and so many events soon after it that most of them meet.
@@ -75,8 +74,8 @@ dense_logs = st.builds(
     st.lists(st.builds(Row, st.sampled_from("aab"), soon, st.just(DAY), click_id=click_ids),
              min_size=1, max_size=5),
     st.lists(st.builds(Row, st.sampled_from("aab"), soon, st.just(DAY), st.just("order"),
-                       value=st.sampled_from([1.0, 2.0, None]), click_id=click_ids,
-                       conversion_id=st.sampled_from(["v", None])), min_size=1, max_size=4),
+                       value=st.sampled_from([1.0, 2.0, None]), click_id=click_ids),
+             min_size=1, max_size=4),
 )
 
 
@@ -87,19 +86,18 @@ BETWEEN = Logs(
 )
 
 
-@example(BETWEEN, random.Random(0), 0, 1, "drop", False)
+@example(BETWEEN, random.Random(0), 0, 1, "drop")
 @given(dense_logs, st.randoms(use_true_random=False), st.sampled_from([0, 1, 2]),
-       st.sampled_from([1, 2]), ways, st.booleans())
+       st.sampled_from([1, 2]), ways)
 def test_clicks_get_the_credit_that_the_oracle_gives_them(
     logs: Logs, chance: random.Random, max_skew: int, conversion_window: int, way: str,
-    has_ids: bool,
 ) -> None:
-    assert_as_the_oracle_does(logs, chance, max_skew, conversion_window, way, True, has_ids)
+    assert_as_the_oracle_does(logs, chance, max_skew, conversion_window, way, True)
 
 
 def assert_as_the_oracle_does(
     logs: Logs, chance: random.Random, max_skew: int, conversion_window: int, way: str,
-    has_value: bool, has_ids: bool,
+    has_value: bool,
 ) -> None:
     order = list(range(sum(map(len, logs))))
     chance.shuffle(order)
@@ -108,17 +106,16 @@ def assert_as_the_oracle_does(
     if names_click:
         named = [by_click_id(row, logs.clicks) for row in logs.conversions]
         attributed = logs._replace(conversions=named)
-    wire = wire_of(attributed, DAY, order, has_value, names_click, has_ids)
+    wire = wire_of(attributed, DAY, order, has_value, names_click)
     rules = replace(
         PLAIN, conversion_window=conversion_window * TICK_MICROS,
         max_skew=max_skew * TICK_MICROS, implies_click=implies_click, has_value=has_value,
-        names_click=names_click, has_ids=has_ids,
+        names_click=names_click,
     )
     found = label(wire, rules, seed=1)
     wanted = join(DAY, *logs, RULES._replace(
         conversion_window=conversion_window * TICK, max_skew=max_skew * TICK,
         implies_click=implies_click, has_value=has_value,
-        has_ids=has_ids,
         conversions_by="click_id" if names_click else "impression_id",
     ))
     by_id = {sample_id(name): sample for name, sample in wanted.samples.items()}
