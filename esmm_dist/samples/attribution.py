@@ -90,13 +90,10 @@ def conversions_by_keys(
     # other days are built.
     own = [key_column(name) for name in logs.clicks.keys if name not in logs.conversions.keys]
     found = with_cause(
-        conversions, made, keys, F.struct(EVENT_TIME, *own, *told),
+        conversions, made, keys, F.struct(EVENT_TIME, *own, *told, _named(clicks)),
         is_first=logs.conversions.credit == "first_click", window=window, max_skew=max_skew,
     )
-    return found.select(
-        *conversions.columns, *_of_cause(*told),
-        F.unix_micros(f"{CAUSE}.{EVENT_TIME}").alias(CLICK_TIME),
-    )
+    return found.select(*conversions.columns, *_of_cause(*told, CLICK_TIME))
 
 
 def conversions_by_click_id(conversions: DataFrame, clicks: DataFrame) -> DataFrame:
@@ -112,11 +109,10 @@ def conversions_by_click_id(conversions: DataFrame, clicks: DataFrame) -> DataFr
     named = (
         clicks.where(F.col(CLICK_ID).isNotNull())
         .groupBy(DAY, CLICK_ID)
-        .agg(F.min(F.struct(EVENT_TIME, IMPRESSION_ID)).alias(CAUSE))
+        .agg(F.min(F.struct(EVENT_TIME, IMPRESSION_ID, _named(clicks))).alias(CAUSE))
     )
     return conversions.join(named, [DAY, CLICK_ID], how="left").select(
-        *conversions.columns, *_of_cause(IMPRESSION_ID),
-        F.unix_micros(f"{CAUSE}.{EVENT_TIME}").alias(CLICK_TIME),
+        *conversions.columns, *_of_cause(IMPRESSION_ID, CLICK_TIME)
     )
 
 
@@ -164,6 +160,14 @@ def with_cause(
         .where(IS_EFFECT)
         .select(*effects.columns, F.when(is_inside, F.col(CAUSE)).alias(CAUSE))
     )
+
+
+def _named(clicks: DataFrame) -> Column:
+    """The time by which a conversion names its click: all of a burst go by that of the first."""
+    time = F.unix_micros(EVENT_TIME)
+    if CLICK_TIME in clicks.columns:
+        time = F.coalesce(F.col(CLICK_TIME), time)
+    return time.alias(CLICK_TIME)
 
 
 def _of_cause(*names: str) -> list[Column]:

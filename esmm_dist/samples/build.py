@@ -112,7 +112,8 @@ def rows_of_days(
         config.features, encodings, large_vocabularies,
     )
     clicks, conversions = events_seen(frames, config.logs, windows, calendar)
-    of_events = [name for name in wire.NO_VALUE_OF if name in conversions.columns]
+    told = {*clicks.columns, *conversions.columns}
+    of_events = [name for name in wire.NO_VALUE_OF if name in told]
     rows = wire.pack_impressions(impressions, config.features, of_events)
     before = impressions_before(frames.impressions, days, calendar, repeat_span(config))
     for events in (before, clicks, conversions):

@@ -1,4 +1,4 @@
-"""Which clicks are no person's: those of bots, and the second half of a double click.
+"""Which clicks are no person's: those of bots, and all but the first of a double click.
 
 Decided before anything is joined, so that no hot key travels with its rows to one task. Both rules
 look at the clicks filed under one day, so that no other day changes what they find.
@@ -12,6 +12,7 @@ from esmm_dist.samples.filing import REASON
 from esmm_dist.samples.logs import (
     BOT_KEY,
     CLICK_ID,
+    CLICK_TIME,
     EVENT_TIME,
     FILED_DAY,
     IMPRESSION_ID,
@@ -21,8 +22,10 @@ from esmm_dist.samples.marks import Mark
 
 MICROS_PER_SECOND = 1_000_000
 INTERVAL = "interval"
+FOLLOWS = "follows"
+IS_FOLLOWED = "is_followed"
+BEGIN = "begin"
 IS_DOUBLE = "is_double"
-STAYS = "stays"
 IS_NAMESAKE = "is_namesake"
 
 
@@ -52,40 +55,52 @@ def without_bots(clicks: DataFrame, source: ClickSource) -> DataFrame:
 
 
 def without_double_clicks(clicks: DataFrame, source: ClickSource) -> DataFrame:
-    """Filed clicks, those soon after another one of the same impression, or of the same keys,
-    marked by their `reason`.
+    """Filed clicks, those in the middle of a burst marked by their `reason`, and of its last one in
+    `click_time` when the first was.
 
-    Where clicks have ids, each of those marked gets a namesake: the click that stays, under the id
-    of the one that goes, by which a conversion may name it.
+    In a burst of clicks on one impression, or of the same keys, each comes soon after the one
+    before. Its first click may be of no impression, or of another one than its last: which of both
+    counts is told once their impressions are known. Between them none is needed, so a key that
+    clicks without end comes to two rows.
+
+    Where clicks have ids, each of those marked gets a namesake: the first click, under the id of
+    the one that goes, by which a conversion may name it.
     """
     if source.double_click_seconds is None:
         return clicks
-    target = _target(source)
+    target, time = _target(source), F.unix_micros(EVENT_TIME)
     # What takes no part already is spread over the tasks.
     apart = F.when(F.col(REASON).isNotNull(), F.xxhash64(EVENT_TIME, *target))
     others = [name for name in clicks.columns if name not in (EVENT_TIME, FILED_DAY, REASON)]
     by_time = Window.partitionBy(FILED_DAY, apart, *target).orderBy(EVENT_TIME, *others)
-    before = F.lag(F.unix_micros(EVENT_TIME)).over(by_time)
     gap = int(source.double_click_seconds * MICROS_PER_SECOND)
-    is_double = F.coalesce(F.unix_micros(EVENT_TIME) - before <= gap, F.lit(False))
-    clicks = clicks.withColumn(IS_DOUBLE, F.col(REASON).isNull() & is_double)
+    follows = F.coalesce(time - F.lag(time).over(by_time) <= gap, F.lit(False))
+    is_followed = F.coalesce(F.lead(time).over(by_time) - time <= gap, F.lit(False))
+    clicks = clicks.withColumns({
+        FOLLOWS: F.col(REASON).isNull() & follows, IS_FOLLOWED: is_followed,
+    })
+    so_far = by_time.rowsBetween(Window.unboundedPreceding, Window.currentRow)
+    begin = F.last(F.when(~F.col(FOLLOWS), time), ignorenulls=True).over(so_far)
+    clicks = clicks.withColumn(BEGIN, begin)
+    is_last = F.col(FOLLOWS) & ~F.col(IS_FOLLOWED) & (time > F.col(BEGIN))
+    clicks = clicks.withColumns({
+        CLICK_TIME: F.when(is_last, F.col(BEGIN)), IS_DOUBLE: F.col(FOLLOWS) & ~is_last,
+    })
     if CLICK_ID in clicks.columns:
-        time = F.when(~F.col(IS_DOUBLE), F.col(EVENT_TIME))
-        stays = F.last(time, ignorenulls=True).over(
-            by_time.rowsBetween(Window.unboundedPreceding, Window.currentRow)
-        )
-        clicks = _with_namesakes(clicks.withColumn(STAYS, F.when(F.col(IS_DOUBLE), stays)))
-    return _marked(clicks, F.col(IS_DOUBLE), Mark.CLICKS_DOUBLE).drop(IS_DOUBLE)
+        clicks = _with_namesakes(clicks)
+    return _marked(clicks, F.col(IS_DOUBLE), Mark.CLICKS_DOUBLE).drop(
+        FOLLOWS, IS_FOLLOWED, BEGIN, IS_DOUBLE
+    )
 
 
 def _with_namesakes(clicks: DataFrame) -> DataFrame:
     once, twice = F.array(F.lit(False)), F.array(F.lit(False), F.lit(True))
-    copies = F.when(F.col(STAYS).isNotNull(), twice).otherwise(once)
+    copies = F.when(F.col(IS_DOUBLE), twice).otherwise(once)
     is_namesake = F.col(IS_NAMESAKE)
+    time = F.when(is_namesake, F.timestamp_micros(BEGIN)).otherwise(F.col(EVENT_TIME))
     return clicks.withColumn(IS_NAMESAKE, F.explode(copies)).withColumns({
-        EVENT_TIME: F.when(is_namesake, F.col(STAYS)).otherwise(F.col(EVENT_TIME)),
-        IS_DOUBLE: F.col(IS_DOUBLE) & ~is_namesake,
-    }).drop(STAYS)
+        EVENT_TIME: time, IS_DOUBLE: F.col(IS_DOUBLE) & ~is_namesake,
+    })
 
 
 def without_namesakes(clicks: DataFrame) -> DataFrame:

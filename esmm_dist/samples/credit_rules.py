@@ -24,6 +24,8 @@ class CreditRules:
     """Whether a conversion of an impression without a click that counts stands for one."""
     has_value: bool = False
     """Whether conversions are worth something."""
+    has_bursts: bool = False
+    """Whether the last click of a burst says when the first was."""
     names_click: bool = False
     """Whether a conversion says which click it is of; else any of its impression's will do."""
 
@@ -38,5 +40,6 @@ class CreditRules:
             max_skew=micros(max_skew(config)),
             implies_click=conversions.without_click == "imply_click",
             has_value=conversions.value is not None,
+            has_bursts=config.logs.clicks.double_click_seconds is not None,
             names_click=conversions.attribute_by != "impression_id",
         )

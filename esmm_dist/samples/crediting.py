@@ -32,16 +32,30 @@ class Credited(NamedTuple):
 def valid_clicks(
     clicks: Events, impressions: Impressions, rules: CreditRules, counters: Counter[str]
 ) -> Events:
-    """The clicks that count: those inside the window that their impression opens."""
+    """The clicks that count: those inside the window that their impression opens; the last of a
+    burst only where its first does not count."""
     delay_E = clicks.time_E - impressions.time_K[clicks.impression_E]
     is_early_E = delay_E < -rules.max_skew
     is_late_E = delay_E > rules.click_window
     is_valid_E = ~is_early_E & ~is_late_E
     counters["clicks_before_impression"] = int(np.count_nonzero(is_early_E))
     counters["clicks_after_window"] = int(np.count_nonzero(is_late_E))
+    is_double_E = _is_double(clicks.where(is_valid_E))
+    is_valid_E[is_valid_E] = ~is_double_E
+    counters["clicks_double"] += int(np.count_nonzero(is_double_E))
     counters["clicks_skewed"] = int(np.count_nonzero(is_valid_E & (delay_E < 0)))
     counters["clicks_credited"] = int(np.count_nonzero(is_valid_E & (delay_E >= 0)))
     return clicks.where(is_valid_E)
+
+
+def _is_double(valid: Events) -> Array:
+    """Whether a click ends a burst whose first click counts for the same impression."""
+    if valid.click_time_E is None:
+        return np.zeros(len(valid.time_E), bool)
+    first_E = _latest_at_or_before(valid, valid.impression_E, valid.click_time_E)
+    is_there_E = _is_of(first_E, valid, valid) & (valid.time_E[first_E] == valid.click_time_E)
+    is_double_E: Array = is_there_E & (valid.click_time_E < valid.time_E)
+    return is_double_E
 
 
 def credited_conversions(
@@ -52,6 +66,8 @@ def credited_conversions(
 
     Their click is the one they name if that counts, else as `_click_of` says.
     """
+    if rules.names_click and clicks.click_time_E is not None:
+        clicks = clicks.where(np.lexsort((clicks.click_time_E, clicks.impression_E)))
     is_clicked_K = any_of(clicks.impression_E, len(impressions.time_K)).astype(bool)
     is_clicked_E = is_clicked_K[conversions.impression_E]
     unclicked, clicked = conversions.where(~is_clicked_E), conversions.where(is_clicked_E)
@@ -96,12 +112,13 @@ def _click_of(conversions: Events, clicks: Events, rules: CreditRules) -> tuple[
     that lies not further off than clocks may differ.
     """
     named_E, time_E = conversions.click_time_E, conversions.time_E
-    click_E = _latest_at_or_before(
-        clicks, conversions.impression_E, time_E if named_E is None else named_E
-    )
-    has_click_E = _is_of(click_E, conversions, clicks)
     if named_E is not None:
-        return click_E, has_click_E & (clicks.time_E[click_E] == named_E)
+        name_E = clicks.time_E if clicks.click_time_E is None else clicks.click_time_E
+        named = clicks._replace(time_E=name_E)
+        click_E = _latest_at_or_before(named, conversions.impression_E, named_E)
+        return click_E, _is_of(click_E, conversions, clicks) & (name_E[click_E] == named_E)
+    click_E = _latest_at_or_before(clicks, conversions.impression_E, time_E)
+    has_click_E = _is_of(click_E, conversions, clicks)
     is_covered_E = has_click_E & (time_E - clicks.time_E[click_E] <= rules.conversion_window)
     next_E = np.minimum(click_E + 1, len(clicks.time_E) - 1)
     is_skewed_E = ~is_covered_E & (next_E > click_E) & _is_of(next_E, conversions, clicks)

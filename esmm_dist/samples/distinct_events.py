@@ -32,7 +32,8 @@ class Events(NamedTuple):
     value_E: Array | None = None
     """Of conversions, where they have one; NaN where it is unknown."""
     click_time_E: Array | None = None
-    """Of conversions that name their click."""
+    """Of conversions that name their click, when that was. Of clicks the time by which they are
+    named, where it may be another: all of a burst go by that of the first."""
 
     def where(self, holds_E: Array) -> "Events":
         """Those for which something holds."""
@@ -46,17 +47,23 @@ class Events(NamedTuple):
 
 
 def distinct_clicks(
-    wire: Wire, order_N: Array, impressions: Impressions, counters: Counter[str]
+    wire: Wire, order_N: Array, impressions: Impressions, rules: CreditRules,
+    counters: Counter[str],
 ) -> Events:
-    """The clicks of the file's impressions, each once."""
+    """The clicks of the file's impressions, each once; of several at one instant one that ends no
+    burst, if there is any."""
     marks = (Mark.CLICK, Mark.CLICK_ELSEWHERE)
     row_E, impression_E = _of_impressions(wire, order_N, impressions, marks, "clicks", counters)
-    keys = [impression_E, wire.time_N[row_E]]
-    sorted_E = np.lexsort(keys[::-1])
-    keys = [key[sorted_E] for key in keys]
-    is_repeat_E = equals_the_one_before(keys)
+    time_E, named_E = wire.time_N[row_E], None
+    ties_E = []
+    if rules.has_bursts:
+        begin_E = wire.click_time_N[row_E]
+        named_E = np.where(begin_E == 0, time_E, begin_E)
+        ties_E = [-named_E]
+    sorted_E = np.lexsort([impression_E, time_E, *ties_E][::-1])
+    is_repeat_E = equals_the_one_before([impression_E[sorted_E], time_E[sorted_E]])
     counters["clicks_repeated"] = int(np.count_nonzero(is_repeat_E))
-    return Events(*keys).where(~is_repeat_E)
+    return Events(impression_E, time_E, None, named_E).where(sorted_E[~is_repeat_E])
 
 
 def distinct_conversions(

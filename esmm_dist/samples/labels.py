@@ -76,7 +76,7 @@ def label(wire: Wire, rules: CreditRules, seed: int) -> Labelled:
     row_K = _kept(wire, order_N, rules, counters)
     impressions = Impressions(order_N[row_K], wire.time_N[row_K])
     clicks = valid_clicks(
-        distinct_clicks(wire, order_N, impressions, counters), impressions, rules, counters
+        distinct_clicks(wire, order_N, impressions, rules, counters), impressions, rules, counters
     )
     conversions = distinct_conversions(wire, order_N, impressions, rules, counters)
     credited = credited_conversions(conversions, clicks, impressions, rules, counters)

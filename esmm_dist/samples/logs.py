@@ -34,7 +34,8 @@ VALUE = "value"
 IMPRESSION_DAY = "impression_day"
 """Of an event that was looked up by keys: the day of the impression it belongs to."""
 CLICK_TIME = "click_time"
-"""Of a conversion that is attributed to one click: when that was, in microseconds since 1970."""
+"""Of a conversion that is attributed to one click: when that was, in microseconds since 1970. Of
+the last click of a burst: when the first was."""
 GROUP_KEY = "group_key"
 FILED_DAY = "filed_day"
 # What is filed under a text that is no day; filed under nothing it has no day.

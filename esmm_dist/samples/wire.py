@@ -9,7 +9,8 @@ column holds a null. It decides nothing about rows.
     key         of an impression its group_id; of a conversion XXH64 of its id where one is declared
                 (of all that stands for one where it is null), else of its type; of a click 0
     marks       a `Mark`, and above it an impression's flags, or whether a click is untimely
-    click_time  of a conversion when its click was; only where one is looked up for it
+    click_time  of a conversion when its click was, where one is looked up for it; of the last click
+                of a burst when the first was, where double clicks are dropped; else 0
     value       of a conversion what it is worth, NaN if unknown; only where values are declared
     pair_n      ids of the features 2n (upper half) and 2n + 1 of those that are no lists
     list_n      packed ids of the n-th multi-valued feature
@@ -220,8 +221,8 @@ class Wire:
 
     @property
     def click_time_N(self) -> Array:
-        """When the click of a conversion was, (N,) int64, in microseconds since 1970; only where
-        one is looked up for it."""
+        """When the click of a conversion was, or the first one of a click's burst, (N,) int64, in
+        microseconds since 1970; only where they are looked for."""
         return self._array(CLICK_TIME)
 
     @property

@@ -108,9 +108,13 @@ LAST_OF_KEYS = (
              of((touch(HOUR), touch(HOUR + SECOND), touch(HOUR + 2 * SECOND + INSTANT)), (),
                 shown()),
              (1, 0), "clicks_credited=2 clicks_double"),
-    Timeline("even where it hits another impression",
-             of((touch(30 * MINUTE - SECOND), touch(30 * MINUTE)), (), *TWO_SHOWN), (1, 0),
-             "clicks_credited clicks_double", other=(0, 0)),
+    Timeline("a double click that hits two impressions is a click of both",
+             of((touch(30 * MINUTE - SECOND), touch(30 * MINUTE)), (buy(HOUR),), *TWO_SHOWN),
+             (1, 0), "clicks_credited=2 conversions_credited", other=(1, 1)),
+    Timeline("one that began before there was an impression counts by its last click",
+             of((touch(-SECOND / 2), touch(SECOND / 4), touch(SECOND / 2)), (buy(HOUR),), shown()),
+             (1, 1), "clicks_without_impression clicks_double clicks_credited "
+             "conversions_credited", delays=(0, 3_599)),
 )
 FIRST_OF_KEYS = (
     Timeline("the first impression has the click", of((touch(HOUR),), (), *TWO_SHOWN), (1, 0),
@@ -188,16 +192,35 @@ BY_CLICK_ID = (
     Timeline("wherever both are filed",
              of((touch(13 * HOUR), touch(13 * HOUR + SECOND, click_id="d")),
                 (buy(14 * HOUR, click_id="d"),), shown()), (1, 1),
-             f"clicks_credited {FROM_LATER} conversions_credited {V_FROM_LATER}"),
+             f"clicks_credited clicks_double {FROM_LATER}=2 conversions_credited {V_FROM_LATER}"),
+    Timeline("a double click that began before its impression counts by its last click, "
+             "whichever of them an order names",
+             of((touch(-SECOND), touch(0 * SECOND, click_id="d"), touch(SECOND, click_id="e")),
+                (buy(HOUR), buy(2 * HOUR, click_id="d"), buy(3 * HOUR, click_id="e")), shown()),
+             (1, 1), "clicks_before_impression clicks_double clicks_credited "
+             "conversions_credited=3", delays=(1, 3_599)),
+    Timeline("one that ends after its window counts by its first click",
+             of((touch(24 * HOUR), touch(24 * HOUR + SECOND, click_id="d")),
+                (buy(25 * HOUR, click_id="d"),), shown()), (1, 1),
+             f"clicks_credited clicks_after_window {FROM_LATER}=2 conversions_credited "
+             f"{V_FROM_LATER}"),
+    Timeline("clicks further apart are no double click",
+             of((touch(-SECOND), touch(SECOND / 2, click_id="d")), (buy(HOUR),), shown()), (1, 0),
+             "clicks_before_impression clicks_credited conversions_without_click"),
 )
 BY_KEYS_AND_CLICK_ID = (
     Timeline("an order finds the click of its id, and that the impression of its keys",
              of((touch(HOUR),), (buy(2 * HOUR, item="z"),), *TWO_SHOWN), (0, 0),
              "clicks_credited conversions_credited", other=(1, 1)),
-    Timeline("an order of a double click that hit another impression has that of the first one",
+    Timeline("an order of a double click that hit two impressions has that of the click it names",
              of((touch(30 * MINUTE - SECOND), touch(30 * MINUTE, click_id="d")),
+                (buy(2 * HOUR, click_id="d"),), *TWO_SHOWN), (1, 0),
+             "clicks_credited=2 conversions_credited", other=(1, 1)),
+    Timeline("and that of the first one if it names one between them",
+             of((touch(30 * MINUTE - SECOND), touch(30 * MINUTE, click_id="d"),
+                 touch(30 * MINUTE + SECOND, click_id="e")),
                 (buy(2 * HOUR, click_id="d"),), *TWO_SHOWN), (1, 1),
-             "clicks_credited clicks_double conversions_credited", other=(0, 0)),
+             "clicks_credited=2 clicks_double conversions_credited", other=(1, 0)),
 )
 BY_ID_AND_KEYS = (
     Timeline("an order finds the last click of its keys, and that says its impression",

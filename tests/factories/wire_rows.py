@@ -24,14 +24,15 @@ def micros(time: datetime) -> int:
 
 def wire_of(
     logs: Logs, day: date, order: Sequence[int] | None = None, has_value: bool = False,
-    names_click: bool = False,
+    has_click_time: bool = False,
 ) -> Wire:
     """One file with all rows of some logs, none of which filing would drop; impressions of other
     days are those of before it.
 
     Args:
         order: of all rows, impressions first; as they stand if None.
-        names_click: whether conversions carry the time of their click.
+        has_click_time: whether conversions carry the time of their click, or the last clicks of
+            bursts that of the first.
     """
     rows = [
         _impression(row) if row.filed_day == day
@@ -51,7 +52,7 @@ def wire_of(
     if has_value:
         values = [row.value for some in logs for row in some]
         of_events["value"] = [float("nan") if value is None else value for value in values]
-    if names_click:
+    if has_click_time:
         clicked = [row.click_time for some in logs for row in some]
         of_events["click_time"] = [0 if time is None else micros(time) for time in clicked]
     for name, column in of_events.items():

@@ -28,7 +28,7 @@ class Attributed(NamedTuple):
     clicks: list[Event]
     conversions: list[Event]
     namesakes: list[Event]
-    """Clicks that stayed, under the ids of the double clicks that went."""
+    """The first clicks of bursts, under the ids of those in the middle, which went."""
 
 
 def attribute(
@@ -100,7 +100,10 @@ def by_click_id(conversion: Row, clicks: Sequence[Row]) -> Row:
     if not same:
         return replace(conversion, impression_id=None)
     click = min(same, key=_place)
-    return replace(conversion, impression_id=click.impression_id, click_time=click.event_time)
+    return replace(
+        conversion, impression_id=click.impression_id,
+        click_time=click.click_time or click.event_time,
+    )
 
 
 def _keys(row: Row, rules: Rules) -> tuple[str | None, ...]:
@@ -130,7 +133,7 @@ def _credited(conversion: Row, clicks: Sequence[Row], rules: Rules) -> Row:
     cause = min(inside, key=place) if rules.is_first else max(inside, key=place)
     return replace(
         conversion, impression_id=cause.impression_id, impression_day=cause.impression_day,
-        click_time=cause.event_time,
+        click_time=cause.click_time or cause.event_time,
     )
 
 
@@ -254,24 +257,30 @@ def _target(row: Row, rules: Rules) -> object:
 def _without_double_clicks(
     clicks: list[Event], rules: Rules
 ) -> tuple[list[Event], list[Event]]:
-    """All clicks, and of each double one that which stays, under the id of the double one."""
+    """All clicks; those in the middle of a burst take no part, but leave their ids to its first.
+    The last one notes when the first was: whether it counts depends on what they hit."""
     if rules.double_click is None:
         return clicks, []
-    found, namesakes = [], []
-    met: dict[object, datetime] = {}
-    stays: dict[object, Row] = {}
+    bursts: dict[object, list[list[Row]]] = {}
     # Of clicks at one instant all but one go, whichever: the rest of a row breaks the tie.
     for row, reason in sorted(clicks, key=lambda event: _by_time(event.row, rules)):
-        target = (row.filed_day, _target(row, rules))
-        if not reason:
+        if reason is None:
+            some = bursts.setdefault((row.filed_day, _target(row, rules)), [[]])
+            last = some[-1][-1].event_time if some[-1] else None
             assert row.event_time is not None
-            if target in met and row.event_time - met[target] <= rules.double_click:
-                reason = "double"
-                namesakes.append(Event(replace(stays[target], click_id=row.click_id), None))
+            if last is not None and row.event_time - last > rules.double_click:
+                some.append([])
+            some[-1].append(row)
+    found = [event for event in clicks if event.reason is not None]
+    namesakes = []
+    for first, *others in (burst for some in bursts.values() for burst in some):
+        found.append(Event(first, None))
+        for row in others:
+            if row is others[-1] and row.event_time != first.event_time:
+                found.append(Event(replace(row, click_time=first.event_time), None))
             else:
-                stays[target] = row
-            met[target] = row.event_time
-        found.append(Event(row, reason))
+                found.append(Event(row, "double"))
+                namesakes.append(Event(replace(first, click_id=row.click_id), None))
     return found, namesakes
 
 

@@ -29,7 +29,7 @@ class Row:
     impression_day: date | None = None
     """Of an event that was looked up by keys: the day of its impression."""
     click_time: datetime | None = None
-    """Of a conversion whose click was looked up."""
+    """Of a conversion whose click was looked up; of the last click of a burst that of the first."""
 
 
 class Rules(NamedTuple):

@@ -105,9 +105,10 @@ class _SqlDays:
         )
         if log == "conversions" and self._rules.conversions_by == "click_id":
             attributed = """(
-                SELECT v.* REPLACE (c.cause.id AS impression_id, c.cause.t AS click_t)
+                SELECT v.* REPLACE (c.cause.id AS impression_id, c.cause.name_t AS click_t)
                 FROM live_conversions v LEFT JOIN (
-                    SELECT click_id, min({'t': t, 'has': id IS NOT NULL, 'id': id}) AS cause
+                    SELECT click_id, min({'t': t, 'has': id IS NOT NULL, 'id': id,
+                        'name_t': name_t}) AS cause
                     FROM named_clicks GROUP BY click_id) c USING (click_id))"""
         named = "named_clicks" if log == "clicks" else "seen_conversions"
         self._base.execute(f"""
@@ -132,10 +133,15 @@ class _SqlDays:
     def _count_clicks(self, day: date, counters: Counter[str]) -> None:
         self._base.execute(f"""
             CREATE OR REPLACE TABLE distinct_clicks AS
-            SELECT id, t, CASE WHEN t < shown - {self._skew} THEN 'before_impression'
+            SELECT id, t, max(name_t) AS name_t,
+                CASE WHEN t < shown - {self._skew} THEN 'before_impression'
                 WHEN t > shown + {self._click} THEN 'after_window'
                 WHEN t < shown THEN 'skewed' ELSE 'credited' END AS fate, count(*) AS num_rows
             FROM seen_clicks WHERE shown IS NOT NULL GROUP BY id, t, shown;
+            UPDATE distinct_clicks d SET fate = 'double'
+            WHERE fate IN ('skewed', 'credited') AND name_t < t AND EXISTS (
+                FROM distinct_clicks f WHERE f.id = d.id AND f.t = d.name_t
+                    AND f.fate IN ('skewed', 'credited'));
             CREATE OR REPLACE TABLE counting_clicks AS
             FROM distinct_clicks WHERE fate IN ('skewed', 'credited')""")
         self._tally_fates("clicks", "distinct_clicks", counters)
@@ -177,7 +183,8 @@ class _SqlDays:
                 WHEN t < click_at THEN 'skewed' ELSE 'credited' END AS fate
             FROM (SELECT *, {click_at} AS click_at, -cost AS worth FROM (
                 SELECT v.*, count(c.t) AS num_clicks, max(c.t) FILTER (c.t <= v.t) AS before,
-                    min(c.t) FILTER (c.t > v.t) AS after, max(c.t) FILTER (c.t = click_t) AS named
+                    min(c.t) FILTER (c.t > v.t) AS after,
+                    max(c.t) FILTER (c.name_t = click_t) AS named
                 FROM distinct_conversions v LEFT JOIN counting_clicks c USING (id)
                 GROUP BY ALL));
             CREATE OR REPLACE TABLE credited AS

@@ -105,24 +105,32 @@ class SqlCauses:
         self._find_double_clicks(target)
 
     def _find_double_clicks(self, target: str) -> None:
-        """A click that goes leaves its id to the one that stays: as a row that is a namesake."""
+        """Of a burst the first and the last stay, which notes when the first was; those between
+        leave their ids to the first: as rows that are namesakes."""
         rules = self._rules
         tie = ["click_id"] if rules.conversions_by == "click_id" else list(self._names.keys)
         order = ", ".join(f"{name} NULLS FIRST" for name in ["t", *tie])
-        gap = (rules.double_click or timedelta()) // timedelta(microseconds=1)
+        gap = (rules.double_click or timedelta(microseconds=-1)) // timedelta(microseconds=1)
         one = f"(PARTITION BY reason IS NULL, filed, {target} ORDER BY {order}"
-        double = "false" if rules.double_click is None else (
-            f"reason IS NULL AND coalesce(t - lag(t) OVER {one}) <= {gap}, false)"
-        )
         before = "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"
         self._base.execute(f"""
-            CREATE TABLE clicks_3 AS WITH told AS (SELECT *, {double} AS is_double FROM clicks_2)
-            SELECT * EXCLUDE (is_double)
-                REPLACE (CASE WHEN is_double THEN 'double' ELSE reason END AS reason),
-                false AS is_namesake FROM told
-            UNION ALL SELECT * EXCLUDE (is_double, stays_t) REPLACE (-n AS n, stays_t AS t), true
-            FROM (SELECT *, last_value(CASE WHEN NOT is_double THEN t END IGNORE NULLS)
-                      OVER {one} {before}) AS stays_t FROM told) WHERE is_double""")
+            CREATE TABLE bursts AS SELECT * EXCLUDE (follows, is_followed),
+                follows AND NOT is_followed AND t > begins_t AS is_last,
+                follows AND (is_followed OR t = begins_t) AS is_middle
+            FROM (SELECT *, last_value(CASE WHEN NOT follows THEN t END IGNORE NULLS)
+                      OVER {one} {before}) AS begins_t
+                  FROM (SELECT *,
+                        reason IS NULL AND coalesce(t - lag(t) OVER {one}) <= {gap}, false)
+                            AS follows,
+                        reason IS NULL AND coalesce(lead(t) OVER {one}) - t <= {gap}, false)
+                            AS is_followed FROM clicks_2));
+            CREATE TABLE clicks_3 AS
+            SELECT * EXCLUDE (is_middle, is_last, begins_t)
+                REPLACE (CASE WHEN is_middle THEN 'double' ELSE reason END AS reason),
+                CASE WHEN is_last THEN begins_t ELSE t END AS name_t, false AS is_namesake
+            FROM bursts
+            UNION ALL SELECT * EXCLUDE (is_middle, is_last, begins_t)
+                REPLACE (-n AS n, begins_t AS t), begins_t, true FROM bursts WHERE is_middle""")
 
     def _find_impressions_of_clicks(self) -> None:
         if self._rules.clicks_by != "keys":
@@ -139,7 +147,8 @@ class SqlCauses:
                 AND row_number() OVER (
                     PARTITION BY filed, impression_id ORDER BY t, {null}, {keys}) = 1""")
         looked_up = self._cause_of(
-            "clicks_3", "candidates", self._click, self._names.keys, "{'id': c.impression_id}"
+            "clicks_3", "(SELECT *, t AS name_t FROM candidates)", self._click, self._names.keys,
+            "{'id': c.impression_id}"
         )
         self._base.execute(f"""
             CREATE TABLE live_clicks AS
@@ -177,7 +186,7 @@ class SqlCauses:
         )
         self._base.execute(f"""
             CREATE TABLE live_conversions AS
-            SELECT v.* REPLACE (cause.id AS impression_id, cause.t AS click_t,
+            SELECT v.* REPLACE (cause.id AS impression_id, cause.name_t AS click_t,
                 cause.day AS impression_day)
             FROM conversions_2 v LEFT JOIN ({looked_up}) USING (n)""")
 
@@ -209,7 +218,8 @@ class SqlCauses:
         """Of all causes of equal keys in whose window an effect lies the last or the first, at one
         instant by a struct of the cause's own."""
         equal = " AND ".join(f"e.{key} = c.{key}" for key in keys)
-        place = f"""{{'t': c.t, 'tie': {tie}, 'id': c.impression_id, 'day': c.impression_day}}"""
+        place = f"""{{'t': c.t, 'tie': {tie}, 'id': c.impression_id, 'day': c.impression_day,
+            'name_t': c.name_t}}"""
         return f"""
             SELECT e.n, {'min' if self._rules.is_first else 'max'}({place}) AS cause
             FROM {effects} e JOIN {causes} c ON {equal}

@@ -16,7 +16,7 @@ from esmm_dist.samples.labels import label, mixed
 from tests.factories.built_samples import sample_id
 from tests.factories.raw_logs import Logs
 from tests.factories.wire_rows import MICROSECOND, wire_of
-from tests.oracles.attribution import by_click_id
+from tests.oracles.attribution import attribute, by_click_id
 from tests.oracles.join import join
 from tests.oracles.log_rows import Row, Rules, start_of
 
@@ -58,12 +58,14 @@ ways = st.sampled_from(["drop", "imply_click", "click_id"])
 
 
 @given(all_logs, st.randoms(use_true_random=False), st.sampled_from([0, 1, 2]),
-       st.sampled_from([1, 4]), ways, st.booleans())
+       st.sampled_from([1, 4]), ways, st.booleans(), st.booleans())
 def test_a_file_is_labelled_and_counted_as_the_oracle_does(
     logs: Logs, chance: random.Random, max_skew: int, conversion_window: int, way: str,
-    has_value: bool,
+    has_value: bool, has_bursts: bool,
 ) -> None:
-    assert_as_the_oracle_does(logs, chance, max_skew, conversion_window, way, has_value)
+    assert_as_the_oracle_does(
+        logs, chance, max_skew, conversion_window, way, has_value, has_bursts
+    )
 
 
 # Two impressions of one instant, and so many events soon after it that most of them meet.
@@ -86,38 +88,44 @@ BETWEEN = Logs(
 )
 
 
-@example(BETWEEN, random.Random(0), 0, 1, "drop")
+@example(BETWEEN, random.Random(0), 0, 1, "drop", False)
 @given(dense_logs, st.randoms(use_true_random=False), st.sampled_from([0, 1, 2]),
-       st.sampled_from([1, 2]), ways)
+       st.sampled_from([1, 2]), ways, st.booleans())
 def test_clicks_get_the_credit_that_the_oracle_gives_them(
     logs: Logs, chance: random.Random, max_skew: int, conversion_window: int, way: str,
+    has_bursts: bool,
 ) -> None:
-    assert_as_the_oracle_does(logs, chance, max_skew, conversion_window, way, True)
+    assert_as_the_oracle_does(logs, chance, max_skew, conversion_window, way, True, has_bursts)
 
 
 def assert_as_the_oracle_does(
     logs: Logs, chance: random.Random, max_skew: int, conversion_window: int, way: str,
-    has_value: bool,
+    has_value: bool, has_bursts: bool,
 ) -> None:
-    order = list(range(sum(map(len, logs))))
-    chance.shuffle(order)
     implies_click, names_click = way == "imply_click", way == "click_id"
-    attributed = logs
-    if names_click:
-        named = [by_click_id(row, logs.clicks) for row in logs.conversions]
-        attributed = logs._replace(conversions=named)
-    wire = wire_of(attributed, DAY, order, has_value, names_click)
-    rules = replace(
-        PLAIN, conversion_window=conversion_window * TICK_MICROS,
-        max_skew=max_skew * TICK_MICROS, implies_click=implies_click, has_value=has_value,
-        names_click=names_click,
-    )
-    found = label(wire, rules, seed=1)
-    wanted = join(DAY, *logs, RULES._replace(
+    wanted_rules = RULES._replace(
         conversion_window=conversion_window * TICK, max_skew=max_skew * TICK,
         implies_click=implies_click, has_value=has_value,
         conversions_by="click_id" if names_click else "impression_id",
-    ))
+        double_click=TICK if has_bursts else None,
+    )
+    made = attribute(*logs, wanted_rules)
+    clicks = [row for row, reason in made.clicks if reason is None]
+    attributed = logs._replace(clicks=clicks)
+    if names_click:
+        bearers = [*clicks, *[row for row, _ in made.namesakes]]
+        named = [by_click_id(row, bearers) for row in logs.conversions]
+        attributed = attributed._replace(conversions=named)
+    order = list(range(sum(map(len, attributed))))
+    chance.shuffle(order)
+    wire = wire_of(attributed, DAY, order, has_value, names_click or has_bursts)
+    rules = replace(
+        PLAIN, conversion_window=conversion_window * TICK_MICROS,
+        max_skew=max_skew * TICK_MICROS, implies_click=implies_click, has_value=has_value,
+        names_click=names_click, has_bursts=has_bursts,
+    )
+    found = label(wire, rules, seed=1)
+    wanted = join(DAY, *logs, wanted_rules)
     by_id = {sample_id(name): sample for name, sample in wanted.samples.items()}
     rows = zip(
         wire.sample_id_N[found.row_K].tolist(), found.click_K.tolist(), found.conversion_K.tolist(),
@@ -136,6 +144,10 @@ def assert_as_the_oracle_does(
     }
     told = ("_in", "samples_null_group", "samples_immature")
     fates = Counter({n: count for n, count in wanted.counters.items() if not n.endswith(told)})
+    # These took no part before the file was made.
+    fates["clicks_double"] -= sum(
+        reason == "double" and row.filed_day == DAY for row, reason in made.clicks
+    )
     assert found.counters == fates
 
 
