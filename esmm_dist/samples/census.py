@@ -12,17 +12,16 @@ from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from esmm_dist.contract.errors import InputError
-from esmm_dist.contract.logs import ConversionSource, LogSource
+from esmm_dist.contract.logs import LogSource
 from esmm_dist.contract.sections import Config
 from esmm_dist.samples.days import ONE_DAY, Calendar
 from esmm_dist.samples.failures import naming_the_file, plain_path
 from esmm_dist.samples.filing import filed
 from esmm_dist.samples.io import LogFrames
 from esmm_dist.samples.logs import FILED_DAY, NO_DAY, TYPE
-from esmm_dist.samples.ripening import lateness
-from esmm_dist.samples.schedule import Windows, days_seen, repeat_span, text_of
-
-NUM_TYPES_NAMED = 5
+from esmm_dist.samples.missing_days import Wanted, of_missing_days
+from esmm_dist.samples.schedule import Windows, days_seen, repeat_span
+from esmm_dist.samples.unmet_types import of_unmet_types
 
 
 class Census(NamedTuple):
@@ -45,8 +44,8 @@ def census(
         now: until when logs may be complete, where samples.as_of does not say.
 
     Raises:
-        InputError: a file is empty or cannot be read; a day holds no row though it was over; rows
-            lie under what is no day; no conversion is of a declared type.
+        InputError: a file is empty or cannot be read; a day holds no row, or no conversion of a
+            declared type, though it was over; rows lie under what is no day.
     """
     days_of_log = _days_read(Windows.of(days, config), days, fit_days, config)
     all_rows = _counted(frames, days_of_log, config)
@@ -58,20 +57,16 @@ def census(
         _refuse_empty_files(log, frame, days_of_log[log], {row.file for row in rows}, source)
         notes += _of_no_day(log, rows, source)
         rows_in[log] = _by_day(rows)
-        begins_before = _begins_before(
-            log, frame, rows_in[log], days_of_log[log], min(days), source
-        )
-        missing = _missing(
-            rows_in[log], days_of_log[log], min(days), begins_before, config, now
-        )
-        notes += _of_missing(
-            log, missing, {*days, *fit_days} if log == "impressions" else set(), rows_in[log],
-            source,
+        notes += of_missing_days(
+            log, frame, rows_in[log], Wanted.of(days_of_log[log], min(days), config, now),
+            {*days, *fit_days} if log == "impressions" else set(), source,
         )
     conversions = [row for row in all_rows if row.log == "conversions"]
-    notes += _of_unmet_types(
-        conversions, filed(frames.conversions, days_of_log["conversions"], _calendar(config)),
-        config.logs.conversions,
+    notes += of_unmet_types(
+        {kind: _by_day([row for row in conversions if row.type == kind])
+         for kind in (*config.logs.conversions.types, None)},
+        filed(frames.conversions, days_of_log["conversions"], _calendar(config)),
+        Wanted.of(days_of_log["conversions"], min(days), config, now), config.logs.conversions,
     )
     return Census(rows_in, notes)
 
@@ -188,97 +183,6 @@ def _of_no_day(log: str, rows: Sequence[Row], source: LogSource) -> list[str]:
         return []
     return [f"logs.{log} ({source.place}): {num_null:,} rows have no {source.partition}: no day "
             "sees them"]
-
-
-def _begins_before(
-    log: str, frame: DataFrame, rows_in: Mapping[date, int], days: Sequence[date], first: date,
-    source: LogSource,
-) -> bool:
-    """Whether a log that holds nothing on the oldest day that is read has rows of before it.
-
-    Only partitions tell: without one a whole log may have to be read, and one wrong clock makes it
-    begin in 1970.
-    """
-    oldest = min(days)
-    if FILED_DAY not in frame.columns or oldest in rows_in or oldest >= first:
-        return False
-    with naming_the_file(f"logs.{log} ({source.place})"):
-        return not frame.select(FILED_DAY).where(F.col(FILED_DAY) < F.lit(oldest)).isEmpty()
-
-
-def _missing(
-    rows_in: Mapping[date, int], days: Sequence[date], first: date, begins_before: bool,
-    config: Config, now: datetime,
-) -> list[date]:
-    """Of the days that are read those without a row, though all their rows had to be known.
-
-    Before the first day that is built a log may not have begun; but a day between others that hold
-    rows is missing whenever it lies.
-
-    Args:
-        first: the first day that is built.
-        begins_before: whether there are rows of before all these days.
-    """
-    horizon = (config.samples.as_of or now) - lateness(config)
-    begun = date.min if begins_before else min(rows_in, default=date.max)
-    last = max(rows_in, default=date.min)
-    return [
-        day for day in days
-        if day not in rows_in
-        and (begun < day < last or first <= day and _calendar(config).end(day) <= horizon)
-    ]
-
-
-def _of_missing(
-    log: str, missing: Sequence[date], needed: set[date], rows_in: Mapping[date, int],
-    source: LogSource,
-) -> list[str]:
-    """What is to be said of days without rows.
-
-    Args:
-        needed: days that must hold rows, whatever is allowed.
-    """
-    held = f" (there are some for {min(rows_in)} to {max(rows_in)})" if rows_in else ""
-    wanted = sorted(needed.difference(rows_in))
-    if wanted:
-        raise InputError(
-            f"logs.{log} ({source.place}): no rows for the day {wanted[0]}{held}: ask for days "
-            "that the log holds, or write that day again"
-        )
-    if not missing:
-        return []
-    if source.empty_days == "refuse":
-        raise InputError(
-            f"logs.{log} ({source.place}): no rows for the day {missing[0]}{held}, which the "
-            "days asked for have to see: write that day again; if nothing happened, or the log "
-            f"ends before it, set logs.{log}.empty_days: allow"
-        )
-    return [f"logs.{log} ({source.place}): no rows for {text_of(missing)}: nothing happened then "
-            f"(logs.{log}.empty_days: allow)"]
-
-
-def _of_unmet_types(
-    rows: Sequence[Row], conversions: DataFrame, source: ConversionSource
-) -> list[str]:
-    """Declared types that no conversion is of; refuses if that holds for all of them, since a name
-    that is mistyped would make all labels 0.
-
-    Args:
-        rows: of the conversions, counted.
-        conversions: the same, not counted.
-    """
-    met = {row.type for row in rows if row.filed_day is not None}
-    unmet = [kind for kind in source.types if kind not in met]
-    if met and unmet and len(unmet) == len(source.types):
-        known = conversions.where(F.col(TYPE).isNotNull()).select(TYPE).distinct()
-        found = sorted(row.type for row in known.limit(NUM_TYPES_NAMED).collect())
-        raise InputError(
-            f"logs.conversions.types = {unmet}: no conversion of these days is of such a type, "
-            f"there are {', '.join(map(repr, found)) or 'none with any'}: correct them, or ask for "
-            "days that hold some"
-        )
-    return [f"logs.conversions.types: no conversion of these days is of the type {kind!r}"
-            for kind in unmet]
 
 
 def _calendar(config: Config) -> Calendar:

@@ -28,13 +28,15 @@ BY_KEYS = RULES._replace(clicks_by="keys", conversions_by="keys")
 NOW = start_of(date(2026, 3, 20), ZONE)
 
 
-def write(folder: Path, lacking: dict[str, list[date]] = {}) -> None:
-    """Five days, each with a row of each log but those that lack it."""
-    kinds = {"impressions": None, "clicks": None, "conversions": "order"}
+def write(
+    folder: Path, lacking: dict[str, list[date]] = {}, kinds: dict[date, str] = {}
+) -> None:
+    """Five days, each with a row of each log but those that lack it, the conversions orders but of
+    the days that have another kind."""
     write_logs(Logs(*[
-        [Row("i", start_of(day, ZONE) + 12 * HOUR, day, kind, keys=("u", "a"))
+        [Row("i", start_of(day, ZONE) + 12 * HOUR, day, kinds.get(day, "order"), keys=("u", "a"))
          for day in DAYS if day not in lacking.get(log, [])]
-        for log, kind in kinds.items()
+        for log in ("impressions", "clicks", "conversions")
     ]), folder, is_partitioned=True, num_files=1, seed=0)
 
 
@@ -182,6 +184,27 @@ def test_types_that_no_conversion_is_of_are_told_and_refused_if_that_are_all(
         r"^logs.conversions.types = \['purchase', 'Order'\]: .*there are 'order': correct them"
     )):
         notes_of(config_in(tmp_path, wrong))
+
+
+def test_a_day_none_of_whose_conversions_is_of_a_type_is_told(
+    notes_of: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    """Names may be written otherwise from some day on."""
+    both = RULES._replace(types=("order", "lead"))
+    write(tmp_path, kinds={BUILT: "lead", DAYS[2]: "Order"})
+    note, other = notes_of(config_in(tmp_path, both, allowing=True))
+    assert note.endswith(f"no conversion of {BUILT} to {DAYS[2]} (2 days) is of the type 'order'")
+    assert other.endswith(f"no conversion of {DAYS[2]} to {DAYS[3]} (2 days) is of the type 'lead'")
+    for rules, day in ((both, DAYS[2]), (RULES, BUILT)):
+        with pytest.raises(InputError, match=(
+            rf"^logs.conversions .* none of the 1 conversions of {day} is of a type of .*"
+            "set logs.conversions.empty_days: allow"
+        )):
+            notes_of(config_in(tmp_path, rules))
+    still_open = config_in(tmp_path, both)
+    now = start_of(DAYS[2], ZONE)
+    shutil.rmtree(tmp_path / "conversions" / f"dt={DAYS[3]}")
+    assert len(notes_of(still_open, now)) == 2
 
 
 def test_days_without_rows_do_not_hide_that_no_conversion_is_of_a_type(
