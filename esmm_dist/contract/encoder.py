@@ -1,7 +1,7 @@
 """From a raw value to an id, in pure Python: the definition that Spark's expressions must equal.
 
 The rules, for a value v of any column:
-* null, NaN: id 0;
+* null, NaN, a text of no characters: id 0; formats of text write a null as such a text;
 * a boolean counts as 0 or 1, a whole float (2.0) as the integer: what a missing value did to a
   column's type does not change its ids;
 * hash: 1 + (XXH64(v) >> 1) mod (hash_size - 1), the shift filling with 0, so that engines whose
@@ -61,13 +61,14 @@ def hash_seed(seed: int) -> int:
 
 
 def canonical(value: Value) -> str | int | float | None:
-    """A value without accidents of type: null for NaN, an integer for a boolean or a whole float.
+    """A value without accidents of type: null for NaN and for an empty text, an integer for a
+    boolean or a whole float.
 
     Raises:
         ValueError: an integer outside the range of a 64-bit column, or an unknown type.
     """
     if value is None or isinstance(value, str):
-        return value
+        return value or None
     if isinstance(value, float):
         if math.isnan(value):
             return None

@@ -94,8 +94,9 @@ class Encodings(BaseModel):
 
 
 def can_be_key(text: str) -> bool:
-    """Whether a vocabulary may hold a text; a longer one is always out of vocabulary."""
-    return len(text.encode("utf-8", errors="replace")) <= MAX_KEY_BYTES
+    """Whether a vocabulary may hold a text: an empty one is null, and one that is longer than
+    MAX_KEY_BYTES always out of vocabulary."""
+    return 0 < len(text.encode("utf-8", errors="replace")) <= MAX_KEY_BYTES
 
 
 def differences(one: Encodings, other: Encodings) -> list[str]:

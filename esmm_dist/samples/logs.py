@@ -167,7 +167,7 @@ def read_impressions(
         refuse_missing(
             frame, source, source.columns.get(outcome, outcome), key, f"correct {key}.outcomes"
         )
-    group = typed_column(frame, source, group_key, key, KEY_TYPES, KEY)
+    group = _filled(frame, source, group_key, key)
     return frame.select(
         identity(frame, source, IMPRESSION_ID, key),
         event_time(frame, source, key),
@@ -271,10 +271,20 @@ def _lateness(
 
 
 def key_value(frame: DataFrame, source: TableSource, name: str, key: str) -> Column:
-    """A column that tells rows apart, as a text or a long."""
+    """A column that tells rows apart, as a text or a long; an empty text is null, as it is of
+    features."""
+    return _filled(frame, source, name, key).cast(
+        "string" if _is_text(frame, source, name) else "bigint"
+    )
+
+
+def _filled(frame: DataFrame, source: TableSource, name: str, key: str) -> Column:
     column = typed_column(frame, source, name, key, KEY_TYPES, KEY)
-    is_text = isinstance(frame.schema[source.columns.get(name, name)].dataType, T.StringType)
-    return column.cast("string" if is_text else "bigint")
+    return F.when(column != "", column) if _is_text(frame, source, name) else column
+
+
+def _is_text(frame: DataFrame, source: TableSource, name: str) -> bool:
+    return isinstance(frame.schema[source.columns.get(name, name)].dataType, T.StringType)
 
 
 def _feature_column(frame: DataFrame, source: TableSource, feature: Feature, key: str) -> Column:

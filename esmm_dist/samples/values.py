@@ -42,7 +42,7 @@ class Canonical:
     """A value without accidents of type: an integer for a boolean or a whole float."""
 
     is_null: Column
-    """True for null and NaN."""
+    """True for null, NaN and an empty text."""
     key: Column
     """The text by which a vocabulary knows it; null where no vocabulary can."""
     number: Column
@@ -64,8 +64,9 @@ def canonical(column: Column, kind: T.DataType) -> Canonical:
     """The canonical forms of a column of one of the types that `logs` lets through."""
     always = F.lit(True)
     if isinstance(kind, _TEXTS):
-        key = F.when(F.octet_length(column) <= MAX_KEY_BYTES, column)
-        return Canonical(column.isNull(), key, F.lit(None).cast("double"), ((always, column),))
+        key = F.when(F.octet_length(column).between(1, MAX_KEY_BYTES), column)
+        is_null = column.isNull() | (column == "")
+        return Canonical(is_null, key, F.lit(None).cast("double"), ((always, column),))
     if isinstance(kind, _FRACTIONS):
         number = column.cast("double")
         low, high = F.lit(-(2.0**63)), F.lit(2.0**63)

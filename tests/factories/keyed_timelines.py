@@ -10,19 +10,19 @@ MINUTE = timedelta(minutes=1)
 A, B = "", "b"
 
 
-def shown(after: timedelta = timedelta(), name: str = A, item: str | None = "") -> Row:
+def shown(after: timedelta = timedelta(), name: str = A, item: str | None = "w") -> Row:
     return Row(name, NOON + after, None, content=(0.0, "u"), keys=("", item))
 
 
 def touch(
-    after: timedelta, filed: date | None = None, item: str | None = "", name: str = A,
+    after: timedelta, filed: date | None = None, item: str | None = "w", name: str = A,
     click_id: str = "c",
 ) -> Row:
     return Row(name, NOON + after, filed, keys=("", item), click_id=click_id)
 
 
 def buy(
-    after: timedelta, filed: date | None = None, click_id: str | None = "c", item: str = "",
+    after: timedelta, filed: date | None = None, click_id: str | None = "c", item: str = "w",
     own_id: str | None = None,
 ) -> Row:
     return Row(

@@ -40,8 +40,8 @@ class Story(NamedTuple):
     rules: Rules
     timelines: tuple[Timeline, ...]
     days: tuple[date, ...] = (FIRST,)
-    nameless: str = "impressions_null_id clicks_null_id=2 conversions_null_id=3"
-    """What a row, two and three rows of the logs without ids and keys come to."""
+    nameless: str = "impressions_null_id=2 clicks_null_id=2 conversions_null_id=3"
+    """What two, two and three rows of the logs without ids and keys come to."""
 
 
 def impression(at: datetime = NOON, value: float = 0.0, filed: date | None = None) -> Row:

@@ -47,10 +47,14 @@ def timeline_of(story: str, number: int) -> Timeline:
 
 
 def all_logs(story: str) -> Logs:
-    """All timelines side by side, and a row of each log without an id."""
+    """All timelines side by side, and rows of each log without an id: null, or of no characters."""
     logs = [laid_out(story, number) for number in range(len(STORIES[story].timelines))]
     nameless = replace(impression(filed=FIRST), impression_id=None)
-    logs.append(Logs([nameless], 2 * [nameless], 3 * [replace(nameless, type="order")]))
+    empty = replace(nameless, impression_id="", keys=("", ""), click_id="")
+    logs.append(Logs(
+        [nameless, empty], [nameless, empty],
+        [replace(row, type="order") for row in (nameless, empty, empty)],
+    ))
     return Logs(*[[row for rows in log for row in rows] for log in zip(*logs)])
 
 
