@@ -51,7 +51,8 @@ class Samples(Section):
     whose windows were still open then are immature. None: the logs are complete as they lie."""
     lateness_hours: Annotated[float, Field(ge=0, le=24 * MAX_DAYS)] = 0.0
     """How long after they happened rows may become known: labels are mature so long after both
-    windows, and not before."""
+    windows, and not before. In logs that declare a partition, events are looked for under the days
+    of so much later too: it may be that of their arrival."""
     label_stream: Literal["as_of", "fake_negative"] = "as_of"
     """fake_negative: beside every late conversion the files hold the negative that its click was
     taken for before, as FNW (arXiv 1907.06558) and ES-DFM (arXiv 2012.03245) train on them. Methods

@@ -58,7 +58,6 @@ from esmm_dist.samples.publication import (
 )
 from esmm_dist.samples.ripening import (
     fake_negative_after_s,
-    lateness,
     refuse_open_windows,
     refuse_riper,
     text_of_verdicts,
@@ -71,7 +70,7 @@ from esmm_dist.samples.sample_file import (
     SampleFileWriter,
     merged,
 )
-from esmm_dist.samples.schedule import Windows, repeat_span, text_of
+from esmm_dist.samples.schedule import Windows, lateness, repeat_span, text_of
 from esmm_dist.samples.snapshots import as_they_stood, check_snapshot_keys
 from esmm_dist.samples.terminal import phase
 from esmm_dist.samples.thinning import Thinning, rate_of_day

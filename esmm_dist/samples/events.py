@@ -68,7 +68,7 @@ def _clicks(frames: LogFrames, logs: Logs, windows: Windows, calendar: Calendar)
         days = tuple(sorted({*days, *days_seen(windows.rival_click_days)}))
     clicks = filed_clicks(
         frames.clicks, _needed(logs.clicks.keys, IMPRESSION_ID),
-        {day: calendar.first_day_reaching(day, windows.click) for day in days}, is_by_keys,
+        {day: calendar.first_day_reaching(day, windows.click_filing) for day in days}, is_by_keys,
         days, calendar,
     )
     if not has_rivals:

@@ -16,8 +16,7 @@ from esmm_dist.contract.sections import Config
 from esmm_dist.samples.days import Calendar
 from esmm_dist.samples.failures import naming_the_file
 from esmm_dist.samples.logs import FILED_DAY
-from esmm_dist.samples.ripening import lateness
-from esmm_dist.samples.schedule import text_of
+from esmm_dist.samples.schedule import lateness, text_of
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,14 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from itertools import groupby
 
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.manifest import Day
 from esmm_dist.contract.sections import Config
 from esmm_dist.samples.days import Calendar
-from esmm_dist.samples.schedule import click_window, conversion_window, text_of
+from esmm_dist.samples.schedule import click_window, conversion_window, lateness, text_of
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,6 @@ def refuse_open_windows(days: Sequence[date], config: Config, now: datetime) -> 
             f"{final_from(max(is_open), config).isoformat()}, and without samples.as_of they would "
             f"pass for it: give samples.as_of={now.isoformat()}, or build later"
         )
-
-
-def lateness(config: Config) -> timedelta:
-    """How long after they happened rows may become known."""
-    return timedelta(hours=config.samples.lateness_hours)
 
 
 def fake_negative_after_s(config: Config) -> int | None:

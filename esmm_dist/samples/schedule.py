@@ -6,6 +6,7 @@ from datetime import date, timedelta
 
 from esmm_dist.contract.days import DayRange
 from esmm_dist.contract.errors import InputError
+from esmm_dist.contract.logs import LogSource
 from esmm_dist.contract.sections import Config
 from esmm_dist.samples.days import ONE_DAY, Calendar, span
 
@@ -28,6 +29,8 @@ class Windows:
     """How long after its click a conversion counts."""
     max_skew: timedelta
     """How long before its cause either still counts."""
+    click_filing: timedelta
+    """How long after its impression a click that counts may be filed."""
 
     @classmethod
     def of(cls, days: Sequence[date], config: Config) -> "Windows":
@@ -35,14 +38,17 @@ class Windows:
         before its impression, twice for a conversion before such a click."""
         calendar = Calendar.of(config.logs.day_timezone)
         click, conversion, skew = click_window(config), conversion_window(config), max_skew(config)
-        conversion_days = calendar.reach(days, click + conversion, 2 * skew)
+        click_filing = click + _filing_lag(config.logs.clicks, config)
+        conversion_days = calendar.reach(
+            days, click + conversion + _filing_lag(config.logs.conversions, config), 2 * skew
+        )
         return cls(
-            calendar.reach(days, click, skew),
+            calendar.reach(days, click_filing, skew),
             conversion_days,
             {day: _rival_impressions(day, config, calendar) for day in days},
-            {day: _rival_clicks(day, config, calendar) for day in days},
+            {day: _rival_clicks(day, click_filing, config, calendar) for day in days},
             _repeats_since(days_seen(conversion_days), config, calendar),
-            click, conversion, skew,
+            click, conversion, skew, click_filing,
         )
 
     @property
@@ -61,7 +67,7 @@ def _repeats_since(
         return {}
     reach = max(
         timedelta(hours=source.repeat_hours or 0),
-        click_window(config) + conversion_window(config) + 2 * skew,
+        click_window(config) + conversion_window(config) + _filing_lag(source, config) + 2 * skew,
     )
     return {day: calendar.first_day_reached(day, reach) for day in days}
 
@@ -78,11 +84,13 @@ def _rival_impressions(day: date, config: Config, calendar: Calendar) -> tuple[d
     return span(day, calendar.last_day_reached(calendar.last_day_reached(day, click), skew))
 
 
-def _rival_clicks(day: date, config: Config, calendar: Calendar) -> tuple[date, ...]:
+def _rival_clicks(
+    day: date, click_filing: timedelta, config: Config, calendar: Calendar
+) -> tuple[date, ...]:
     """The days under which all clicks are filed that may take a conversion from one of the day's.
 
-    A click may be filed as late as the click window reaches from its own day; hence one more reach
-    of that window at the end.
+    A click may be filed as late as the click window reaches from its own day, and the lateness of
+    the log; hence one more such reach at the end.
     """
     click, conversion, skew = click_window(config), conversion_window(config), max_skew(config)
     if config.logs.conversions.credit == "first_click":
@@ -93,7 +101,7 @@ def _rival_clicks(day: date, config: Config, calendar: Calendar) -> tuple[date, 
         last = calendar.last_day_reached(
             calendar.last_day_reached(day, click + conversion), skew
         )
-    return span(first, calendar.last_day_reached(last, click))
+    return span(first, calendar.last_day_reached(last, click_filing))
 
 
 def click_window(config: Config) -> timedelta:
@@ -104,6 +112,16 @@ def click_window(config: Config) -> timedelta:
 def conversion_window(config: Config) -> timedelta:
     """How long after its click a conversion counts."""
     return timedelta(hours=config.samples.conversion_window_hours)
+
+
+def lateness(config: Config) -> timedelta:
+    """How long after they happened rows may become known."""
+    return timedelta(hours=config.samples.lateness_hours)
+
+
+def _filing_lag(log: LogSource, config: Config) -> timedelta:
+    """How long after it happened a row may be filed: a partition may be that of its arrival."""
+    return timedelta() if log.partition is None else lateness(config)
 
 
 def repeat_span(config: Config) -> timedelta:

@@ -232,6 +232,13 @@ BY_ID_AND_KEYS = (
     Timeline("a click in the folder of a day before its own counts, and has no order",
              of((touch(12 * HOUR, FIRST),), (buy(13 * HOUR),), shown()), (1, 0),
              "clicks_credited clicks_untimely"),
+    Timeline("what arrives as late as the logs may be is looked for",
+             of((touch(HOUR, FIRST + 2 * (NEXT - FIRST)),),
+                (buy(2 * HOUR, FIRST + 4 * (NEXT - FIRST)),), shown()), (1, 1),
+             f"clicks_credited {FROM_LATER} conversions_credited {V_FROM_LATER}"),
+    Timeline("what arrives a day later is not",
+             of((touch(HOUR, FIRST + 3 * (NEXT - FIRST)), touch(2 * HOUR)),
+                (buy(3 * HOUR, FIRST + 5 * (NEXT - FIRST)),), shown()), (1, 0), "clicks_credited"),
 )
 KEYED_STORIES = {
     "by the last of equal keys": Story(
@@ -251,6 +258,6 @@ KEYED_STORIES = {
         BY_KEYS_AND_CLICK_ID,
     ),
     "by impression id, orders by keys": Story(
-        RULES._replace(conversions_by="keys"), BY_ID_AND_KEYS
+        RULES._replace(conversions_by="keys", lateness=24 * HOUR), BY_ID_AND_KEYS
     ),
 }

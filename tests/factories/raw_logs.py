@@ -126,6 +126,7 @@ def config_of(
                 "path": str(folder / "samples"), "days": days, "fit_days": days,
                 "click_window_hours": rules.click_window / hours,
                 "conversion_window_hours": rules.conversion_window / hours,
+                "lateness_hours": rules.lateness / hours,
                 "rows_per_file": 200,
                 "as_of": rules.as_of,
             },

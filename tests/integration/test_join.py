@@ -86,7 +86,7 @@ OF_PARTITIONS = {"impressions_misfiled", "impressions_null_time", "clicks_null_t
                         clicks_by="keys", conversions_by="keys", is_first=True, has_ids=True),
          OF_IMPLYING | OF_LOOKING | OF_CLICK_RULES | OF_BOTH | {"conversions_without_click"}),
         (6, True, Rules(NEW_YORK, 24 * HOURS, 24 * HOURS, ("order", "lead"), max_skew=HOURS,
-                        conversions_by="keys", num_conversion_keys=1),
+                        conversions_by="keys", num_conversion_keys=1, lateness=30 * HOURS),
          {"clicks_misfiled", "conversions_conflicting", "conversions_before_click",
           "conversions_after_window"} | OF_IMPLYING | OF_CLICK_RULES),
     ],

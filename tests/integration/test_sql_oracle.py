@@ -47,7 +47,7 @@ RULES = {
     ),
     "by last of keys": BY_ID._replace(
         clicks_by="keys", conversions_by="keys", num_conversion_keys=1, bots=(120, 600),
-        double_click=SECOND, has_ids=True, conversion_repeat=100 * HOUR,
+        double_click=SECOND, has_ids=True, conversion_repeat=100 * HOUR, lateness=30 * HOUR,
     ),
     "by first of keys": BY_ID._replace(clicks_by="keys", conversions_by="keys", is_first=True),
 }

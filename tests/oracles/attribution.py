@@ -64,9 +64,8 @@ def _without_repeats(conversions: list[Event], rules: Rules) -> list[Event]:
     """Of the rows of an id the first stays: each looks back at the one before it."""
     if not rules.has_ids:
         return conversions
-    longest = max(
-        rules.conversion_repeat, rules.click_window + rules.conversion_window + 2 * rules.max_skew
-    )
+    windows = rules.click_window + rules.conversion_window
+    longest = max(rules.conversion_repeat, windows + rules.lateness + 2 * rules.max_skew)
 
     def says(row: Row) -> tuple[object, ...]:
         cause = {
@@ -202,10 +201,10 @@ def _click_reason(row: Row, rules: Rules) -> str | None:
 
 def is_filed_in_time(row: Row, rules: Rules) -> bool:
     """Under its own day, or under a later one that begins while the click window of some impression
-    of its own day is open."""
+    of its own day is open, and as much later as it may lie."""
     assert row.event_time is not None and row.filed_day is not None
     own = day_of(row.event_time, rules.zone)
-    closed = start_of(own + ONE_DAY, rules.zone) + rules.click_window
+    closed = start_of(own + ONE_DAY, rules.zone) + rules.click_window + rules.lateness
     is_in_reach = row.filed_day == own or start_of(row.filed_day, rules.zone) < closed
     return own <= row.filed_day and is_in_reach
 

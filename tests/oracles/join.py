@@ -137,7 +137,7 @@ def _events_seen(
     as clocks may differ."""
     one_day = timedelta(days=1)
     opened = start_of(day, rules.zone) - rules.max_skew * (2 if log == "conversions" else 1)
-    closed = start_of(day + one_day, rules.zone) + window
+    closed = start_of(day + one_day, rules.zone) + window + rules.lateness
     seen = []
     for event in events:
         filed_day = event.row.filed_day
@@ -178,7 +178,7 @@ def _sample(
         value = sum(row.value or 0.0 for row in credited)
     both_windows = rules.click_window + rules.conversion_window
     watched = both_windows if rules.as_of is None else rules.as_of - earliest
-    mature = int(watched >= both_windows)
+    mature = int(rules.as_of is None or watched >= both_windows + rules.lateness)
     counters["samples_immature"] += not mature
     return Sample(
         earliest, contents, click, conversion, value,

@@ -42,6 +42,8 @@ class Rules(NamedTuple):
     repeat: timedelta = timedelta(hours=1)
     """How long after one of the day before an impression of equal id is the same."""
     max_skew: timedelta = timedelta()
+    lateness: timedelta = timedelta()
+    """How much later than they happened events may lie."""
     implies_click: bool = False
     has_value: bool = False
     as_of: datetime | None = None

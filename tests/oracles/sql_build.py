@@ -99,6 +99,7 @@ class _SqlDays:
         self, log: str, day: date, after: int, before: int, counters: Counter[str]
     ) -> None:
         """The live events that the day sees, with the impression of the day if there is one."""
+        late = self._rules.lateness // timedelta(microseconds=1)
         attributed, made = f"live_{log}", "NOT is_namesake" if log == "clicks" else "true"
         self._tally(
             log, f"SELECT reason FROM live_{log} WHERE filed = '{day}' AND {made}", counters
@@ -120,7 +121,8 @@ class _SqlDays:
             JOIN days f ON f.day = e.filed
             JOIN days d ON d.day = '{day}' LEFT JOIN kept k USING (impression_id)
             WHERE reason IS NULL
-                AND (filed = d.day OR f.begins < d.ends + {after} AND f.ends > d.begins - {before})
+                AND (filed = d.day
+                    OR f.begins < d.ends + {after + late} AND f.ends > d.begins - {before})
             """)
         if log == "clicks":
             self._base.execute("""

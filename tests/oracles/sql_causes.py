@@ -35,9 +35,11 @@ class SqlCauses:
         self._base = base
         self._rules = rules
         self._names = names
-        self._click, self._conversion, self._skew = (
+        self._click, self._conversion, self._skew, self._late = (
             span // timedelta(microseconds=1)
-            for span in (rules.click_window, rules.conversion_window, rules.max_skew)
+            for span in (
+                rules.click_window, rules.conversion_window, rules.max_skew, rules.lateness
+            )
         )
         self._conversion_keys = names.keys[: rules.num_conversion_keys]
 
@@ -84,7 +86,8 @@ class SqlCauses:
         is_keyed = rules.clicks_by == "keys"
         id_is_null = _any_null(self._names.keys) if is_keyed else "impression_id IS NULL"
         # Its own day, or a later one that begins inside the click window of its own day's end.
-        in_time = f"own.day <= filed AND (own.day = filed OR f.begins < own.ends + {self._click})"
+        late = self._click + self._late
+        in_time = f"own.day <= filed AND (own.day = filed OR f.begins < own.ends + {late})"
         misfiled = f"WHEN NOT ({in_time}) THEN 'misfiled'" if is_keyed else ""
         self._base.execute(f"""
             CREATE TABLE clicks_1 AS
@@ -195,7 +198,7 @@ class SqlCauses:
         rules, own = self._rules, self._names.id
         longest = max(
             rules.conversion_repeat // timedelta(microseconds=1),
-            self._click + self._conversion + 2 * self._skew,
+            self._click + self._conversion + self._late + 2 * self._skew,
         )
         by_keys = rules.conversions_by == "keys"
         cause = ", ".join(self._conversion_keys if by_keys else [rules.conversions_by])

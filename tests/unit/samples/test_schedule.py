@@ -59,6 +59,31 @@ def test_a_skew_lets_rivals_lie_further_away() -> None:
     assert first.rival_click_days == {day(10): days(7, 12)}
 
 
+def test_logs_that_are_filed_by_arrival_are_read_as_late_as_rows_may_be() -> None:
+    keyed = {"attribute_by": "keys", "keys": ["user_id"], "partition": "dt"}
+    found = windows(keyed, keyed | {"conversion_id": "order"}, lateness_hours=48)
+    assert found.click_days == {day(10): days(10, 13)}
+    assert found.conversion_days == {day(10): days(10, 15)}
+    assert found.rival_impression_days == {day(10): days(10, 11)}
+    assert found.rival_click_days == {day(10): days(10, 16)}
+    assert found.repeats_since == {day(n): day(n - 5) for n in range(10, 16)}
+    assert found.conversion_days_read == days(5, 15)
+    by_time = windows({}, {}, lateness_hours=48)
+    assert by_time.click_days == {day(10): days(10, 11)}
+    assert by_time.conversion_days_read == days(10, 13)
+
+
+def test_a_conversion_id_may_come_back_as_late_as_declared_and_never_inside_the_windows() -> None:
+    found = windows({}, {"conversion_id": "order"}, 60)
+    # Both windows and twice the skew reach into the fourth day before.
+    assert found.conversion_days == {day(10): days(9, 13)}
+    assert found.repeats_since == {day(n): day(n - 4) for n in range(9, 14)}
+    longer = windows({}, {"conversion_id": "order", "repeat_hours": 240})
+    assert longer.repeats_since == {day(n): date(2023, 12, 31) + (day(n) - day(10))
+                                    for n in range(10, 14)}
+    assert windows({}, {}).repeats_since == {}
+
+
 def day(number: int) -> date:
     return date(2024, 1, number)
 
@@ -68,14 +93,15 @@ def days(first: int, last: int) -> tuple[date, ...]:
 
 
 def windows(
-    clicks: dict[str, Any], conversions: dict[str, Any], max_skew_seconds: float = 0
+    clicks: dict[str, Any], conversions: dict[str, Any], max_skew_seconds: float = 0,
+    lateness_hours: float = 0,
 ) -> Windows:
     """Of one day of the small config."""
     document = yaml_core.load(MINIMAL.read_text(encoding="utf-8"))
     document["logs"]["clicks"] |= clicks
     document["logs"]["conversions"] |= conversions
     document["logs"]["max_clock_skew_seconds"] = max_skew_seconds
-    document["samples"]["conversion_window_hours"] = 48
+    document["samples"] |= {"conversion_window_hours": 48, "lateness_hours": lateness_hours}
     return Windows.of([day(10)], parse_config(document, "small"))
 
 
