@@ -4,6 +4,7 @@ What no declaration tells, a value's own time does, and the build looks at that.
 """
 
 import posixpath
+import re
 from collections.abc import Iterator, Sequence
 
 from esmm_dist.contract.features import (
@@ -15,6 +16,7 @@ from esmm_dist.contract.features import (
 )
 from esmm_dist.contract.logs import Logs, SnapshotSource, TableSource
 
+SCHEME = re.compile(r"\w[\w+.-]*:")
 EVENT_TIME = "event_time"
 TYPE = "type"
 CLICK_ID = "click_id"
@@ -76,8 +78,11 @@ def _lies_in(snapshot: TableSource, log: TableSource) -> bool:
 
 
 def _plain(path: str) -> str:
-    """A path without what changes no place: a local scheme, doubled slashes, whole wildcards."""
+    """A path without what changes no place: a local scheme, doubled slashes, whole wildcards, and
+    whether it is told from here or from the root."""
     plain = posixpath.normpath(path).removeprefix("file:")
+    if not SCHEME.match(plain):
+        plain = posixpath.abspath(plain)
     while plain.endswith("/*"):
         plain = plain.removesuffix("/*")
     return plain

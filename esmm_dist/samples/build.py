@@ -4,10 +4,10 @@ The order of these steps is all that is decided here; a build that fails publish
 """
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
 from esmm_dist.contract.encodings import Encodings, num_rows_of_table
 from esmm_dist.contract.features import Feature, is_learned
@@ -16,7 +16,6 @@ from esmm_dist.contract.manifest import Day, Manifest
 from esmm_dist.contract.schema import sample_columns
 from esmm_dist.contract.sections import Config
 from esmm_dist.contract.settings import reading_of
-from esmm_dist.samples import wire
 from esmm_dist.samples.census import census
 from esmm_dist.samples.counters import (
     check_identities,
@@ -25,12 +24,11 @@ from esmm_dist.samples.counters import (
     refuse_no_samples,
 )
 from esmm_dist.samples.credit_rules import CreditRules
-from esmm_dist.samples.days import Calendar, instant_of, micros, micros_of_instant
+from esmm_dist.samples.day_rows import impressions_and_before, impressions_of, rows_of_days
+from esmm_dist.samples.days import instant_of, micros, micros_of_instant
 from esmm_dist.samples.drafts import written
-from esmm_dist.samples.encoding import encode, tables_to_join
-from esmm_dist.samples.events import events_seen
+from esmm_dist.samples.encoding import tables_to_join
 from esmm_dist.samples.failures import naming_the_file
-from esmm_dist.samples.filing import impressions_before, own_impressions
 from esmm_dist.samples.fitting import Sighting, fitted, sightings
 from esmm_dist.samples.horizon import (
     known_by,
@@ -39,7 +37,6 @@ from esmm_dist.samples.horizon import (
     text_of_horizon,
 )
 from esmm_dist.samples.io import (
-    LogFrames,
     Store,
     build_folder,
     now,
@@ -70,54 +67,13 @@ from esmm_dist.samples.sample_file import (
     SampleFileWriter,
     merged,
 )
-from esmm_dist.samples.schedule import Windows, lateness, repeat_span, text_of
-from esmm_dist.samples.snapshots import as_they_stood, check_snapshot_keys
+from esmm_dist.samples.schedule import lateness, repeat_span, text_of
+from esmm_dist.samples.snapshots import check_snapshot_keys
 from esmm_dist.samples.terminal import phase
 from esmm_dist.samples.thinning import Thinning, rate_of_day
 
 MAX_ROWS_PER_JOB = 20_000_000
 MAX_DAYS_PER_JOB = 31
-
-
-def impressions_of(
-    days: Sequence[date], frames: LogFrames, snapshots: Mapping[str, DataFrame], config: Config
-) -> DataFrame:
-    """The impressions filed under the days, with the features of the snapshots."""
-    calendar = Calendar.of(config.logs.day_timezone)
-    return as_they_stood(
-        own_impressions(frames.impressions, days, calendar),
-        snapshots, config.logs.snapshots, calendar.end(max(days)),
-    )
-
-
-def rows_of_days(
-    frames: LogFrames,
-    snapshots: Mapping[str, DataFrame],
-    config: Config,
-    days: Sequence[date],
-    encodings: Encodings,
-    large_vocabularies: Mapping[str, DataFrame],
-) -> DataFrame:
-    """Every row of the logs that each of the days sees, as rows of the wire with their day.
-
-    Args:
-        frames: canonical logs.
-        snapshots: canonical snapshots by name.
-        large_vocabularies: as `encode` takes them.
-    """
-    calendar, windows = Calendar.of(config.logs.day_timezone), Windows.of(days, config)
-    impressions = encode(
-        impressions_of(days, frames, snapshots, config),
-        config.features, encodings, large_vocabularies,
-    )
-    clicks, conversions = events_seen(frames, config.logs, windows, calendar)
-    told = {*clicks.columns, *conversions.columns}
-    of_events = [name for name in wire.NO_VALUE_OF if name in told]
-    rows = wire.pack_impressions(impressions, config.features, of_events)
-    before = impressions_before(frames.impressions, days, calendar, repeat_span(config))
-    for events in (before, clicks, conversions):
-        rows = rows.unionByName(wire.pack_events(events, config.features, of_events))
-    return rows
 
 
 class Builder:
@@ -238,9 +194,11 @@ class Builder:
             return Encodings()
         fit_days = days_of(self._config.samples.fit_days)
         with phase(f"learning vocabularies and quantiles from {text_of(fit_days)}"):
-            impressions = impressions_of(fit_days, self._frames, self._snapshots, self._config)
+            impressions = impressions_and_before(
+                fit_days, self._frames, self._snapshots, self._config
+            )
             num_rows = sum(self._rows_in["impressions"][day] for day in fit_days)
-            seen = sightings(impressions, features, num_rows)
+            seen = sightings(impressions, features, num_rows, repeat_span(self._config))
             with naming_the_file(f"logs.impressions ({self._config.logs.impressions.place})"):
                 return fitted((Sighting(*row) for row in seen.toLocalIterator()), features)
 

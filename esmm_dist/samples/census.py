@@ -101,7 +101,7 @@ def _days_read(
         "conversions": {*windows.conversion_days_read},
     }
     if repeat_span(config):
-        read["impressions"].update(day - ONE_DAY for day in days)
+        read["impressions"].update(day - ONE_DAY for day in (*days, *fit_days))
     if config.logs.clicks.attribute_by == "keys":
         read["impressions"].update(days_seen(windows.rival_impression_days))
     if config.logs.conversions.attribute_by == "keys":

@@ -6,6 +6,7 @@ these encodings are used. It sees no labels and reads no files.
 
 import math
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from typing import NamedTuple
 
 from pyspark.sql import Column, DataFrame, Window
@@ -21,6 +22,7 @@ from esmm_dist.contract.features import (
     is_learned,
     table_of,
 )
+from esmm_dist.samples.days import micros
 from esmm_dist.samples.filing import DAY, MARK
 from esmm_dist.samples.logs import EVENT_TIME, IMPRESSION_ID, feature_column
 from esmm_dist.samples.marks import Mark
@@ -46,8 +48,11 @@ class Sighting(NamedTuple):
     num_rows: int
 
 
-def once_each(impressions: DataFrame, learned: Sequence[Feature]) -> DataFrame:
-    """One row an impression, the earliest.
+def once_each(
+    impressions: DataFrame, learned: Sequence[Feature], repeat_span: timedelta
+) -> DataFrame:
+    """One row an impression, the earliest; none of one that the day before had at most
+    `repeat_span` before it.
 
     Where rows of that instant differ in a learned feature none is taken: which of them becomes the
     sample is decided by ids, and these are not there yet.
@@ -55,27 +60,35 @@ def once_each(impressions: DataFrame, learned: Sequence[Feature]) -> DataFrame:
     names = [feature_column(feature.name) for feature in learned]
     # The null flags keep (null, a) apart from (a, null).
     parts = [part for name in names for part in (F.col(name), F.col(name).isNull())]
-    by_time = Window.partitionBy(DAY, IMPRESSION_ID).orderBy(EVENT_TIME)
-    by_content = Window.partitionBy(DAY, IMPRESSION_ID).orderBy(EVENT_TIME, CONTENT)
+    is_before, time = F.col(MARK) == Mark.IMPRESSION_BEFORE.value, F.unix_micros(EVENT_TIME)
+    of_id = Window.partitionBy(DAY, IMPRESSION_ID)
+    last_before = F.max(F.when(is_before, time)).over(of_id)
+    is_again = F.coalesce(time - last_before <= micros(repeat_span), F.lit(False))
     return (
-        impressions.where(F.col(MARK) == Mark.IMPRESSION.value)
-        .withColumn(CONTENT, F.xxhash64(*parts))
+        impressions.where(is_before | (F.col(MARK) == Mark.IMPRESSION.value))
+        .withColumn(CONTENT, F.when(~is_before, F.xxhash64(*parts)))
         .withColumns({
-            "place": F.row_number().over(by_content),
+            "place": F.row_number().over(of_id.orderBy(MARK, EVENT_TIME, CONTENT)),
             # Of all rows up to this instant, its own among them.
-            "greatest": F.max(CONTENT).over(by_time),
+            "greatest": F.max(CONTENT).over(of_id.orderBy(EVENT_TIME)),
+            "is_again": is_again,
         })
-        .where((F.col("place") == 1) & (F.col("greatest") == F.col(CONTENT)))
-        .drop("place", "greatest", CONTENT)
+        .where((F.col("place") == 1) & (F.col("greatest") == F.col(CONTENT)) & ~F.col("is_again"))
+        .drop("place", "greatest", "is_again", CONTENT)
     )
 
 
-def sightings(impressions: DataFrame, features: Sequence[Feature], num_rows: int) -> DataFrame:
+def sightings(
+    impressions: DataFrame, features: Sequence[Feature], num_rows: int,
+    repeat_span: timedelta = timedelta(),
+) -> DataFrame:
     """Counts every key of every vocabulary, and the values of a sample of rows for quantiles.
 
     Args:
-        impressions: as `filing.own_impressions` gives them.
+        impressions: as `filing.own_impressions` gives them, and those that `impressions_before`
+            gives.
         num_rows: about how many there are, which decides the share sampled for quantiles.
+        repeat_span: how long after one of the day before an impression of equal id is the same.
 
     Returns:
         Columns of `Sighting`; keys seen less often than their table's min_count are left out.
@@ -104,7 +117,7 @@ def sightings(impressions: DataFrame, features: Sequence[Feature], num_rows: int
     )
     is_known = F.col(KEY).isNotNull() | F.col(NUMBER).isNotNull()
     return (
-        once_each(impressions, learned)
+        once_each(impressions, learned, repeat_span)
         .select(F.explode(all_entries).alias("entry"))
         .select(f"entry.{NAME}", f"entry.{KEY}", f"entry.{NUMBER}")
         .where(is_known)

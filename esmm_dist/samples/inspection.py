@@ -60,7 +60,7 @@ def inspect(
         {feature.name: num_rows_of_feature(feature, encodings) for feature in config.features},
         manifest.shuffle_seed,
         {file.path: Listed(
-            day.day, file.num_rows, file.content_hash, file.num_fake_negatives
+            day.day, file.num_rows, file.content_hash, file.num_fake_negatives, day.unclicked_rate
         )
          for day in days for file in day.files if file.path in there},
     )

@@ -48,6 +48,8 @@ class Listed:
     content_hash: str | None
     num_fake_negatives: int = 0
     """Its last rows, which are no samples."""
+    unclicked_rate: float | None = None
+    """The share of its day's un-clicked samples that was kept."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,8 @@ class Inspector:
         }
         report["findings"] += [
             *_of_tally(report), *self._of_notes(path, table, notes), *broken_rules(
-                table, len(samples), self.features, self.num_ids, self.shuffle_seed
+                table, len(samples), self.features, self.num_ids, self.shuffle_seed,
+                self.listed[path].unclicked_rate,
             ),
         ]
         return report, [self._count(samples, name, report) for name in self.counted]

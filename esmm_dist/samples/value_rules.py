@@ -32,18 +32,26 @@ LABELS = (CLICK, CONVERSION, MATURE, WEIGHT, *DELAY_OF, OBSERVED_S, CONVERSION_V
 
 def broken_rules(
     table: pa.Table, num_samples: int, features: Sequence[Feature], num_ids: Mapping[str, int],
-    shuffle_seed: int,
+    shuffle_seed: int, unclicked_rate: float | None,
 ) -> Iterator[str]:
     """How many rows or values break a rule, one text a rule.
 
     Args:
         num_samples: its first rows; those beyond are fake negatives.
         num_ids: of each feature one more than its largest id.
+        unclicked_rate: the share of the un-clicked samples that was kept; None if nobody noted it.
     """
     order_N = mixed(table[SAMPLE_ID].to_numpy()[:num_samples], shuffle_seed)
     # Strictly: so no sample id stands in a file twice, and files hold different ranges.
     yield from _broken(order_N[1:] > order_N[:-1], "rows do not follow in the seeded order")
     yield from _of_labels(table)
+    if unclicked_rate is not None:
+        wanted_N = np.where(table[CLICK].to_numpy() == 0, 1 / unclicked_rate, 1)
+        yield from _broken(
+            table[WEIGHT].to_numpy() == wanted_N.astype(np.float32),
+            f"rows have a weight that does not make up for the {unclicked_rate} of the un-clicked "
+            "that were kept",
+        )
     if FAKE_NEGATIVE in table.column_names:
         is_beyond_N = np.arange(len(table)) >= num_samples
         yield from _broken(

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -298,7 +299,7 @@ def test_no_vocabulary_learns_a_key_that_is_too_long_for_the_plan(
     _, feature = declared({"string": texts})["small_string"]
     impressions = read_log(spark, tmp_path / "log", {"string": texts}).select(
         F.lit(Mark.IMPRESSION.value).alias(MARK), F.lit("2024-01-01").alias(DAY),
-        F.col("row").alias(IMPRESSION_ID), F.col("row").alias(EVENT_TIME),
+        F.col("row").alias(IMPRESSION_ID), F.timestamp_seconds("row").alias(EVENT_TIME),
         F.col("string").alias(feature_column(feature.name)),
     )
     seen = sightings(impressions, [feature], len(texts)).collect()
@@ -318,17 +319,27 @@ def test_vocabularies_are_learned_of_the_earliest_row_of_an_impression_unless_su
         ("repeated", 1, "d", "p"), ("repeated", 1, "d", "p"), ("repeated", 1, "d", "p"),
         ("differ", 1, "e", "p"), ("differ", 1, "f", "p"), ("differ", 2, "g", "p"),
         ("differ in shop", 1, "h", "p"), ("differ in shop", 1, "h", None),
+        ("again", -7, None, None), ("again", -9, None, None), ("again", 1, "i", "p"),
+        ("again later", -8, None, None), ("again later", 1, "j", "q"),
     ]
     impressions = spark.createDataFrame(
         rows, f"{IMPRESSION_ID} string, {EVENT_TIME} int, {feature_column('city')} string, "
         f"{feature_column('shop')} string"
-    ).withColumns({DAY: F.lit(0), MARK: F.lit(Mark.IMPRESSION.value)})
-    seen = [Sighting(*row) for row in sightings(impressions, [city, shop], len(rows)).collect()]
-    assert {(found.name, found.key, found.num_rows) for found in seen} == {
-        ("city", "a", 1), ("city", "c", 1), ("city", "d", 1), ("shop", "p", 3),
+    ).withColumns({
+        DAY: F.lit(0), EVENT_TIME: F.timestamp_seconds(EVENT_TIME),
+        MARK: F.when(F.col(EVENT_TIME) < 0, Mark.IMPRESSION_BEFORE.value).otherwise(
+            Mark.IMPRESSION.value
+        ),
+    })
+    span = timedelta(seconds=8)
+    found = [Sighting(*row)
+             for row in sightings(impressions, [city, shop], len(rows), span).collect()]
+    assert {(seen.name, seen.key, seen.num_rows) for seen in found} == {
+        ("city", "a", 1), ("city", "c", 1), ("city", "d", 1), ("city", "j", 1), ("shop", "p", 3),
+        ("shop", "q", 1),
     }
-    seen = [Sighting(*row) for row in sightings(impressions, [city], len(rows)).collect()]
-    assert {found.key for found in seen} == set("acdh")
+    found = [Sighting(*row) for row in sightings(impressions, [city], len(rows), span).collect()]
+    assert {seen.key for seen in found} == set("acdhj")
 
 
 def padded(column: list[Value], num_rows: int) -> list[Value]:

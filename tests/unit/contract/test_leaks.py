@@ -1,5 +1,7 @@
 """What a declaration alone shows of a leak, each refused by one line."""
 
+from pathlib import Path
+
 import pytest
 
 from esmm_dist.contract.errors import InputError
@@ -95,10 +97,14 @@ def test_a_snapshot_that_is_a_log_of_events_is_refused(load_text: LoadText, log:
     with pytest.raises(InputError) as caught:
         load_text({}, f"logs.snapshots=[{{name: past, path: logs/{log}/, key: user_id}}]")
     assert f"the snapshot 'past' lies at logs/{log}/, where logs.{log} lies: " in str(caught.value)
+    for place in (f"{Path.cwd()}/logs/{log}", f"file:{Path.cwd()}/logs/x/../{log}"):
+        with pytest.raises(InputError, match=f"where logs.{log} lies: "):
+            load_text({}, f"logs.snapshots=[{{name: past, path: '{place}', key: user_id}}]")
 
 
 def test_a_snapshot_may_lie_beside_a_log(load_text: LoadText) -> None:
     for place in ("path: logs/clicks_by_user", "path: logs", "table: logs.clicks",
+                  "path: 's3a://logs/clicks'", "path: /logs/clicks",
                   "format: jdbc, options: {dbtable: clicks}"):
         load_text({}, f"logs.snapshots=[{{name: past, {place}, key: user_id}}]", OUTCOMES,
                   "features.price.source=past")

@@ -111,6 +111,24 @@ def first_without_click() -> dict[str, Column]:
     return first("click", 0) | {"click_delay_s": [-1, *columns()["click_delay_s"][1:]]}
 
 
+@pytest.mark.parametrize(
+    ("unclicked", "clicked", "told"),
+    [(4.0, 1.0, []), (1 / 0.3, 1.0, None), (1.0, 1.0, None), (4.0, 4.0, None)],
+)
+def test_weights_have_to_make_up_for_the_samples_that_were_left_out(
+    unclicked: float, clicked: float, told: list[str] | None
+) -> None:
+    found = columns()
+    found["weight"] = [clicked if click else unclicked for click in found["click"]]
+    file, written = file_of(found)
+    listed = Listed(DAY, ROWS, written, unclicked_rate=0.25)
+    report, _ = inspector_of(listed).look(PATH, pa.py_buffer(file))
+    if told is None:
+        told = [f"{ROWS // 2} rows have a weight that does not make up for the 0.25 of the "
+                "un-clicked that were kept"]
+    assert report["findings"] == told
+
+
 def second(name: str, value: Any) -> dict[str, Column]:
     changed = columns()
     changed[name][1] = value

@@ -5,7 +5,6 @@ Rows become known when they happen. Under most rules a label then only changes f
 others are told by what can take a label back.
 """
 
-from dataclasses import replace
 from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
