@@ -28,7 +28,7 @@ def test_a_file_that_breaks_while_vocabularies_are_learned_is_named(
         "_rows_in": {"impressions": defaultdict(lambda: 1)},
     }
     vars(builder).update(opened)
-    monkeypatch.setattr(build, "impressions_of", lambda *_: None)
+    monkeypatch.setattr(build, "impressions_and_before", lambda *_: None)
     monkeypatch.setattr(build, "sightings", lambda *_: SimpleNamespace(toLocalIterator=rows))
     with pytest.raises(InputError) as raised:
         builder._learned(config.features)
