@@ -104,7 +104,7 @@ def test_days_that_no_window_reaches_may_be_missing(
 def test_a_day_must_be_there_once_all_its_rows_had_to_be_known(
     notes_of: Callable[..., list[str]], tmp_path: Path
 ) -> None:
-    write(tmp_path, {"clicks": [DAYS[2]], "conversions": DAYS[2:]})
+    write(tmp_path, {"clicks": DAYS[2:], "conversions": DAYS[2:]})
     config = config_in(tmp_path)
     over = start_of(DAYS[3], ZONE)
     assert notes_of(config, over - HOUR) == []
