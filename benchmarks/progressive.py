@@ -116,13 +116,17 @@ def build(day: date) -> None:
     command = ["spark-submit", "jobs/build_samples.py", *shared_flags(), "--for-day", str(day),
                "--ripening"]
     appended = [] if day == FIRST_NIGHT else ["--append"]
-    subprocess.run([*command, *appended], check=True, stdout=subprocess.DEVNULL)
+    done = subprocess.run([*command, *appended], stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        sys.exit(done.stdout)  # spark-submit lets a job's stderr out there
 
 
 def shared_flags() -> list[str]:
     """Where everything lies, and that the logs are complete."""
     values = {"runs_path": FOLDER / "runs", "samples.path": FOLDER / "samples",
-              "samples.as_of": "null", "gate": "null", "evaluate.num_bootstraps": 100}
+              "samples.as_of": "null", "gate": "null", "evaluate.num_bootstraps": 100,
+              # The last night's windows reach to after the logs' end.
+              "logs.clicks.empty_days": "allow", "logs.conversions.empty_days": "allow"}
     return ["--config", CONFIG,
             *(part for key, value in values.items() for part in ("--set", f"{key}={value}"))]
 
