@@ -32,6 +32,7 @@ from esmm_dist.interchange.tables import WholeTables
 from esmm_dist.model.method import Method, Prediction, method_of, over_all_impressions
 from esmm_dist.model.network import Networks
 from esmm_dist.model.served import ServedModel
+from esmm_dist.storage.address import path_of
 from esmm_dist.training.checkpoint import Index
 from esmm_dist.training.identity import Identity
 from esmm_dist.training.restore import restore
@@ -152,7 +153,7 @@ def how_ids_differ(config: Config, encodings: Encodings) -> Callable[[str], str]
     """Tells by keys how encodings of a content hash differ from these, for as long as they still
     lie beside the samples; else nothing."""
     def told(content_hash: str) -> str:
-        path = Path(config.samples.path) / ENCODINGS / f"{content_hash}.json"
+        path = path_of(config.samples.path) / ENCODINGS / f"{content_hash}.json"
         try:
             theirs = Encodings.parse(path.read_text(encoding="utf-8"), str(path))
         except (OSError, UnicodeDecodeError, InputError):

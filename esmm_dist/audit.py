@@ -38,13 +38,14 @@ from esmm_dist.evaluation.saturation import saturated
 from esmm_dist.evaluation.tasks import Task
 from esmm_dist.evaluation.truth import Truth, read_truth
 from esmm_dist.scenarios import draw_and_build, scenario_config
+from esmm_dist.storage.address import path_of
+from esmm_dist.storage.files import write
 from esmm_dist.trials import (
     COMMON_CTR,
     Variant,
     predictions_of,
     train_and_predict_all,
     trial_config,
-    write_atomically,
 )
 
 ALWAYS = ("esmm", "base", "aman")
@@ -82,7 +83,7 @@ def main(argv: Sequence[str]) -> None:
             raise InputError("esmm_dist.audit takes one process, since its trainings are small: "
                              "start it without horovodrun")
         config = config_from(arguments)
-        folder = Path(config.runs_path) / f"{config.name}.audit"
+        folder = path_of(config.runs_path) / f"{config.name}.audit"
         if arguments.quick:
             config, folder = quick(config), folder.with_name(f"{config.name}.audit-quick")
         scenarios, varied = scenarios_of(config, folder)
@@ -96,8 +97,8 @@ def main(argv: Sequence[str]) -> None:
         scenarios=tuple(measured(config, scenario, trials) for scenario in scenarios),
         saturated=saturated(),
     )
-    write_atomically(folder / "audit.json", audit.model_dump_json(indent=1) + "\n")
-    write_atomically(folder / "audit.html", render_audit(audit))
+    write(folder / "audit.json", audit.model_dump_json(indent=1) + "\n")
+    write(folder / "audit.html", render_audit(audit))
     print_audit(audit)
     print(folder / "audit.html")
 
@@ -168,7 +169,7 @@ def train_all(
     trials = {}
     for scenario in scenarios:
         for place, (of_one, seed) in enumerate(zip(scenario.replicates, scenario.seeds)):
-            to = Path(of_one.runs_path) if config.simulate is not None else folder
+            to = path_of(of_one.runs_path) if config.simulate is not None else folder
             for method in methods:
                 variant = Variant(method, seed, options=POLE_OPTIONS)
                 trials[scenario.name, place, method] = trial_config(of_one, variant, to)

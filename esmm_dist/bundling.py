@@ -4,7 +4,6 @@ It loads no table whole: weights pass file by file, and the sample's scores are 
 evaluation wrote.
 """
 
-import shutil
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
@@ -32,6 +31,8 @@ from esmm_dist.reader.listed_rows import ListedRow, listed
 from esmm_dist.reader.samples import SampleReader
 from esmm_dist.serving.bundle import Bundle
 from esmm_dist.serving.store import BundleStore
+from esmm_dist.storage.address import reason_of
+from esmm_dist.storage.files import fetch
 from esmm_dist.training.repack import repack
 from esmm_dist.training.trained_run import TrainedFold, TrainedRun, config_of_run
 
@@ -62,7 +63,7 @@ def make_bundle(run: TrainedRun, store: BundleStore) -> Bundle:
         _write(folder / form.CARD, _card(run, card))
         if (run.path / form.EXPORT).is_dir():
             _check_export(run.path / form.EXPORT / EXPORT_INDEX, trained, calibration)
-            shutil.copytree(run.path / form.EXPORT, folder / form.EXPORT)
+            fetch(run.path / form.EXPORT, folder / form.EXPORT)
         repack(trained.checkpoint, trained.index, folder / form.MODEL,
                with_optimizer=run.config.publish.optimizer_state)
 
@@ -97,7 +98,7 @@ def scorecard_of(run: TrainedRun) -> Scorecard:
     try:
         return Scorecard.model_validate_json(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}: run esmm_dist.evaluate first") from None
+        raise InputError(f"{path}: {reason_of(error)}: run esmm_dist.evaluate first") from None
     except ValidationError:
         raise InputError(f"{path}: no readable metrics: run esmm_dist.evaluate again") from None
 

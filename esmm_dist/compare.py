@@ -37,6 +37,8 @@ from esmm_dist.evaluation.scorecard import model_codes
 from esmm_dist.evaluation.tasks import group_codes
 from esmm_dist.evaluation.truth import read_truth
 from esmm_dist.simulation.record import check_drawn_as
+from esmm_dist.storage.address import path_of
+from esmm_dist.storage.files import write
 from esmm_dist.trials import (
     COMMON_CTR,
     METHOD_NAMES,
@@ -46,7 +48,6 @@ from esmm_dist.trials import (
     run_of,
     train_and_predict_all,
     trial_config,
-    write_atomically,
 )
 from esmm_dist.tuning import chosen_trials
 
@@ -105,7 +106,7 @@ def _variant(method: str, seed: int, choice: Choice | None) -> Variant:
 
 def folder_of(config: Config) -> Path:
     """Where a comparison and its trainings lie."""
-    return Path(config.runs_path) / f"{config.name}.compare"
+    return path_of(config.runs_path) / f"{config.name}.compare"
 
 
 # ---------------------------------------------------------------------------------------------
@@ -142,9 +143,9 @@ def write_comparison(
     )
     folder = folder_of(config)
     page = render_comparison(comparison)
-    write_atomically(folder / "comparison.json", comparison.model_dump_json(indent=1) + "\n")
-    write_atomically(folder / "comparison.csv", to_csv(comparison))
-    write_atomically(folder / "comparison.html", page)
+    write(folder / "comparison.json", comparison.model_dump_json(indent=1) + "\n")
+    write(folder / "comparison.csv", to_csv(comparison))
+    write(folder / "comparison.html", page)
     print_comparison(comparison)
     print(folder / "comparison.html")
 

@@ -8,7 +8,6 @@
 Leaves in runs/<name>/: predictions/ and reference/ by fold, metrics.json, report.html.
 """
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -53,7 +52,8 @@ from esmm_dist.predicting import (
     progress,
     reader_of,
 )
-from esmm_dist.training.curve import read_curve
+from esmm_dist.storage.files import write
+from esmm_dist.training.curve import curve_of, read_curve
 from esmm_dist.training.trained_run import TrainedRun, add_run_flag, run_asked_for
 
 # ---------------------------------------------------------------------------------------------
@@ -96,8 +96,8 @@ def measure_run(run: TrainedRun) -> None:
     card = make_scorecard(_record(run), model, reference, calibration=_calibration(run, model))
     report = render_report(Evidence(run.config, card, run.days(), _curves(run)))
     report_path = run.path / "report.html"
-    _write_atomically(report_path, report)
-    _write_atomically(run.path / "metrics.json", card.to_json())
+    write(report_path, report)
+    write(run.path / "metrics.json", card.to_json())
     tell("measured", None, metrics={name: found.value for name, found in card.pooled.model.items()})
     print_table(card)
     print(report_path)
@@ -198,7 +198,7 @@ def _curves(run: TrainedRun) -> dict[str, list[CurvePoint]]:
     """The curves that training left; a fold without any is left out."""
     curves = {}
     for trained in run.folds:
-        path = run.path / "curves" / f"{trained.fold.name}.jsonl"
+        path = run.path / curve_of(trained.fold.name)
         if path.exists():
             curves[trained.fold.name] = [
                 CurvePoint(
@@ -208,12 +208,6 @@ def _curves(run: TrainedRun) -> dict[str, list[CurvePoint]]:
                 ) for record in read_curve(path)
             ]
     return curves
-
-
-def _write_atomically(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
 
 
 if __name__ == "__main__":

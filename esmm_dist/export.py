@@ -7,12 +7,9 @@ Leaves runs/<name>/export/, once ONNX and PyTorch agree on the run's own test ro
 says what stands there. What an earlier export left is replaced whole.
 """
 
-import os
-import shutil
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -36,6 +33,8 @@ from esmm_dist.interchange.triton import CONFIG_FILE, MODEL_FILE, VERSION, confi
 from esmm_dist.reader.samples import SampleReader
 from esmm_dist.serving.inputs import of_batch
 from esmm_dist.serving.onnx_model import OnnxModel
+from esmm_dist.storage.address import path_of
+from esmm_dist.storage.files import replacing
 from esmm_dist.training.trained_run import TrainedFold, TrainedRun, config_of_run, open_run
 
 REPOSITORY = "repository"
@@ -74,7 +73,7 @@ def main(argv: Sequence[str]) -> None:
 
 def _open(arguments: Namespace) -> TrainedRun:
     config = config_from(arguments)
-    run_path = Path(config.runs_path) / (arguments.run or config.name)
+    run_path = path_of(config.runs_path) / (arguments.run or config.name)
     if arguments.run:
         config = config_of_run(run_path, arguments.overrides)
     return open_run(config, run_path)
@@ -108,7 +107,7 @@ def export_fold(
             an earlier export then stays as it was.
     """
     calibration = _calibration(run)
-    with _replacing(run.path / EXPORT) as folder:
+    with replacing(run.path / EXPORT, EXPORT_INDEX) as folder:
         index = _write(run, trained, calibration, folder, max_bytes_inside)
         num_rows, difference = _compare(run, trained, calibration, folder / index.onnx)
         if not difference <= MAX_DIFFERENCE:
@@ -159,23 +158,6 @@ def _write(
         torch=None if tables_path else TORCH_FILE, inputs=inputs, outputs=outputs,
         calibration=calibration, num_rows_checked=0, max_difference=0.0,
     )
-
-
-@contextmanager
-def _replacing(folder: Path) -> Iterator[Path]:
-    """A folder to write in, which takes the place of another if nothing goes wrong."""
-    draft, old = (folder.with_name(f".{folder.name}.{part}") for part in ("draft", "old"))
-    for leftover in (draft, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    draft.mkdir()
-    try:
-        yield draft
-        if folder.exists():
-            os.rename(folder, old)
-        os.rename(draft, folder)
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 # ---------------------------------------------------------------------------------------------

@@ -7,12 +7,10 @@ Leaves gate.json and gate.html in the run's folder; a refusal ends with exit sta
 service is touched: esmm_dist.publish does that, and only with an accepting verdict.
 """
 
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from pathlib import Path
 
 import numpy as np
 
@@ -47,6 +45,8 @@ from esmm_dist.reader.known_ids import as_known_to
 from esmm_dist.reader.listed_rows import ListedRow, batch_of
 from esmm_dist.serving.bundle import Bundle
 from esmm_dist.serving.store import store_of
+from esmm_dist.storage.address import path_of
+from esmm_dist.storage.files import write
 from esmm_dist.training.trained_run import TrainedRun, add_run_flag, run_asked_for
 
 PAGE = "gate.html"
@@ -191,7 +191,7 @@ def _quality_checks(
         return []
     last_known = current.index.train_days.last if current else date.min
     new = [day for day in run.folds[-1].learned.train_days if day > last_known]
-    path = Path(run.config.samples.path) / f"{report_path(run.manifest.number)}.json"
+    path = path_of(run.config.samples.path) / f"{report_path(run.manifest.number)}.json"
     text = path.read_text(encoding="utf-8") if path.exists() else None
     return check_quality(text, str(path), [*new, *held_out.days])
 
@@ -272,14 +272,8 @@ def _scores(task: Task, predictions: Predictions) -> Rows | None:
 
 def _write(run: TrainedRun, verdict: Verdict, scope: Scope | None) -> None:
     """The page first: who finds the verdict finds its page."""
-    _replace(run.path / PAGE, render_verdict(verdict, run.config, scope))
-    _replace(run.path / VERDICT, verdict.model_dump_json(indent=1) + "\n")
-
-
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    write(run.path / PAGE, render_verdict(verdict, run.config, scope))
+    write(run.path / VERDICT, verdict.model_dump_json(indent=1) + "\n")
 
 
 if __name__ == "__main__":

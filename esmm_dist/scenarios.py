@@ -19,6 +19,7 @@ from esmm_dist.simulate import written
 from esmm_dist.simulation.parts import Part
 from esmm_dist.simulation.record import check_drawn_as
 from esmm_dist.simulation.run import PartWriter, simulate
+from esmm_dist.storage.address import path_of
 
 LOGS = ("impressions", "clicks", "conversions")
 
@@ -77,7 +78,7 @@ def is_built(config: Config) -> bool:
     Raises:
         InputError: those that are there follow other settings.
     """
-    if not Path(config.samples.path).is_dir():
+    if not path_of(config.samples.path).is_dir():
         return False
     try:
         manifest = read_manifest(config.samples.path)

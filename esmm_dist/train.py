@@ -7,7 +7,6 @@ Leaves runs/<name>/ with config.yaml, and by fold curves/, events/ and checkpoin
 --resume, all that an earlier run of the name left there is removed first.
 """
 
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -39,6 +38,9 @@ from esmm_dist.model.method import Stage, method_of
 from esmm_dist.planning import immature_notice, plan_epochs
 from esmm_dist.reader.plan import TrainPlan
 from esmm_dist.reader.samples import SampleReader
+from esmm_dist.storage.address import path_of
+from esmm_dist.storage.desk import Desk
+from esmm_dist.storage.files import make_folder, remove, write
 from esmm_dist.training.checkpoint import Index, write_checkpoint
 from esmm_dist.training.course import digest_of_course
 from esmm_dist.training.interrupted_run import InterruptedRun
@@ -83,7 +85,7 @@ def train_run(config: Config, world: World, *, resume: bool) -> None:
             that is resumed, do not fit the config or the ranks.
         OSError: the run's folder cannot be written.
     """
-    run_path = Path(config.runs_path) / config.name
+    run_path = path_of(config.runs_path) / config.name
     folds = folds_of(config)
     interrupted = InterruptedRun({})
     if resume:
@@ -130,13 +132,9 @@ def begin_run(run_path: Path, config: Config, *, anew: bool) -> None:
     """Writes the config; anew, first removes whatever an earlier run, or its evaluation, left:
     nothing of it may pass for this run's."""
     for name in RESULTS if anew else ():
-        path = run_path / name
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-    run_path.mkdir(parents=True, exist_ok=True)
-    (run_path / "config.yaml").write_text(dump_config(config), encoding="utf-8")
+        remove(run_path / name)
+    make_folder(run_path)
+    write(run_path / "config.yaml", dump_config(config))
 
 
 def pin_manifest(config: Config, world: World, pinned: int | None) -> Manifest:
@@ -179,7 +177,7 @@ class FoldRun:
         assembly = assemble(config, encodings, world, self.device, for_training=True)
         self.method, self.model, self.tables = assembly.method, assembly.model, assembly.tables
         self.optimizer = make_tower_optimizer(self.model, config.train.towers)
-        self.run_path = Path(config.runs_path) / config.name
+        self.run_path = path_of(config.runs_path) / config.name
         self.checkpoints = self.run_path / CHECKPOINTS / fold.name
         self.index = Index(
             identity=identity_of(config, encodings), step=0, num_steps=self.num_steps,
@@ -190,6 +188,8 @@ class FoldRun:
             first_day=None if warm is None else warm.new_days(fold).train_days[0],
         )
         self.warm = warm
+        self.journals: list[Journal] = []
+        """Rank 0's."""
 
     def run(self, resumed: tuple[Path, Index] | None) -> None:
         """Takes all steps, or those that a checkpoint leaves to be done."""
@@ -201,20 +201,19 @@ class FoldRun:
         elif self.warm is not None:
             self.warm.begin(self.model, self.tables, self.optimizer)
         with ExitStack() as stack:
-            journals = []
             if self.world.rank == 0:
-                journals.append(stack.enter_context(self._journal(first_step)))
+                self.journals = [stack.enter_context(self._journal(first_step))]
             stage_start = 0
             for stage, plans in zip(self.method.stages, self.plans_of_stages, strict=True):
                 stage_end = stage_start + sum(plan.num_steps for plan in plans)
                 if first_step < stage_end:
                     self._train(stage, plans, stage_start, stage_end,
-                                max(first_step, stage_start), journals)
+                                max(first_step, stage_start))
                 stage_start = stage_end
 
     def _train(
         self, stage: Stage, plans: Sequence[TrainPlan], stage_start: int, stage_end: int,
-        first_step: int, journals: Sequence[Journal],
+        first_step: int,
     ) -> None:
         """Takes the steps of one stage, from its first or a later one on."""
         self.model.zero_grad(set_to_none=True)  # what has no gradient, the optimizer leaves alone
@@ -225,7 +224,7 @@ class FoldRun:
         train(
             learner, self._batches(stage, plans, first_step - stage_start),
             first_step=first_step, num_steps=stage_end, batch_size=self.config.train.batch_size,
-            steps_per_point=self.config.train.steps_per_log, on_point=journals,
+            steps_per_point=self.config.train.steps_per_log, on_point=self.journals,
             steps_per_checkpoint=self.config.train.steps_per_checkpoint,
             on_checkpoint=self._write_checkpoint,
         )
@@ -257,12 +256,14 @@ class FoldRun:
 
     def _journal(self, first_step: int) -> Journal:
         return Journal(
-            title=self.title, curve_path=self.run_path / "curves" / f"{self.fold.name}.jsonl",
-            events_path=self.run_path / "events" / self.fold.name, first_step=first_step,
-            num_steps=self.num_steps, batch_size=self.config.train.batch_size,
+            title=self.title, desk=Desk(self.run_path), fold=self.fold.name,
+            first_step=first_step, num_steps=self.num_steps,
+            batch_size=self.config.train.batch_size,
         )
 
     def _write_checkpoint(self, step: int) -> None:
+        for journal in self.journals:
+            journal.save()
         write_checkpoint(
             self.checkpoints, towers=tower_tensors(self.model, self.optimizer),
             tables=self.tables.state(), buckets=self.tables.own_buckets,

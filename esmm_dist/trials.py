@@ -5,7 +5,6 @@ A comparison and an audit are made of them; what they mean is not known here.
 """
 
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +26,8 @@ from esmm_dist.evaluation.prediction_files import read_parts
 from esmm_dist.evaluation.predictions import Predictions
 from esmm_dist.model.method import options_of
 from esmm_dist.predicting import pooled_predictions, predict_run
+from esmm_dist.storage.address import path_of
+from esmm_dist.storage.files import write
 from esmm_dist.train import CHECKPOINTS, train_run
 from esmm_dist.training.trained_run import TrainedRun, open_run
 
@@ -94,7 +95,7 @@ def train_and_predict(config: Config, world: World) -> None:
     Raises:
         InputError: the folder holds a training by another config.
     """
-    path = Path(config.runs_path) / config.name
+    path = path_of(config.runs_path) / config.name
     if all(world.gather_objects(_is_predicted(config, path), name="predicted before")):
         return
     is_whole = not any((path / CHECKPOINTS).glob("*/*"))
@@ -104,7 +105,7 @@ def train_and_predict(config: Config, world: World) -> None:
     if world.rank == 0:
         cost = Cost(train_seconds=time.perf_counter() - start, peak_memory_mb=_peak_memory_mb(),
                     num_ranks=world.num_ranks, is_whole=is_whole)
-        write_atomically(path / COST, cost.model_dump_json())
+        write(path / COST, cost.model_dump_json())
     world.barrier(name="trained")
     predict_run(open_run(config, path), world)
 
@@ -142,7 +143,7 @@ def _peak_memory_mb() -> float:
 
 def run_of(config: Config) -> TrainedRun:
     """The trained run of a config."""
-    return open_run(config, Path(config.runs_path) / config.name)
+    return open_run(config, path_of(config.runs_path) / config.name)
 
 
 def predictions_of(config: Config) -> Predictions:
@@ -177,12 +178,5 @@ class Trials:
 
     def _cost(self, method: str, seed: int) -> Cost:
         config = self.configs[method, seed]
-        document: Any = json.loads((Path(config.runs_path) / config.name / COST).read_text())
+        document: Any = json.loads((path_of(config.runs_path) / config.name / COST).read_text())
         return Cost.model_validate(document)
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Makes or replaces a file, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)

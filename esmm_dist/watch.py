@@ -25,6 +25,7 @@ from esmm_dist.gating.verdict import VERDICT, Verdict
 from esmm_dist.samples.days import Calendar
 from esmm_dist.serving.difference import metrics_of
 from esmm_dist.serving.store import BundleStore, store_of
+from esmm_dist.storage.address import path_of
 
 PREFIX = "esmm_dist"
 
@@ -62,7 +63,7 @@ def readings(config: Config) -> Iterator[Reading]:
     if manifest is not None:
         yield from _of_samples(manifest, end_of(manifest.days[-1].day))
     yield from _of_service(store_of(config), end_of)
-    verdict = Path(config.runs_path) / config.name / VERDICT
+    verdict = path_of(config.runs_path) / config.name / VERDICT
     if verdict.exists():
         yield from _of_verdict(Verdict.read(verdict.parent))
 

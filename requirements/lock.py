@@ -43,7 +43,7 @@ class Lock(NamedTuple):
 LOCKS = (
     Lock(ROOT / "requirements" / "lock.txt", LOCK_HEADER,
          ("--requirement", str(ROOT / "requirements" / "build.in"),
-          f"{ROOT}[train,trees,export,serve,spark,dev]")),
+          f"{ROOT}[train,addresses,trees,export,serve,spark,dev]")),
     Lock(ROOT / "requirements" / "airflow.txt", AIRFLOW_HEADER, (f"{ROOT}[airflow]",)),
 )
 

@@ -12,8 +12,12 @@ from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.moving import moved
 from esmm_dist.contract.sections import Config
 from esmm_dist.contract.telling import bind, tell, telling
+from esmm_dist.storage.address import reason_of
 
 EXIT_BAD_INPUT = 2
+# What fsspec says of an object, without an error number.
+OF_OBJECT_STORES = (FileNotFoundError, PermissionError)
+
 EXIT_INTERRUPTED = 130  # as shells report a process that SIGINT ended
 
 
@@ -59,10 +63,10 @@ def file_errors_told() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.strerror is None:
+        if error.strerror is None and type(error) not in OF_OBJECT_STORES:
             raise
-        named = "" if error.filename is None else f"{error.filename}: "
-        raise InputError(f"{named}{error.strerror}") from error
+        named = error.filename or (isinstance(error, FileNotFoundError) and str(error))
+        raise InputError(f"{named}: {reason_of(error)}" if named else reason_of(error)) from error
 
 
 def run_command(

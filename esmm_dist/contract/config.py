@@ -14,6 +14,7 @@ from esmm_dist.contract import yaml_core
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.mistakes import one_line
 from esmm_dist.contract.sections import Config
+from esmm_dist.storage.address import path_of, reason_of
 
 DEFAULT_CONFIG_PATH = "conf/kuairand.yaml"
 
@@ -30,7 +31,7 @@ def load_config(
     Raises:
         InputError: names the file, the key, the value, and the nearest key that exists.
     """
-    document = _read(Path(path))
+    document = _read(path_of(path))
     for override in overrides:
         _override(document, override)
     flags = "".join(f" --set {override}" for override in overrides)
@@ -68,7 +69,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         document = yaml_core.load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}: give an existing file to --config") from None
+        raise InputError(f"{path}: {reason_of(error)}: give an existing file to --config") from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: no text in UTF-8: give a YAML file to --config") from None
     except yaml_core.YAMLError as error:

@@ -5,7 +5,6 @@ absent; the highest number that reads whole wins. Readers open only what it list
 """
 
 import json
-import os
 from collections.abc import Callable, Iterable
 from datetime import date, datetime
 from pathlib import Path
@@ -18,6 +17,7 @@ from esmm_dist.contract.encodings import Encodings
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.mistakes import one_line
 from esmm_dist.contract.value_kinds import ValueKind
+from esmm_dist.storage.address import path_of, reason_of
 
 MANIFESTS = "_manifests"
 ENCODINGS = "_encodings"
@@ -205,17 +205,18 @@ def manifest_numbers(names: Iterable[str]) -> list[int]:
 
 
 def read_manifest(samples_path: str | Path, number: int | None = None) -> Manifest:
-    """Reads a manifest from a local samples directory: the latest, or the one a run pinned.
+    """Reads a manifest of a samples directory: the latest, or the one a run pinned.
 
     Raises:
         InputError: there is none, or it cannot be read.
     """
     if number is not None:
-        path = Path(samples_path) / manifest_path(number)
+        path = path_of(samples_path) / manifest_path(number)
         return Manifest.parse(_text(path), str(path))
-    directory = Path(samples_path) / MANIFESTS
-    names = os.listdir(directory) if directory.is_dir() else []
-    latest = latest_manifest(names, lambda path: _text(Path(samples_path) / path), samples_path)
+    root = path_of(samples_path)
+    directory = root / MANIFESTS
+    names = [path.name for path in directory.iterdir()] if directory.is_dir() else []
+    latest = latest_manifest(names, lambda path: _text(root / path), samples_path)
     if latest is None:
         raise InputError(
             f"{samples_path}: no samples manifest there: run jobs/build_samples.py first"
@@ -256,8 +257,7 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "no text in UTF-8"
-        raise InputError(f"{path}: {reason}: rebuild the samples") from None
+        raise InputError(f"{path}: {reason_of(error)}: rebuild the samples") from None
 
 
 def _is_whole(text: str) -> bool:
@@ -275,7 +275,7 @@ def read_encodings(samples_path: str | Path, manifest: Manifest) -> Encodings:
     Raises:
         InputError: the file is missing, damaged, or not the one the manifest means.
     """
-    path = Path(samples_path) / manifest.encodings.path
+    path = path_of(samples_path) / manifest.encodings.path
     encodings = Encodings.parse(_text(path), str(path))
     if encodings.content_hash != manifest.encodings.content_hash:
         raise InputError(

@@ -5,7 +5,6 @@ evaluations is refused. It measures nothing.
 """
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import pyarrow.parquet as pq
 
 from esmm_dist.contract.errors import InputError
 from esmm_dist.evaluation.predictions import Predictions
+from esmm_dist.storage.files import drafted, make_folder
 
 SCHEMA = pa.schema([
     pa.field("sample_id", pa.int64(), nullable=False),
@@ -50,21 +50,20 @@ class Origin:
 
 
 def write_part(directory: Path, part: int, predictions: Predictions, origin: Origin) -> Path:
-    """Writes one rank's part under a temporary name, then renames it.
+    """Writes one rank's part, whole or not at all.
 
     Part 0 also removes the parts of an earlier evaluation by more ranks.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    make_folder(directory)
     if part == 0:
         for path in directory.glob("part-*.parquet"):
             if _number_of(path) >= origin.num_parts:
                 path.unlink()
     metadata = {_ORIGIN_KEY: json.dumps(asdict(origin)).encode()}
     path = directory / f"part-{part}.parquet"
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    pq.write_table(_to_table(predictions).replace_schema_metadata(metadata), temporary,
-                   compression="zstd")
-    os.replace(temporary, path)
+    table = _to_table(predictions).replace_schema_metadata(metadata)
+    with drafted(path) as draft:
+        pq.write_table(table, draft, compression="zstd")
     return path
 
 
@@ -73,7 +72,7 @@ def remove_other_folds(directory: Path, folds: Sequence[str]) -> None:
     for path in directory.glob("*/part-*.parquet"):
         if path.parent.name not in folds:
             path.unlink()
-            if not any(path.parent.iterdir()):
+            if path.parent.is_dir() and not any(path.parent.iterdir()):
                 path.parent.rmdir()
 
 
@@ -99,7 +98,8 @@ def read_parts(directory: Path) -> tuple[Predictions, Origin]:
 
 def _read_part(path: Path) -> tuple[pa.Table, Origin]:
     try:
-        table = pq.read_table(path)
+        with path.open("rb") as file:
+            table = pq.read_table(file)
         origin = Origin(**json.loads((table.schema.metadata or {})[_ORIGIN_KEY]))
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError):
         raise InputError(f"{path}: no readable predictions: evaluate again") from None

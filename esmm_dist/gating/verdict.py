@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from esmm_dist.contract.days import DayRange
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.gating import Gate
+from esmm_dist.storage.address import reason_of
 
 VERDICT = "gate.json"
 
@@ -73,7 +74,7 @@ class Verdict(_Document):
         try:
             return cls.model_validate_json(path.read_text(encoding="utf-8"))
         except OSError as error:
-            raise InputError(f"{path}: {error.strerror}: run esmm_dist.gate first") from None
+            raise InputError(f"{path}: {reason_of(error)}: run esmm_dist.gate first") from None
         except ValidationError:
             raise InputError(f"{path}: no readable verdict: run esmm_dist.gate again") from None
 

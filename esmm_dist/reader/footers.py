@@ -4,6 +4,7 @@ It decodes nothing: a value that is wrong inside a sound file is found where it 
 """
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 import pyarrow
@@ -11,6 +12,7 @@ import pyarrow.parquet as pq
 
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.manifest import SampleFile
+from esmm_dist.storage.address import is_local
 
 # Where Petastorm keeps a pickled schema, which would be run as code by whoever loads it.
 PICKLED_SCHEMA_KEY = b"dataset-toolkit.unischema.v1"
@@ -58,7 +60,8 @@ def _check_size(path: Path, file: SampleFile) -> None:
 
 def _footer(path: Path) -> pq.FileMetaData:
     try:
-        return pq.read_metadata(path)
+        with nullcontext(path) if is_local(path) else path.open("rb") as source:
+            return pq.read_metadata(source)
     except (OSError, pyarrow.ArrowException) as error:
         reason = str(error).partition("\n")[0]
         raise InputError(f"{path}: no readable Parquet file ({reason}): {_REBUILD}") from None

@@ -10,16 +10,16 @@ never looks at a directory, whose metadata may hold a pickled schema that it wou
 import warnings
 from collections.abc import Generator, Sequence
 from pathlib import Path
-from urllib.parse import urlparse
 
 import pyarrow
 from petastorm import make_batch_reader
 from petastorm.reader import Reader
 from petastorm.workers_pool import EmptyResultError
 from petastorm.workers_pool.thread_pool import ThreadPool
-from pyarrow.filesystem import LocalFileSystem
+from pyarrow.filesystem import DaskFileSystem, FileSystem, LocalFileSystem
 
 from esmm_dist.contract.errors import InputError
+from esmm_dist.storage.address import fsspec_of, is_local
 
 # Petastorm is written for the interfaces of an older pyarrow; both versions are pinned.
 warnings.filterwarnings("ignore", category=FutureWarning, module=r"petastorm\.")
@@ -34,8 +34,21 @@ class _MappedFiles(LocalFileSystem):
         return pyarrow.memory_map(path)
 
 
-with warnings.catch_warnings(action="ignore", category=FutureWarning):
-    _MAPPED_FILES = _MappedFiles()
+class _ObjectFiles(DaskFileSystem):
+    """Files of an object store, each looked at before it is listed here."""
+
+    def isfile(self, path: str) -> bool:
+        """Asks nobody."""
+        return True
+
+    def isdir(self, path: str) -> bool:
+        """Asks nobody."""
+        return False
+
+
+def _file_system(path: Path) -> FileSystem:
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):
+        return _MappedFiles() if is_local(path) else _ObjectFiles(fsspec_of(path))
 
 
 def read_files(
@@ -59,7 +72,7 @@ def read_files(
         [_url_of(path) for path in paths],
         schema_fields=[f"^{column}$" for column in columns],  # patterns
         reader_pool_type="thread", workers_count=1, shuffle_row_groups=False, num_epochs=1,
-        filesystem=_MAPPED_FILES,
+        filesystem=_file_system(paths[0]),
     ) as reader:
         for path in paths:
             yield _next_table(reader, path)
@@ -92,7 +105,7 @@ def _next_result(pool: ThreadPool) -> pyarrow.Table:
 
 
 def _url_of(path: Path) -> str:
-    url = f"file://{path.resolve()}"
-    if urlparse(url).path != str(path.resolve()):
+    url = f"file://{path.resolve()}" if is_local(path) else str(path)
+    if "?" in url or "#" in url:
         raise InputError(f"{path}: Petastorm reads no path with ? or # in it: move the samples")
     return url

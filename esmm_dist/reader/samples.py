@@ -35,6 +35,7 @@ from esmm_dist.reader.footers import check_file
 from esmm_dist.reader.parquet import read_files
 from esmm_dist.reader.plan import EvaluationPlan, Plan, Read, TrainPlan
 from esmm_dist.reader.prefetch import Prefetched
+from esmm_dist.storage.address import path_of
 
 # Enough to bridge the steps in which several lanes need their next file at once.
 NUM_BLOCKS_AHEAD = 3
@@ -63,7 +64,7 @@ class SampleReader:
         Raises:
             InputError: the samples were built for other features.
         """
-        self._samples_path = Path(samples_path)
+        self._samples_path = path_of(samples_path)
         self._manifest = manifest
         check_fingerprint(manifest, fingerprint(features), str(samples_path))
         scalars = (

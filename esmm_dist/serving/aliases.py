@@ -4,10 +4,7 @@ A switch writes the next number, created only if absent: of two at once the seco
 and decides anew. A kill leaves the aliases as they were before or after. It opens no bundle.
 """
 
-import errno
 import json
-import os
-import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,11 +13,9 @@ from pydantic import ValidationError
 
 from esmm_dist.contract.bundle import CURRENT, PREVIOUS, WITHDRAWN, Aliases
 from esmm_dist.contract.errors import InputError
+from esmm_dist.storage.files import create
 
 BundleOfAlias = Mapping[str, str]
-
-# File systems that have no hard links say one of these.
-_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
 class AliasBook:
@@ -70,50 +65,20 @@ class AliasBook:
             now = datetime.now(UTC).replace(microsecond=0)
             text = Aliases(number=number, switched_at=now, bundle_of_alias=after)
             # Whoever wrote a number between the two looks is seen in the next round.
-            if before == self.of_alias() and self._create(number, text.model_dump_json(indent=1)):
+            if before == self.of_alias() and create(
+                self._path(number), text.model_dump_json(indent=1) + "\n"
+            ):
                 return after
 
     def _numbers(self) -> list[int]:
         """Highest first."""
-        names = os.listdir(self._folder) if self._folder.is_dir() else []
+        folder = self._folder
+        names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
         stems = [name.removesuffix(".json") for name in names if name.endswith(".json")]
         return sorted((int(stem) for stem in stems if stem.isdecimal()), reverse=True)
 
     def _path(self, number: int) -> Path:
         return self._folder / f"{number:08d}.json"
-
-    def _create(self, number: int, text: str) -> bool:
-        """Whether the number was free; its file then appears whole."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        draft = self._folder / f".{uuid.uuid4().hex}"
-        try:
-            with draft.open("x", encoding="utf-8") as file:
-                file.write(text + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            try:
-                os.link(draft, self._path(number))
-            except FileExistsError:
-                return False
-            except OSError as error:
-                if error.errno not in _NO_LINKS:
-                    raise
-                return self._create_in_place(number, text)
-            _sync(self._folder)
-            return True
-        finally:
-            draft.unlink(missing_ok=True)
-
-    def _create_in_place(self, number: int, text: str) -> bool:
-        """Where files cannot be linked: a writer killed half way has taken a number in vain."""
-        try:
-            with self._path(number).open("x", encoding="utf-8") as file:
-                file.write(text + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-        except FileExistsError:
-            return False
-        return True
 
 
 def in_service(aliases: BundleOfAlias, bundle: str) -> BundleOfAlias:
@@ -157,11 +122,3 @@ def pointed(aliases: BundleOfAlias, alias: str, bundle: str) -> BundleOfAlias:
     if alias != CURRENT:
         return {**aliases, alias: bundle}
     return in_service({a: name for a, name in aliases.items() if a != WITHDRAWN}, bundle)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -5,7 +5,7 @@ It needs neither torch nor Spark; what its tensors mean, their readers know.
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -19,6 +19,8 @@ from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.features import fingerprint
 from esmm_dist.contract.scored_sample import ScoredSample
 from esmm_dist.contract.sections import Config
+from esmm_dist.storage.address import path_of, reason_of
+from esmm_dist.storage.files import kept_at_hand
 
 
 @dataclass(frozen=True)
@@ -32,15 +34,16 @@ class Bundle:
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
-        """Opens a bundle and checks all of it.
+        """Opens a bundle and checks all of it; of one elsewhere, a copy of this process's own.
 
         Raises:
             InputError: there is none, it lacks a part, a part is damaged, or the parts are of
                 different declarations.
         """
-        bundle = cls.glance(path)
+        found = cls.glance(path)
+        bundle = replace(found, path=kept_at_hand(found.path))
         for part in bundle.index.parts:
-            check_part(bundle.path, part)
+            check_part(bundle.path, part, found.path)
         bundle._check_declaration()
         return bundle
 
@@ -51,7 +54,7 @@ class Bundle:
         Raises:
             InputError: there is none, or the index is not what its folder's name says.
         """
-        path = Path(path)
+        path = path_of(path)
         source = path / form.INDEX
         text = _text(source, "no bundle there: give an alias, a bundle's name, or its folder")
         name = name_of(text)
@@ -122,17 +125,20 @@ class Bundle:
             )
 
 
-def check_part(bundle_path: Path, part: Part) -> None:
+def check_part(folder: Path, part: Part, source: Path) -> None:
     """Compares a file with what the index says of it.
+
+    Args:
+        source: names the bundle in errors.
 
     Raises:
         InputError: it is missing, or its content differs.
     """
-    path = bundle_path / part.path
+    own, path = folder / part.path, source / part.path
     try:
-        is_whole = path.stat().st_size == part.num_bytes and sha256_of(path) == part.sha256
+        is_whole = own.stat().st_size == part.num_bytes and sha256_of(own) == part.sha256
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}: the bundle has lost a part") from None
+        raise InputError(f"{path}: {reason_of(error)}: the bundle has lost a part") from None
     if not is_whole:
         raise InputError(
             f"{path}: its checksum differs from the bundle's: the file is damaged: publish the run "
@@ -159,5 +165,4 @@ def _text(path: Path, hint: str) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "no text in UTF-8"
-        raise InputError(f"{path}: {reason}: {hint}") from None
+        raise InputError(f"{path}: {reason_of(error)}: {hint}") from None

@@ -1,15 +1,18 @@
 """The folder of all bundles: each under its name, and the aliases that say which one serves.
 
-A bundle is written aside and put in place whole by a rename; one that is there already stays as it
-is. It does not know how a model is loaded.
+A bundle is written aside and put in place whole by a rename, or on an object store, where nothing
+can be renamed, part by part with its index last; one that is there already stays as it is. It does
+not know how a model is loaded.
 """
 
 import errno
 import os
 import shutil
+import tempfile
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from esmm_dist.contract.bundle import (
@@ -26,6 +29,8 @@ from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.sections import Config
 from esmm_dist.serving.aliases import AliasBook
 from esmm_dist.serving.bundle import Bundle, parts_of
+from esmm_dist.storage.address import is_local, path_of
+from esmm_dist.storage.files import files_below, make_folder, put_folder, remove, sync
 
 # What a killed writer left is removed by the next one after this long.
 HOURS_OF_A_DRAFT = 24
@@ -40,13 +45,13 @@ class BundleStore:
 
     def __init__(self, path: str | Path) -> None:
         """Opens nothing yet."""
-        self.path = Path(path)
+        self.path = path_of(path)
         self.aliases = AliasBook(self.path / ALIASES)
 
     def has(self, reference: str) -> bool:
         """Whether an alias, a name, its first letters or a path means anything."""
         if os.sep in reference:
-            return (Path(reference) / INDEX).exists()
+            return (path_of(reference) / INDEX).exists()
         return reference in self.aliases.of_alias() or bool(self._called(reference))
 
     def open(self, reference: str) -> Bundle:
@@ -111,24 +116,37 @@ class BundleStore:
         Raises:
             InputError: what `write` or `index_of` refuses.
         """
+        with self._draft() as draft:
+            write(draft)
+            parts = parts_of(draft, files_below(draft))
+            assert {part.path for part in parts} >= set(NEEDED), "a part has not been written"
+            for part in parts:
+                sync(draft / part.path)
+            text = index_of(parts).to_json()
+            (draft / INDEX).write_text(text, encoding="utf-8")
+            sync(draft / INDEX)
+            target = self.path / name_of(text)
+            if is_local(target):
+                self._put(draft, target)
+            elif not (target / INDEX).exists():
+                put_folder(draft, target, last=INDEX)
+        return Bundle.open(target)
+
+    @contextmanager
+    def _draft(self) -> Iterator[Path]:
+        """A local folder to write a bundle in, beside the others where these are local too."""
+        if not is_local(self.path):
+            with tempfile.TemporaryDirectory() as folder:
+                yield Path(folder)
+            return
         self._remove_old_drafts()
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path)
         draft = self._new_draft()
         draft.mkdir()
         try:
-            write(draft)
-            parts = parts_of(draft, [path for path in draft.rglob("*") if path.is_file()])
-            assert {part.path for part in parts} >= set(NEEDED), "a part has not been written"
-            for part in parts:
-                _sync(draft / part.path)
-            text = index_of(parts).to_json()
-            (draft / INDEX).write_text(text, encoding="utf-8")
-            _sync(draft / INDEX)
-            target = self.path / name_of(text)
-            self._put(draft, target)
+            yield draft
         finally:
             shutil.rmtree(draft, ignore_errors=True)
-        return Bundle.open(target)
 
     def _put(self, draft: Path, target: Path) -> None:
         """Gives a bundle its name; of two that are whole the first stays."""
@@ -144,7 +162,7 @@ class BundleStore:
                 target.rename(aside)
                 self._put(draft, target)
                 shutil.rmtree(aside, ignore_errors=True)
-        _sync(self.path)
+        sync(self.path)
 
     def prune(self, num_kept: int) -> list[str]:
         """Removes bundles that no alias means, except the latest ones.
@@ -167,7 +185,7 @@ class BundleStore:
                    if age_of[name] > HOURS_OF_A_DRAFT * 3600]
         for name in removed:
             (self.path / name / INDEX).unlink()  # first: what is half removed is no bundle
-            shutil.rmtree(self.path / name)
+            remove(self.path / name)
         return removed
 
     def _new_draft(self) -> Path:
@@ -184,11 +202,3 @@ class BundleStore:
 def store_of(config: Config) -> BundleStore:
     """The bundles that a config's runs are published among."""
     return BundleStore(config.publish.path or Path("bundles") / config.name)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -6,10 +6,9 @@ without one is no checkpoint. Nothing is unpickled. What the tensors mean is the
 """
 
 import hashlib
-import os
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Self
@@ -21,6 +20,8 @@ from torch import Tensor
 
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.world import World
+from esmm_dist.storage.address import reason_of
+from esmm_dist.storage.files import at_hand, drafted, make_folder, remove, write
 from esmm_dist.training.identity import Identity
 
 INDEX = "index.json"
@@ -80,7 +81,7 @@ class Index(BaseModel):
         try:
             return cls.model_validate_json(path.read_text(encoding="utf-8"))
         except OSError as error:
-            raise InputError(f"{path}: {error.strerror}: no complete checkpoint there") from None
+            raise InputError(f"{path}: {reason_of(error)}: no complete checkpoint there") from None
         except ValidationError:
             raise InputError(
                 f"{path}: damaged, or of another version: train again, or use an older checkpoint"
@@ -125,7 +126,7 @@ def write_checkpoint(
     if world.rank == 0:
         (checkpoint / INDEX).unlink(missing_ok=True)
     world.barrier(name="checkpoint.begin")
-    checkpoint.mkdir(parents=True, exist_ok=True)
+    make_folder(checkpoint)
     name = f"tables-{buckets.start:04d}-{buckets.stop:04d}.safetensors"
     shards = [write_shard(checkpoint, name, tables, buckets)]
     if world.rank == 0:
@@ -151,7 +152,7 @@ def write_checkpoint(
 
 def write_index(checkpoint: Path, index: Index) -> None:
     """Commits a checkpoint, all of whose files are there."""
-    _write_atomically(checkpoint / INDEX, index.model_dump_json(indent=1).encode())
+    write(checkpoint / INDEX, index.model_dump_json(indent=1))
 
 
 def read_towers(checkpoint: Path, index: Index) -> dict[str, Tensor]:
@@ -188,16 +189,14 @@ def write_shard(
     Raises:
         InputError: the system does not take it.
     """
-    temporary = checkpoint / f".{name}.{os.getpid()}"
-    try:
-        save_file({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()},
-                  temporary)
-    except SafetensorError as error:  # what the system says of the file comes as this too
-        raise InputError(f"{temporary}: {error}") from None
-    _sync(temporary)
-    digest = _sha256(temporary)
-    num_bytes = temporary.stat().st_size
-    os.replace(temporary, checkpoint / name)
+    path = checkpoint / name
+    with drafted(path) as draft:
+        try:
+            save_file({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()},
+                      draft)
+        except SafetensorError as error:  # what the system says of the file comes as this too
+            raise InputError(f"{path}: {error}") from None
+        digest, num_bytes = _sha256(draft), draft.stat().st_size
     held = None if buckets is None else (buckets.start, buckets.stop)
     return Shard(path=name, num_bytes=num_bytes, sha256=digest, buckets=held)
 
@@ -214,40 +213,29 @@ def _first_unseen(checkpoint: Path, shards: Sequence[Shard]) -> str | None:
     return None
 
 
-def check_shard(checkpoint: Path, shard: Shard) -> Path:
-    """The path of a file, once it has been found to be what the index says.
+@contextmanager
+def checked_shard(checkpoint: Path, shard: Shard) -> Iterator[Path]:
+    """A local path of a file, once it has been found to be what the index says.
 
     Raises:
         InputError: it is missing or damaged.
     """
     path = checkpoint / shard.path
-    try:
-        found = _sha256(path)
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}: the checkpoint has lost a file") from None
-    if found != shard.sha256:
-        raise InputError(f"{path}: its checksum differs from the index's: the file is damaged")
-    return path
+    with ExitStack() as stack:
+        try:
+            own = stack.enter_context(at_hand(path))
+            found = _sha256(own)
+        except OSError as error:
+            reason = reason_of(error)
+            raise InputError(f"{path}: {reason}: the checkpoint has lost a file") from None
+        if found != shard.sha256:
+            raise InputError(f"{path}: its checksum differs from the index's: the file is damaged")
+        yield own
 
 
 def _read_shard(checkpoint: Path, shard: Shard) -> dict[str, Tensor]:
-    return load_file(check_shard(checkpoint, shard))
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    _sync(temporary)
-    os.replace(temporary, path)
-    _sync(path.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with checked_shard(checkpoint, shard) as path:
+        return load_file(path)
 
 
 def _sha256(path: Path) -> str:
@@ -261,4 +249,4 @@ def _remove_older(directory: Path, newest: Path, num_kept: int) -> None:
     older = [path for path in complete if _step_of(path) < _step_of(newest)]
     for checkpoint in older[: max(0, len(older) - (num_kept - 1))]:
         (checkpoint / INDEX).unlink()
-        shutil.rmtree(checkpoint)
+        remove(checkpoint)

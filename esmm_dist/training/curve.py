@@ -8,6 +8,11 @@ from pathlib import Path
 from typing import Any
 
 
+def curve_of(fold: str) -> str:
+    """Where a fold's curve lies below the run's folder."""
+    return f"curves/{fold}.jsonl"
+
+
 def read_curve(path: Path) -> list[dict[str, Any]]:
     """The points of a curve that were written to their end.
 

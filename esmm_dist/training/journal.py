@@ -4,7 +4,6 @@ Rank 0 keeps it; the other ranks have none.
 """
 
 import sys
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -12,7 +11,8 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from esmm_dist.contract.telling import seconds_per_redraw, tell
-from esmm_dist.training.curve import read_curve, write_point
+from esmm_dist.storage.desk import Desk
+from esmm_dist.training.curve import curve_of, read_curve, write_point
 from esmm_dist.training.loop import Point
 
 
@@ -20,23 +20,24 @@ class Journal:
     """The journal of one fold; receives every point of its curves."""
 
     def __init__(
-        self, *, title: str, curve_path: Path, events_path: Path, first_step: int, num_steps: int,
+        self, *, title: str, desk: Desk, fold: str, first_step: int, num_steps: int,
         batch_size: int,
     ) -> None:
         """Begins a fold's journal.
 
         Args:
             title: stands before the bar.
-            curve_path: the file of JSON lines; points after first_step are cut off it.
-            events_path: the directory of TensorBoard events.
+            desk: of the run's folder, in which it keeps curves/<fold>.jsonl, of which points after
+                first_step are cut off, and the TensorBoard events of events/<fold>/.
             first_step: steps done before, when a run is resumed.
         """
-        curve_path.parent.mkdir(parents=True, exist_ok=True)
+        self._desk = desk
+        curve_path = desk.file(curve_of(fold))
         kept = read_curve(curve_path) if first_step and curve_path.exists() else []
         self._title = title
         self._curve = curve_path.open("w", encoding="utf-8")
         self._curve.writelines(write_point(point) for point in kept if point["step"] <= first_step)
-        self._events = SummaryWriter(events_path, purge_step=first_step)
+        self._events = SummaryWriter(desk.folder(f"events/{fold}"), purge_step=first_step)
         self._bar = tqdm(
             desc=title, total=num_steps * batch_size, initial=first_step * batch_size,
             unit=" samples", unit_scale=True, mininterval=seconds_per_redraw(), file=sys.stderr,
@@ -63,6 +64,11 @@ class Journal:
         )
         self._bar.update(point.num_samples - self._bar.n)
 
+    def save(self) -> None:
+        """Puts all of it where the run's folder is, before the checkpoint of the same step."""
+        self._events.flush()
+        self._desk.save()
+
     def __enter__(self) -> Self:
         return self
 
@@ -73,3 +79,5 @@ class Journal:
         self._bar.close()
         self._curve.close()
         self._events.close()
+        self._desk.save()
+        self._desk.clear()

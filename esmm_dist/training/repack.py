@@ -4,7 +4,7 @@ Files depend on the tables alone, not on the number of ranks. No more than one o
 memory, so that tables larger than a machine's memory pass through it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from esmm_dist.training.checkpoint import (
     TOWERS,
     Index,
     Shard,
-    check_shard,
+    checked_shard,
     read_towers,
     write_index,
     write_shard,
@@ -48,16 +48,17 @@ def repack(
               if with_optimizer or not name.startswith(STATE)}
     shards = [write_shard(target, TOWERS, towers)]
     sources = [shard for shard in index.shards if shard.buckets is not None]
-    num_bytes = 0
-    for shard in sources:
-        check_shard(checkpoint, shard)
-        num_bytes += shard.num_bytes
+    num_bytes = sum(shard.num_bytes for shard in sources)
     per_file = max(1, NUM_BUCKETS * max_file_bytes // max(1, num_bytes))
-    for first in range(0, NUM_BUCKETS, per_file):
-        buckets = range(first, min(first + per_file, NUM_BUCKETS))
-        tensors = _tensors_of(buckets, checkpoint, sources, with_optimizer)
-        name = f"tables-{buckets.start:04d}-{buckets.stop:04d}.safetensors"
-        shards.append(write_shard(target, name, tensors, buckets))
+    with ExitStack() as stack:
+        path_of_shard = {
+            shard: stack.enter_context(checked_shard(checkpoint, shard)) for shard in sources
+        }
+        for first in range(0, NUM_BUCKETS, per_file):
+            buckets = range(first, min(first + per_file, NUM_BUCKETS))
+            tensors = _tensors_of(buckets, path_of_shard, with_optimizer)
+            name = f"tables-{buckets.start:04d}-{buckets.stop:04d}.safetensors"
+            shards.append(write_shard(target, name, tensors, buckets))
     copy = index.model_copy(update={
         "shards": tuple(shards), "has_optimizer": with_optimizer and index.has_optimizer,
     })
@@ -66,17 +67,17 @@ def repack(
 
 
 def _tensors_of(
-    buckets: range, checkpoint: Path, sources: Sequence[Shard], with_optimizer: bool
+    buckets: range, path_of_shard: Mapping[Shard, Path], with_optimizer: bool
 ) -> dict[str, torch.Tensor]:
-    """The rows of some buckets, and what the optimizer knows of them, from wherever they lie."""
+    """The rows of some buckets, and what is known of them, from wherever they lie."""
     pieces: dict[str, list[torch.Tensor]] = {}
     with ExitStack() as stack:
-        for shard in sorted(sources, key=_first_bucket):
+        for shard in sorted(path_of_shard, key=_first_bucket):
             first, end = shard.buckets or (0, 0)
             begin, stop = max(first, buckets.start) - first, min(end, buckets.stop) - first
             if begin >= stop:
                 continue
-            file = stack.enter_context(safe_open(checkpoint / shard.path, framework="pt"))
+            file = stack.enter_context(safe_open(path_of_shard[shard], framework="pt"))
             for name in file.keys():
                 if with_optimizer or name.endswith(ROWS):
                     pieces.setdefault(name, []).append(file.get_slice(name)[begin:stop])

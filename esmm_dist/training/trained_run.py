@@ -17,6 +17,7 @@ from esmm_dist.contract.folds import Fold, folds_of
 from esmm_dist.contract.manifest import Day, Manifest, read_encodings, read_manifest
 from esmm_dist.contract.sections import Config
 from esmm_dist.contract.settings import check_settings
+from esmm_dist.storage.address import path_of
 from esmm_dist.training.checkpoint import (
     Index,
     digest_of_checkpoint,
@@ -93,7 +94,7 @@ def config_asked_for(arguments: Namespace) -> Config:
     config = config_from(arguments)
     if not arguments.run:
         return config
-    return config_of_run(Path(config.runs_path) / arguments.run, arguments.overrides)
+    return config_of_run(path_of(config.runs_path) / arguments.run, arguments.overrides)
 
 
 def run_asked_for(arguments: Namespace) -> TrainedRun:
@@ -103,7 +104,7 @@ def run_asked_for(arguments: Namespace) -> TrainedRun:
         InputError: as open_run.
     """
     named = config_from(arguments)
-    path = Path(named.runs_path) / (arguments.run or named.name)
+    path = path_of(named.runs_path) / (arguments.run or named.name)
     return open_run(config_asked_for(arguments), path)
 
 

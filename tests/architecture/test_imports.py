@@ -21,12 +21,14 @@ FILES = {"petastorm", "pyarrow", "pandas"}
 TENSORS = {"torch", "safetensors", "tensorboard"}
 ANALYSIS = {"sklearn", "scipy", "jinja2", "markupsafe"}
 TERMINAL = {"rich", "tqdm"}
+ADDRESSES = {"fsspec", "upath", "s3fs"}
 ALL = SPARK | HOROVOD | FILES | TENSORS | ANALYSIS | TERMINAL | {"numpy"}
 
 # What a room must import without. Modules directly under the package, the entry points, may need
 # everything but Spark: they run where `pip install esmm-dist[train]` is all there is.
 ABSENT_FOR = {
-    "contract": ALL,
+    "contract": ALL | ADDRESSES,
+    "storage": ALL | ADDRESSES,
     "pages": ALL - {"jinja2", "markupsafe"},
     "quality": ALL - {"jinja2", "markupsafe"},
     "samples": ALL - SPARK - {"numpy", "pyarrow"},
