@@ -98,6 +98,7 @@ def assemble(
             device,
             travel_dtype=torch.float16 if config.embedding.exchange == "float16" else dtype,
             is_replicated=config.embedding.parallel == "replicated",
+            notes_days=config.embedding.expire_days is not None,
         )
         for number, network in enumerate(method.networks)
     }
@@ -126,6 +127,7 @@ def footprint(
         DTYPES[config.train.precision], _optimizer_of_rows(config) if for_training else None,
         num_copies=len(method_of(config.model, config.train.seed).networks),
         num_ranks=world.num_ranks, is_replicated=config.embedding.parallel == "replicated",
+        notes_days=config.embedding.expire_days is not None,
     )
 
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 from esmm_dist.assembly import assemble, footprint, how_ids_differ, identity_of, pick_device
@@ -22,6 +23,7 @@ from esmm_dist.contract.command_line import (
     run_command,
 )
 from esmm_dist.contract.config import dump_config
+from esmm_dist.contract.days import day_number
 from esmm_dist.contract.encodings import Encodings, num_rows_of_table
 from esmm_dist.contract.folds import Fold, folds_of
 from esmm_dist.contract.manifest import (
@@ -237,6 +239,7 @@ class FoldRun:
             self.config.samples.path, self.manifest, self.config.features,
             with_keys=stage.needs_keys, with_delays=stage.needs_delays,
             pin_memory=self.device.type == "cuda",
+            with_days=self.config.embedding.expire_days is not None,
         )
         start = 0
         for plan in plans:
@@ -261,7 +264,21 @@ class FoldRun:
             batch_size=self.config.train.batch_size,
         )
 
+    def _expire(self) -> None:
+        """Lets rows begin anew that none of the last training days has seen."""
+        expire_days = self.config.embedding.expire_days
+        if expire_days is None:
+            return
+        first_day = self.fold.train_days[-1] - timedelta(days=expire_days - 1)
+        counts_2 = self.tables.expire(day_number(first_day))
+        num_expired, num_left = self.world.sum(counts_2, name="expired").tolist()
+        if self.world.rank == 0:
+            told = footprint(self.config, self.encodings, self.world)
+            print(told.expiry_line(num_expired, num_left, first_day), file=sys.stderr)
+
     def _write_checkpoint(self, step: int) -> None:
+        if step == self.num_steps:
+            self._expire()
         for journal in self.journals:
             journal.save()
         write_checkpoint(

@@ -13,15 +13,17 @@ import torch
 from torch import nn
 
 from esmm_dist.assembly import how_ids_differ, identity_of
+from esmm_dist.contract.days import day_number
 from esmm_dist.contract.encodings import Encodings
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.folds import Fold
 from esmm_dist.contract.sections import Config, Train
 from esmm_dist.contract.world import World
+from esmm_dist.distributed.network_tables import NetworkTables
 from esmm_dist.serving.bundle import Bundle
 from esmm_dist.serving.store import BundleStore, store_of
 from esmm_dist.training.checkpoint import Index
-from esmm_dist.training.restore import Buckets, restore
+from esmm_dist.training.restore import restore
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class WarmStart:
     bundle: Bundle
     index: Index
     with_optimizer: bool
+    with_days: bool
+    """Whether rows keep the day on which they were last seen."""
 
     @classmethod
     def find(
@@ -63,7 +67,7 @@ class WarmStart:
         with_optimizer = section.warm_optimizer == "keep"
         if with_optimizer:
             _check_optimizers(bundle, section, index)
-        return cls(bundle, index, with_optimizer)
+        return cls(bundle, index, with_optimizer, config.embedding.expire_days is not None)
 
     def new_days(self, fold: Fold) -> Fold:
         """The fold without the training days that the bundle has learned."""
@@ -78,13 +82,18 @@ class WarmStart:
                 f"to {days.last}; optimizer state {kept}")
 
     def begin(
-        self, model: nn.Module, tables: Buckets, optimizer: torch.optim.Optimizer
+        self, model: nn.Module, tables: NetworkTables, optimizer: torch.optim.Optimizer
     ) -> None:
-        """Takes over the weights, and if asked for the optimizers' state; called by all ranks."""
+        """Takes over the weights, and if asked for the optimizers' state; called by all ranks.
+
+        The rows of a bundle that kept no days count as seen on the last day that it learned from.
+        """
         restore(
             self.bundle.model_path, self.index, model, tables,
             optimizer if self.with_optimizer else None, weights_only=not self.with_optimizer,
         )
+        if self.with_days and self.bundle.config.embedding.expire_days is None:
+            tables.count_as_seen(day_number(self.bundle.index.train_days.last))
 
 
 def _agreed(store: BundleStore, config: Config, world: World) -> str | None:

@@ -74,6 +74,9 @@ class Batch:
     """int64; 0 where the reader was not asked for keys."""
     delays: Delays | None = field(default=None, kw_only=True)
     """None where the reader was not asked for them; zeros in padding."""
+    day_B: "Tensor | None" = field(default=None, kw_only=True)
+    """int32: the sample's day as `contract.days.day_number` gives it, 0 in padding; None where the
+    reader was not asked for it."""
     num_padded: int = field(default=0, kw_only=True)
     """Rows at the end that stand for none."""
 
@@ -81,9 +84,11 @@ class Batch:
         """The same batch on a device; a tensor that lies there already is not copied."""
         moved = {f.name: getattr(self, f.name) for f in fields(self)}
         num_padded, delays = moved.pop("num_padded"), moved.pop("delays")
+        day_B = moved.pop("day_B")
         bags = tuple(bag.to(place) for bag in moved.pop("bags"))
         return Batch(
             bags=bags, num_padded=num_padded, delays=delays and delays.to(place),
+            day_B=None if day_B is None else day_B.to(place, non_blocking=True),
             **{name: t.to(place, non_blocking=True) for name, t in moved.items()},
         )
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field, model_validator
 
-from esmm_dist.contract.days import MAX_DAYS, DayRange, check_num_days
+from esmm_dist.contract.days import MAX_DAYS, DayRange, check_num_days, day_number
 from esmm_dist.contract.declaration import check_features, check_sources
 from esmm_dist.contract.expectations import Quality, check_columns
 from esmm_dist.contract.features import Feature, Section
@@ -104,6 +104,9 @@ class Embedding(Section):
     the bytes."""
     admit_after: Annotated[int, Field(ge=1, le=30_000)] = 1
     """Steps that must have seen a row before it learns; until then it stays as it began."""
+    expire_days: Annotated[int, Field(ge=1, le=MAX_DAYS)] | None = None
+    """A row that no sample of so many last days of the training holds begins anew when the training
+    ends. None: what was learned once is kept."""
 
 
 class Optimizer(Section):
@@ -230,6 +233,9 @@ class Config(Section):
                 f"{self.evaluate.days.first}: vocabularies must not see test days"
             )
         check_num_days(self.train.days.first, self.evaluate.days.last)  # of the longest fold
+        if self.embedding.expire_days is not None:
+            for day in (self.train.days.first, self.evaluate.days.last):
+                day_number(day)
         if self.tune is not None:
             self._check_validation_day()
         self._check_calibration()

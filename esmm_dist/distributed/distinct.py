@@ -41,6 +41,12 @@ def distinct(values_N: Tensor) -> Distinct:
     return Distinct(values_U, place_N, order_N, offsets_U1)
 
 
+def latest_of_duplicates(day_N: Tensor, found: Distinct) -> Tensor:
+    """The largest of the days that stand for the same value, (U,)."""
+    day_U = day_N.new_zeros(len(found.values_U))
+    return day_U.scatter_reduce_(0, found.place_N, day_N, "amax")
+
+
 def sums_of_duplicates(values_ND: Tensor, found: Distinct) -> Tensor:
     """Sums the rows that stand for the same value, in the order of the list, (U, D)."""
     return F.embedding_bag(

@@ -29,6 +29,7 @@ from esmm_dist.contract.row_space import NUM_BUCKETS, RowSpace, buckets_of_rank
 from esmm_dist.contract.world import Pending, World
 from esmm_dist.distributed.admission import SIGHTINGS
 from esmm_dist.distributed.distinct import sums_of_duplicates
+from esmm_dist.distributed.expiry import LAST_SEEN, begin_anew, new_days, note_days
 from esmm_dist.distributed.initial_rows import fill_initial_rows
 from esmm_dist.distributed.memory import zeros
 from esmm_dist.distributed.routing import Route, Router
@@ -39,6 +40,8 @@ from esmm_dist.distributed.row_optimizers import RowOptimizer
 INITIAL_STD = 0.01
 
 ROWS = "rows"
+# Known of a row beside what its optimizer remembers.
+OF_SIGHTINGS = (SIGHTINGS, LAST_SEEN)
 
 
 class ShardedEmbedding:
@@ -57,6 +60,7 @@ class ShardedEmbedding:
         initial_std: float = INITIAL_STD,
         travel_dtype: torch.dtype = torch.float64,
         is_replicated: bool = False,
+        notes_days: bool = False,
     ) -> None:
         """Makes this rank's shard with its initial values.
 
@@ -66,6 +70,8 @@ class ShardedEmbedding:
             optimizer: None where nothing is trained: no memory is spent on its state.
             travel_dtype: vectors of a wider type travel between ranks as this one.
             is_replicated: this rank holds all buckets.
+            notes_days: of each row the day is kept on which it was last seen, for `expire`; batches
+                tell their rows' days then.
         """
         self.space = RowSpace(num_rows_of_table)
         self.own_buckets = buckets_of_rank(world.rank, world.num_ranks)
@@ -79,8 +85,11 @@ class ShardedEmbedding:
         num_slots = len(self.space.slots_of_buckets(self.buckets))
         self._rows_SD = zeros((num_slots, dim), dtype, device)
         rows_KSD = self._by_bucket(self._rows_SD)
+        self._seed, self._initial_std = seed, initial_std
         fill_initial_rows(rows_KSD, self.buckets, self.space, seed, initial_std)
         self._state = optimizer.new_state(self._rows_SD) if optimizer else {}
+        if optimizer and notes_days:
+            self._state[LAST_SEEN] = new_days(self._rows_SD)
 
     def begin_route(self, batch: Batch) -> Pending[Route]:
         """Finds the distinct rows of a batch and sends their owners word.
@@ -126,6 +135,25 @@ class ShardedEmbedding:
         if self._num_ranks > 1:
             grad_OD = sums_of_duplicates(grad_RD, route.moved)
         self._optimizer.step(self._rows_SD, self._state, slots_O, grad_OD.mul_(scale))
+        if route.day_O is not None and LAST_SEEN in self._state:
+            note_days(self._state[LAST_SEEN], slots_O, route.day_O)
+
+    def expire(self, before_day: int) -> Tensor:
+        """Lets the rows that were last seen before a day begin anew.
+
+        Returns:
+            How many of `own_buckets` did, and how many that were seen are left, (2,).
+        """
+        held = self._held()
+        counts_K2 = begin_anew(
+            held.pop(ROWS), held, before_day, self.buckets, self.space, self._seed,
+            self._initial_std,
+        )
+        return counts_K2[self._own].sum(0)
+
+    def count_as_seen(self, day: int) -> None:
+        """Takes every row for seen on a day, where it is not known when it was."""
+        self._state[LAST_SEEN].fill_(day)
 
     def state(self) -> dict[str, Tensor]:
         """This rank's rows and what the optimizer remembers of them, for a checkpoint.
@@ -135,9 +163,13 @@ class ShardedEmbedding:
             ranks' states are the whole, each row once. With `space` they say all that
             `load_buckets` needs.
         """
+        return {name: tensor_KS[self._own] for name, tensor_KS in self._held().items()}
+
+    @property
+    def _own(self) -> slice:
+        """Where `own_buckets` stand among those held."""
         first = self.own_buckets.start - self.buckets.start
-        own = slice(first, first + len(self.own_buckets))
-        return {name: tensor_KS[own] for name, tensor_KS in self._held().items()}
+        return slice(first, first + len(self.own_buckets))
 
     def _held(self) -> dict[str, Tensor]:
         """All that this rank holds, by bucket."""
@@ -159,16 +191,18 @@ class ShardedEmbedding:
             first_bucket: of the shard.
             tensors: the `state()` of the rank that wrote it; more names than needed do no harm.
             space: that rank's row space.
-            weights_only: the optimizer's state stays as it is; how often rows have been seen is no
-                part of it, for a row that was admitted goes on learning.
+            weights_only: the optimizer's state stays as it is; how often and when rows have been
+                seen is no part of it, for a row that was admitted goes on learning.
 
         Raises:
             InputError: the shard lacks a tensor or a table, or has more rows of one.
         """
         taken = self._held()
+        if LAST_SEEN not in tensors:  # written before days were asked for: see `count_as_seen`
+            taken.pop(LAST_SEEN, None)
         if weights_only:
             taken = {name: held for name, held in taken.items()
-                     if name == ROWS or (name == SIGHTINGS and name in tensors)}
+                     if name == ROWS or (name in OF_SIGHTINGS and name in tensors)}
         self._check_growth(taken, tensors, space)
         num_buckets = len(tensors[ROWS])
         first = max(first_bucket, self.buckets.start)

@@ -5,12 +5,14 @@ It allocates nothing and knows no feature.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Self
 
 import torch
 
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.row_space import NUM_BUCKETS, RowSpace
+from esmm_dist.distributed.expiry import new_days
 from esmm_dist.distributed.row_optimizers import RowOptimizer
 
 GIB = 2**30
@@ -32,12 +34,14 @@ class Footprint:
     @classmethod
     def of(
         cls, space: RowSpace, dim: int, dtype: torch.dtype, optimizer: RowOptimizer | None,
-        num_copies: int, num_ranks: int, is_replicated: bool,
+        num_copies: int, num_ranks: int, is_replicated: bool, notes_days: bool = False,
     ) -> Self:
         """Of tables that have not been made yet."""
         row_1D = torch.zeros(1, dim, dtype=dtype)
-        state = optimizer.new_state(row_1D) if optimizer else {}
-        bytes_per_row = sum(tensor.nbytes for tensor in (row_1D, *state.values()))
+        held = [row_1D, *(optimizer.new_state(row_1D) if optimizer else {}).values()]
+        if optimizer and notes_days:
+            held.append(new_days(row_1D))
+        bytes_per_row = sum(tensor.nbytes for tensor in held)
         return cls(space, num_copies, bytes_per_row, num_ranks, is_replicated)
 
     @property
@@ -58,6 +62,19 @@ class Footprint:
             f"tables: {num_rows:,} rows{networks}, {self.bytes_per_row} bytes a row with the "
             f"optimizer's state: {_gib(self.total_bytes)}, {_gib(self.bytes_on(self.num_ranks))} "
             f"on each of {self.num_ranks} ranks"
+        )
+
+    def expiry_line(self, num_expired: int, num_left: int, first_day: date) -> str:
+        """What a user is told when rows have begun anew.
+
+        Args:
+            first_day: on which, or later, all that are left were seen.
+        """
+        num_rows = self.num_copies * sum(self.space.num_rows_of_table.values())
+        return (
+            f"expired: {num_expired:,} rows that were last seen before {first_day}; {num_left:,} "
+            f"of {num_rows:,} rows hold what was learned since "
+            f"({_gib(num_left * self.bytes_per_row)} of {_gib(self.total_bytes)})"
         )
 
     def check(self, available_bytes_of_rank: Sequence[int]) -> None:

@@ -40,6 +40,15 @@ class NetworkTables:
             for network, tables in self._tables.items() for name, tensor in tables.state().items()
         }
 
+    def expire(self, before_day: int) -> Tensor:
+        """As ShardedEmbedding.expire, of all networks together."""
+        return torch.stack([tables.expire(before_day) for tables in self._tables.values()]).sum(0)
+
+    def count_as_seen(self, day: int) -> None:
+        """As ShardedEmbedding.count_as_seen."""
+        for tables in self._tables.values():
+            tables.count_as_seen(day)
+
     def load_buckets(
         self, first_bucket: int, tensors: Mapping[str, Tensor], space: RowSpace,
         weights_only: bool = False,

@@ -18,7 +18,7 @@ from esmm_dist.contract.features import Feature
 from esmm_dist.contract.places import Places
 from esmm_dist.contract.row_space import RowSpace, buckets_of_rank
 from esmm_dist.contract.world import Here, Pending, World
-from esmm_dist.distributed.distinct import Distinct, distinct
+from esmm_dist.distributed.distinct import Distinct, distinct, latest_of_duplicates
 from esmm_dist.distributed.entries import EntryFinder
 
 
@@ -39,6 +39,9 @@ class Route:
     """How many of them each rank asked for."""
     moved: Distinct
     """Places in this rank's memory that some rank's gradient moves, without duplicates."""
+    day_O: Tensor | None = None
+    """int32: of each of them the latest day of the samples that hold it; None where batches tell no
+    days."""
 
 
 class Router:
@@ -103,11 +106,17 @@ class Router:
             weight_E=weight_E,
             weight_by_row_E=None if weight_E is None else weight_E[needed.order_N],
         )
+        day_U = None
+        if batch.day_B is not None:
+            row_of_entry_E = entries.pool_of_entry_E // self._finder.num_fields
+            day_U = latest_of_duplicates(batch.day_B[row_of_entry_E], needed)
         if self._is_replicated:
-            return self._tell_all(places, needed)
-        return self._ask_owners(places, needed)
+            return self._tell_all(places, needed, day_U)
+        return self._ask_owners(places, needed, day_U)
 
-    def _ask_owners(self, places: Places, needed: Distinct) -> "_Asking":
+    def _ask_owners(
+        self, places: Places, needed: Distinct, day_U: Tensor | None
+    ) -> "_Asking":
         slots_U = needed.values_U
         num_rows_to_rank = [len(slots_U)]
         if self._world.num_ranks > 1:
@@ -116,16 +125,26 @@ class Router:
                 after - first for first, after in zip(first_rows, [*first_rows[1:], len(slots_U)])
             ]
         requests = self._world.begin_exchange(slots_U, num_rows_to_rank, "embedding.ids")
+        days = None if day_U is None else self._world.begin_exchange(
+            day_U, num_rows_to_rank, "embedding.days"
+        )
         is_alone = self._world.num_ranks == 1
-        return _Asking(places, needed, num_rows_to_rank, requests, self._own_first_slot, is_alone)
+        return _Asking(
+            places, needed, num_rows_to_rank, requests, days, self._own_first_slot, is_alone
+        )
 
-    def _tell_all(self, places: Places, needed: Distinct) -> "_Telling":
+    def _tell_all(
+        self, places: Places, needed: Distinct, day_U: Tensor | None
+    ) -> "_Telling":
         num_ranks, num_rows = self._world.num_ranks, len(needed.values_U)
         told = self._world.begin_exchange(
             needed.values_U.repeat(num_ranks), [num_rows] * num_ranks, "embedding.ids"
         )
+        days = None if day_U is None else self._world.begin_exchange(
+            day_U.repeat(num_ranks), [num_rows] * num_ranks, "embedding.days"
+        )
         own = [num_rows if rank == self._world.rank else 0 for rank in range(num_ranks)]
-        return _Telling(places, needed, own, told)
+        return _Telling(places, needed, own, told, days)
 
 
 @dataclass(frozen=True)
@@ -136,18 +155,21 @@ class _Asking:
     needed: Distinct
     num_rows_to_rank: list[int]
     requests: Pending[tuple[Tensor, list[int]]]
+    days: Pending[tuple[Tensor, list[int]]] | None
     own_first_slot: int
     is_alone: bool
 
     def wait(self) -> Route:
         """The route, once every rank's requests have arrived."""
         requested_R, num_rows_from_rank = self.requests.wait()
+        day_R = None if self.days is None else self.days.wait()[0]
         moved = self.needed
         if not self.is_alone:
             requested_R -= self.own_first_slot
             moved = distinct(requested_R)
+            day_R = None if day_R is None else latest_of_duplicates(day_R, moved)
         return Route(self.places, self.needed.values_U, self.num_rows_to_rank, requested_R,
-                     num_rows_from_rank, moved)
+                     num_rows_from_rank, moved, day_R)
 
 
 @dataclass(frozen=True)
@@ -158,14 +180,17 @@ class _Telling:
     needed: Distinct
     own_rows_of_rank: list[int]
     told: Pending[tuple[Tensor, list[int]]]
+    days: Pending[tuple[Tensor, list[int]]] | None
 
     def wait(self) -> Route:
         """The route, once every rank has been heard."""
         slots_of_all, _ = self.told.wait()
         slots_U = self.needed.values_U
         num_rows_to_rank = [len(slots_U)] * len(self.own_rows_of_rank)
-        return Route(self.places, slots_U, num_rows_to_rank, slots_U, self.own_rows_of_rank,
-                     distinct(slots_of_all))
+        moved = distinct(slots_of_all)
+        day_O = None if self.days is None else latest_of_duplicates(self.days.wait()[0], moved)
+        return Route(self.places, slots_U, num_rows_to_rank, slots_U, self.own_rows_of_rank, moved,
+                     day_O)
 
 
 @dataclass(frozen=True)

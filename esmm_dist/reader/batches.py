@@ -176,6 +176,7 @@ class _Tensors:
             sample_id_B=self._scalar(SAMPLE_ID, parts),
             group_id_B=self._scalar(GROUP_ID, parts),
             delays=self._delays(parts),
+            day_B=self._days(parts),
             num_padded=self._num_rows - sum(end - first for _, first, end in parts),
         )
 
@@ -188,6 +189,13 @@ class _Tensors:
             observed_s_B=self._scalar(OBSERVED_S, parts),
             mature_B=self._scalar(MATURE, parts),
             fake_negative_B=self._scalar(FAKE_NEGATIVE, parts),
+        )
+
+    def _days(self, parts: Sequence[Part]) -> Tensor | None:
+        if not self._layout.with_days:
+            return None
+        return self._joined(
+            [np.full(end - first, block.day, np.int32) for block, first, end in parts], torch.int32
         )
 
     def _scalar(self, name: str, parts: Sequence[Part]) -> Tensor:

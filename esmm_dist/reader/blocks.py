@@ -38,9 +38,13 @@ class Layout:
     """Labels, weight and keys."""
     weights: Mapping[str, str] = field(default_factory=dict)
     """The columns of per-value weights, by the multi-valued columns that have one."""
+    with_days: bool = False
+    """Whether each row tells its day, which is no column: it is that of its file."""
 
     @classmethod
-    def of(cls, features: Sequence[Feature], scalars: Iterable[str]) -> Self:
+    def of(
+        cls, features: Sequence[Feature], scalars: Iterable[str], with_days: bool = False
+    ) -> Self:
         """The layout of declared features beside some labels and keys."""
         bags = [f for f in features if isinstance(f, MultiValuedFeature)]
         return cls(
@@ -48,6 +52,7 @@ class Layout:
             multi_valued=tuple(bag.name for bag in bags),
             scalars=tuple(scalars),
             weights={bag.name: weights_column(bag) for bag in bags if bag.weights is not None},
+            with_days=with_days,
         )
 
 
@@ -108,11 +113,13 @@ class Block:
     """Labels, weight and keys (N,) by their names, as stored."""
     release: Callable[[], None]
     """To be called when the rows are no longer needed: ids_NF will hold those of another block."""
+    day: int = 0
+    """Of all its rows, as `contract.days.day_number` gives it; 0: not asked for."""
 
     @classmethod
     def of(
         cls, table: pyarrow.Table, layout: Layout, order_N: NDArray[np.int64], memory: Memory,
-        path: Path,
+        path: Path, day: int = 0,
     ) -> Self:
         """Shuffles a decoded file, all at once while it lies in the processor's cache.
 
@@ -121,6 +128,7 @@ class Block:
             order_N: places in the file of the rows wanted.
             memory: where the ids will lie.
             path: names the file in errors.
+            day: the day of the file, if it is asked for.
 
         Raises:
             InputError: a column holds nulls, or bytes that are no packed ids, or not as many
@@ -138,6 +146,7 @@ class Block:
                 _ragged(columns, layout, order_N, name, path) for name in layout.multi_valued
             ),
             scalars={name: np.take(columns[name].to_numpy(), order_N) for name in layout.scalars},
+            day=day,
             release=lambda: memory.give_back(matrix),
         )
 

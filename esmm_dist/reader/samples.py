@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow
 from numpy.typing import NDArray
 
+from esmm_dist.contract.days import day_number
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.features import Feature, fingerprint
 from esmm_dist.contract.manifest import Manifest, SampleFile, check_fingerprint
@@ -52,6 +53,7 @@ class SampleReader:
         with_keys: bool,
         pin_memory: bool = False,
         with_delays: bool = False,
+        with_days: bool = False,
     ) -> None:
         """Opens nothing yet.
 
@@ -60,6 +62,7 @@ class SampleReader:
             with_keys: whether batches carry sample and group ids; else these are zeros.
             pin_memory: whether batches lie in page-locked memory, for a GPU.
             with_delays: whether batches carry how long events took, and were waited for.
+            with_days: whether batches carry the day of each row.
 
         Raises:
             InputError: the samples were built for other features.
@@ -76,7 +79,8 @@ class SampleReader:
         self._stored_types = column_types(features)
         self._types = scalars | feature_types(features)
         self._check_columns(self._types)
-        self._layout = Layout.of(features, scalars)
+        self._layout = Layout.of(features, scalars, with_days)
+        self._day_of_file = {file.path: day.day for day in manifest.days for file in day.files}
         self._pin_memory = pin_memory
 
     def files(self, days: Iterable[date]) -> tuple[SampleFile, ...]:
@@ -170,7 +174,13 @@ class SampleReader:
             for read, path, table in zip(reads, paths, decoded, strict=True):
                 _check_num_rows(path, table.num_rows, plan.files[read.file].num_rows)
                 order = _row_order(plan, read.file, table, path)[read.first_row : read.end_row]
-                yield Block.of(table, self._layout, order, memory, path)
+                yield Block.of(
+                    table, self._layout, order, memory, path, self._day(plan.files[read.file])
+                )
+
+    def _day(self, file: SampleFile) -> int:
+        """The number of a file's day; 0 if it is not asked for."""
+        return day_number(self._day_of_file[file.path]) if self._layout.with_days else 0
 
     def _path(self, plan: Plan, file: int) -> Path:
         return self._samples_path / plan.files[file].path

@@ -21,6 +21,8 @@ def digest_of_course(config: Config, fold: Fold) -> str:
         "days": [day.isoformat() for day in fold.train_days],
         "train": {key: value for key, value in train.items()
                   if is_warm or not key.startswith("warm_")},
-        "embedding": config.embedding.model_dump(mode="json", exclude={"parallel"}),
+        "embedding": config.embedding.model_dump(
+            mode="json", exclude={"parallel"}, exclude_none=True
+        ),
     }
     return hashlib.sha256(json.dumps(course, sort_keys=True).encode()).hexdigest()

@@ -24,7 +24,8 @@ from esmm_dist.training.checkpoint import (
 from esmm_dist.training.tower_optimizer import STATE
 
 MAX_FILE_BYTES = 2**30
-ROWS = "/rows"
+# Of tables, all but what their optimizer remembers.
+OF_ROWS = ("/rows", "/sightings", "/last_seen")
 
 
 def repack(
@@ -79,7 +80,7 @@ def _tensors_of(
                 continue
             file = stack.enter_context(safe_open(path_of_shard[shard], framework="pt"))
             for name in file.keys():
-                if with_optimizer or name.endswith(ROWS):
+                if with_optimizer or name.endswith(OF_ROWS):
                     pieces.setdefault(name, []).append(file.get_slice(name)[begin:stop])
         return {name: parts[0] if len(parts) == 1 else torch.cat(parts)
                 for name, parts in pieces.items()}

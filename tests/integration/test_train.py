@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from safetensors.torch import load_file
 from esmm_dist.assembly import assemble
 from esmm_dist.contract.command_line import run_command
 from esmm_dist.contract.config import load_config, parse_config
+from esmm_dist.contract.days import day_number
 from esmm_dist.contract.encodings import num_rows_of_table
 from esmm_dist.contract.folds import folds_of
 from esmm_dist.contract.manifest import read_encodings, read_manifest
@@ -35,12 +37,13 @@ from tests.oracles.tables import rows_by_table
 from tests.oracles.training import PlainTraining
 
 FOLD = "2024-01-03"
+LAST_DAY = day_number(date(2024, 1, 2))
 
-RANKS = (1, 2, 3, 8)
+RANKS = (1, 2, 3, 4)
 # Steps compared, and how far losses may lie apart.
 PRECISIONS = {"float64": (200, 1e-9), "float32": (50, 1e-4)}
 
-# Trains several configs under one launch: starting eight interpreters takes longer than 50 steps.
+# Trains several configs under one launch: starting four interpreters takes longer than 50 steps.
 TRAIN_EACH = """
 import sys
 from esmm_dist.contract.config import load_config
@@ -68,6 +71,7 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> Documents:
             "precision": precision, "num_lanes": 24, "steps_per_log": 1,
             "steps_per_checkpoint": num_steps // 2,
         }
+        document["embedding"] = {"expire_days": 1}
         num_rows = num_steps * 120
         write_samples(document, num_rows_of_day=num_rows + 100, rows_per_file=num_rows // 8)
         documents[precision] = document
@@ -113,6 +117,12 @@ def final_tensors(run: Path) -> dict[str, torch.Tensor]:
     }
 
 
+def last_days(run: Path) -> torch.Tensor:
+    """When each slot was last seen; those that expired are told from none."""
+    shards = [tensor for name, tensor in final_tensors(run).items() if name.endswith("/last_seen")]
+    return torch.cat(shards)
+
+
 # ---------------------------------------------------------------------------------------------
 # The same global batches, the same steps, whatever the number of ranks
 # ---------------------------------------------------------------------------------------------
@@ -120,7 +130,7 @@ def final_tensors(run: Path) -> dict[str, torch.Tensor]:
 
 @pytest.mark.distributed
 @pytest.mark.slow
-@pytest.mark.timeout(900)  # eight ranks on two cores that others use
+@pytest.mark.timeout(900)  # four ranks on two cores that others use
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("num_ranks", RANKS[1:])
 def test_any_number_of_ranks_gives_the_loss_curve_of_one(
@@ -134,6 +144,8 @@ def test_any_number_of_ranks_gives_the_loss_curve_of_one(
         rtol=tolerance, atol=0,
     )
     assert alone[-1] < 0.95 * alone[0], "the model has learned something worth comparing"
+    alone_S, together_S = (last_days(trained(n)[precision]) for n in (1, num_ranks))
+    assert torch.equal(together_S, alone_S) and alone_S.unique().tolist() == [0, LAST_DAY]
 
 
 @pytest.mark.slow
@@ -203,11 +215,21 @@ def train_until_killed(
     process.wait()
 
 
-@pytest.mark.parametrize(
-    "num_ranks", [1, pytest.param(2, marks=[pytest.mark.distributed, pytest.mark.slow])]
-)
+def resume(num_ranks: int, arguments: list[str]) -> None:
+    """Trains to the end, on one rank in this process."""
+    if num_ranks == 1:
+        assert run_command(main, arguments) == 0
+    else:
+        done = horovodrun(num_ranks, "-m", "esmm_dist.train", *arguments, timeout_seconds=240)
+        assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("num_ranks, num_kills", [
+    (1, 2), *[pytest.param(*case, marks=[pytest.mark.distributed, pytest.mark.slow])
+              for case in ((2, 2), (4, 1))],
+])
 def test_a_run_killed_at_random_steps_resumes_to_the_same_weights_bit_for_bit(
-    documents: Documents, trained: Train, tmp_path: Path, num_ranks: int,
+    documents: Documents, trained: Train, tmp_path: Path, num_ranks: int, num_kills: int,
     started: list[subprocess.Popen[bytes]],
 ) -> None:
     unbroken = trained(num_ranks)["float64"]
@@ -215,19 +237,14 @@ def test_a_run_killed_at_random_steps_resumes_to_the_same_weights_bit_for_bit(
     document["train"] = document["train"] | {"steps_per_checkpoint": 7}
     arguments = ["--config", str(write_config(tmp_path, document))]
     broken = Path(document["runs_path"]) / document["name"]
-    for step in sorted(random.sample(range(8, 140), 2)):
+    for step in sorted(random.sample(range(8, 140), num_kills)):
         train_until_killed(
             num_ranks, arguments, broken / "curves" / f"{FOLD}.jsonl", step, started)
         left = latest_checkpoint(broken / "checkpoints" / FOLD)
         assert left is not None and step - 7 <= Index.read(left).step < 200, "a rest is to be done"
         arguments = [*arguments[:2], "--resume"]
 
-    if num_ranks == 1:
-        assert run_command(main, arguments) == 0
-    else:
-        done = horovodrun(num_ranks, "-m", "esmm_dist.train", *arguments)
-        assert done.returncode == 0, done.stdout
-
+    resume(num_ranks, arguments)
     expected, found = final_tensors(unbroken), final_tensors(broken)
     assert expected.keys() == found.keys()
     assert all(torch.equal(expected[key], found[key]) for key in expected)
@@ -235,16 +252,18 @@ def test_a_run_killed_at_random_steps_resumes_to_the_same_weights_bit_for_bit(
 
 
 @pytest.mark.distributed
-def test_a_run_of_two_ranks_resumes_on_one(
-    documents: Documents, trained: Train, tmp_path: Path
+@pytest.mark.parametrize("num_before, num_after", [
+    (2, 1), *[pytest.param(*case, marks=pytest.mark.slow) for case in ((4, 2), (2, 4))]
+])
+def test_a_run_resumes_on_another_number_of_ranks(
+    documents: Documents, trained: Train, tmp_path: Path, num_before: int, num_after: int
 ) -> None:
-    run_of_two = trained(2)["float32"]
-    document = documents["float32"] | {"name": "moved"}
-    moved = Path(document["runs_path"]) / "moved"
-    shutil.copytree(run_of_two, moved)
+    unbroken = trained(num_before)["float32"]
+    document = documents["float32"] | {"name": f"moved-{num_before}-{num_after}"}
+    moved = Path(document["runs_path"]) / document["name"]
+    shutil.copytree(unbroken, moved)
     (moved / "checkpoints" / FOLD / "step-000000050" / "index.json").unlink()  # as if unfinished
-    argv = ["--config", str(write_config(tmp_path, document)), "--resume"]
-    assert run_command(main, argv) == 0
-    before, after = losses(run_of_two), losses(moved)
+    resume(num_after, ["--config", str(write_config(tmp_path, document)), "--resume"])
+    before, after = losses(unbroken), losses(moved)
     assert after[:25] == before[:25]
     torch.testing.assert_close(torch.tensor(after), torch.tensor(before), rtol=1e-4, atol=0)

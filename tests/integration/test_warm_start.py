@@ -7,14 +7,17 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
 
+from esmm_dist.assembly import assemble
 from esmm_dist.contract.bundle import CURRENT
 from esmm_dist.contract.command_line import run_command
 from esmm_dist.contract.config import load_config
-from esmm_dist.contract.encodings import Encodings
+from esmm_dist.contract.days import day_number
+from esmm_dist.contract.encodings import Encodings, num_rows_of_table
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.row_space import NUM_BUCKETS, RowSpace, bucket_of
 from esmm_dist.distributed.world import SoloWorld
@@ -27,6 +30,7 @@ from tests.factories.experiments import Experiment
 from tests.factories.written_samples import append_keys, small_document, write_samples
 from tests.integration.horovodrun import horovodrun
 from tests.integration.logged import objects_in
+from tests.oracles.tables import rows_by_table
 
 ROWS_OF_DAY, BATCH_SIZE = 1200, 240
 STEPS_OF_DAY = ROWS_OF_DAY // BATCH_SIZE
@@ -82,6 +86,21 @@ class Line:
         assert run_command(publish, ["--config", str(self.experiment.config_path), *flags]) == 0
         return self.store.aliases.of_alias()[CURRENT]
 
+    def users_of(self, day: int) -> set[int]:
+        """The ids of a day's samples."""
+        (built,) = [d for d in self.experiment.manifest.days if d.day == date(2024, 1, day)]
+        paths = [self.experiment.samples_path / file.path for file in built.files]
+        return {row for path in paths
+                for row in pq.ParquetFile(path).read(["user_id"])["user_id"].to_pylist()}
+
+    def rows_at_first(self, table: str) -> torch.Tensor:
+        """What the rows of a table begin as."""
+        config = load_config(self.experiment.config_path)
+        tables = assemble(config, Encodings(), SoloWorld(), torch.device("cpu"),
+                          for_training=True).tables
+        space = RowSpace(num_rows_of_table(config.features, Encodings()))
+        return rows_by_table(tables.state()["shared/rows"], space)[table]
+
 
 class Trained:
     """The last checkpoint of a fold."""
@@ -104,6 +123,19 @@ class Trained:
         slots = RowSpace(self.index.num_rows_of_table).slots_of_table[table]
         (vectors,) = [tensor for name, tensor in self.tables.items() if name.endswith("/rows")]
         return torch.stack([vectors[bucket_of(n), slots[n // NUM_BUCKETS]] for n in ids])
+
+    def rows_seen(self, table: str) -> dict[int, int]:
+        """The ids that have not expired, with the day on which each was last seen."""
+        days = self._by_table("shared/last_seen", table).tolist()
+        return {row: day for row, day in enumerate(days) if day}
+
+    def rows_moved(self, table: str, at_first: torch.Tensor) -> set[int]:
+        """The ids whose rows are not what they were at first."""
+        moved = (self._by_table("shared/rows", table) != at_first).any(1)
+        return set(moved.nonzero().flatten().tolist())
+
+    def _by_table(self, name: str, table: str) -> torch.Tensor:
+        return rows_by_table(self.tables[name], RowSpace(self.index.num_rows_of_table))[table]
 
     def weights(self) -> dict[str, torch.Tensor]:
         towers = {n: t for n, t in self.towers.items() if n.startswith("parameter/")}
@@ -263,3 +295,35 @@ def test_a_bundle_without_the_optimizers_state_cannot_go_on_with_it(
     with pytest.raises(InputError, match="holds no optimizer state: take reset"):
         line.train(2, warm_start="weights")
     assert line.train(2, warm_start="weights", warm_optimizer="reset").index.parent is not None
+
+
+def test_a_line_forgets_the_rows_that_none_of_its_last_days_has_seen(tmp_path: Path) -> None:
+    line = Line(tmp_path)
+    line.document["embedding"] = {"expire_days": 2}
+    line.train(1)
+    line.publish("--set", "publish.optimizer_state=false")
+    first = line.train(2, warm_start="current", warm_optimizer="reset")
+    line.publish()
+    second = line.train(3, warm_start="current")
+    users = {day: line.users_of(day) for day in (1, 2, 3)}
+    for trained, seen in ((first, users[1] | users[2]), (second, users[2] | users[3])):
+        assert set(trained.rows_seen("user_id")) == seen
+        assert trained.rows_moved("user_id", line.rows_at_first("user_id")) == seen
+    assert users[1] - users[2] - users[3], "some began anew"
+    assert second.rows_seen("user_id").keys() & (users[2] - users[3]), "of the bundle's own days"
+
+
+def test_rows_of_a_bundle_that_kept_no_days_count_as_seen_on_its_last(tmp_path: Path) -> None:
+    line = Line(tmp_path)
+    line.train(1)
+    line.publish()
+    line.document["embedding"] = {"expire_days": 2}
+    second = line.train(2, warm_start="current")
+    line.publish()
+    third = line.train(3, warm_start="current")
+    days = second.rows_seen("user_id")
+    assert {row for row, day in days.items() if day == day_number(date(2024, 1, 2))} == \
+        line.users_of(2)
+    assert line.users_of(1) <= days.keys()
+    assert third.rows_moved("user_id", line.rows_at_first("user_id")) == \
+        line.users_of(2) | line.users_of(3)

@@ -1,6 +1,7 @@
 """Batches out of blocks in memory: who gets which rows, and what fills the places left over."""
 
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 
@@ -52,6 +53,7 @@ def blocks_of(plan: Plan, rank: int, first_step: int = 0) -> Generator[Block, No
                 "mature": (numbers % 5 > 0).astype(np.int8),
             },
             release=partial(ids.fill, 7),
+            day=1 + read.file,
         )
 
 
@@ -123,6 +125,15 @@ def test_delays_come_where_they_are_asked_for_and_padding_has_none() -> None:
     assert delays.mature_B.tolist() == [0, 1, 1, 1, 1, 0, 1, 0]
     (without,) = stream_of(plan)
     assert without.delays is None
+
+
+def test_days_come_where_they_are_asked_for_and_padding_has_none() -> None:
+    plan = EvaluationPlan.make(files_of((3, 3)), batch_size=8, num_ranks=1)
+    (batch,) = stream_of(plan, layout=replace(LAYOUT, with_days=True))
+    day_B = batch.to(torch.device("cpu")).day_B
+    assert day_B is not None and day_B.tolist() == [1, 1, 1, 2, 2, 2, 0, 0]
+    (without,) = stream_of(plan)
+    assert without.day_B is None
 
 
 def test_blocks_that_end_too_early_are_no_short_batch() -> None:
