@@ -25,7 +25,7 @@ from esmm_dist.gating.verdict import VERDICT, Verdict
 from esmm_dist.samples.days import Calendar
 from esmm_dist.serving.difference import metrics_of
 from esmm_dist.serving.store import BundleStore, store_of
-from esmm_dist.storage.address import path_of
+from esmm_dist.storage.address import is_local, path_of
 
 PREFIX = "esmm_dist"
 
@@ -47,7 +47,12 @@ def main(argv: Sequence[str]) -> None:
     config = config_from(arguments)
     experiment = load_config(arguments.config, arguments.overrides).name  # the same every day
     place = config.retraining.metrics_file if config.retraining else None
-    path = Path(place or Path(config.runs_path) / f"{experiment}.prom")
+    path = path_of(place) if place else path_of(config.runs_path) / f"{experiment}.prom"
+    if not is_local(path):
+        raise InputError(
+            f"{path}: a collector reads files of its own machine: give retraining.metrics_file a "
+            "local path"
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_readings(path, experiment, readings(config))
     print(path)
