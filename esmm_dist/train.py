@@ -14,6 +14,8 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import torch
+
 from esmm_dist.assembly import assemble, footprint, how_ids_differ, identity_of, pick_device
 from esmm_dist.contract.batch import Batch
 from esmm_dist.contract.command_line import (
@@ -222,6 +224,7 @@ class FoldRun:
         learner = Learner(
             self.model.part(stage.trains, stage.reads), self.tables.part(stage.trains, stage.reads),
             self.optimizer, stage, self.world, [feature.name for feature in self.config.features],
+            torch.bfloat16 if self.config.train.mixed_precision == "bfloat16" else None,
         )
         train(
             learner, self._batches(stage, plans, first_step - stage_start),

@@ -132,6 +132,11 @@ class Train(Section):
     """Sparse click models overfit from the second epoch on (arXiv 2209.06053)."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
     precision: Literal["float32", "float64"] = "float32"
+    """Of weights, rows and sums."""
+    mixed_precision: Literal["none", "bfloat16"] = "none"
+    """bfloat16: the networks' products are taken of numbers rounded to 8 bits, in training alone;
+    all that is kept stays in float32. Worth it where the processor multiplies such numbers
+    (docs/engine.md)."""
     towers: Optimizer = Optimizer()
     tables: Optimizer = Optimizer()
     unclicked: Literal["weighted", "corrected"] = "weighted"
@@ -155,6 +160,12 @@ class Train(Section):
     num_checkpoints_kept: Positive = 2
     steps_per_log: Positive = 10
     """Steps between two points of the curves."""
+
+    @model_validator(mode="after")
+    def _rounds_what_is_kept_wider(self) -> "Train":
+        if self.mixed_precision != "none" and self.precision == "float64":
+            raise ValueError("mixed_precision = bfloat16 rounds float32: set precision to float32")
+        return self
 
 
 class Trees(Section):

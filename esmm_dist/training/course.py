@@ -16,6 +16,8 @@ NOT_OF_THE_COURSE = {"steps_per_checkpoint", "num_checkpoints_kept", "steps_per_
 def digest_of_course(config: Config, fold: Fold) -> str:
     """Of the training days and the sections train and embedding; the model is the identity's."""
     train = config.train.model_dump(mode="json", exclude=NOT_OF_THE_COURSE)
+    if train["mixed_precision"] == "none":
+        del train["mixed_precision"]  # as in the courses of older runs, which knew no other
     is_warm = config.train.warm_start is not None
     course = {
         "days": [day.isoformat() for day in fold.train_days],

@@ -23,7 +23,8 @@ from esmm_dist.training.feed import Feed
 from esmm_dist.training.finite import Finding, NonFiniteLoss, find_culprits
 
 if TYPE_CHECKING:
-    from esmm_dist.model.method import Stage
+    from esmm_dist.contract.places import Places
+    from esmm_dist.model.method import Heads, Stage
 
 
 class Tables(Protocol):
@@ -73,6 +74,7 @@ class Learner:
         stage: "Stage",
         world: World,
         field_names: Sequence[str],
+        product_dtype: torch.dtype | None = None,
     ) -> None:
         """Takes the parts together.
 
@@ -80,6 +82,8 @@ class Learner:
             model: what learns in this stage; the optimizer may know other parameters beside.
             stage: its loss terms, each summed over this rank's rows.
             field_names: of the features in order of declaration, to name them in errors.
+            product_dtype: the networks' products are taken of numbers rounded to it; None: as they
+                are.
         """
         self.model = model
         self.tables = tables
@@ -87,6 +91,7 @@ class Learner:
         self.stage = stage
         self.world = world
         self.field_names = field_names
+        self.product_dtype = product_dtype
         self._parameters = [p for p in model.parameters() if p.requires_grad]
 
     def step(
@@ -110,7 +115,7 @@ class Learner:
         fetching = self.tables.begin_fetch(route)
         meanwhile()
         rows_UD = fetching.wait()
-        logits = self.model(rows_UD, route.places)
+        logits = self._logits(rows_UD, route.places)
         counted = self.stage.reweigh(logits, batch) if self.stage.reweigh else batch
         sums = self._weighed(self.stage.loss_sums(logits, counted), counted)
         total = torch.stack(list(sums.values())).sum()
@@ -147,6 +152,14 @@ class Learner:
             self.tower_optimizer.step()
             self.tables.apply(route, gradient_RD, 1 / weight.item())
         return dict(zip(sums, totals)), weight
+
+    def _logits(self, rows_UD: Tensor, places: "Places") -> "Heads":
+        """What the loss is taken of, in the precision of the rows."""
+        if self.product_dtype is None:
+            return self.model(rows_UD, places)
+        with torch.autocast(rows_UD.device.type, self.product_dtype):
+            heads: Heads = self.model(rows_UD, places)
+        return {head: logit_B.to(rows_UD.dtype) for head, logit_B in heads.items()}
 
     def _weighed(self, sums: dict[str, Tensor], batch: Batch) -> dict[str, Tensor]:
         """The loss terms times the factors that their global means call for, if the stage has any.

@@ -40,15 +40,18 @@ SIZES = {"user": 30, "item": 40, "tags": 9}
 BATCH_SIZE = 16
 
 
-def learner(towers: Optimizer = Optimizer(), tables: Optimizer = Optimizer()) -> Learner:
-    """A small float64 learner, always the same."""
+def learner(
+    towers: Optimizer = Optimizer(), tables: Optimizer = Optimizer(),
+    dtype: torch.dtype = torch.float64,
+) -> Learner:
+    """A small learner, always the same."""
     world = SoloWorld()
     model = Model(embedding_dim=4, hidden_units=(8,))
     method = method_of(model, seed=3)
     (spec,) = method.networks.values()
-    network = Network(FEATURES, model, spec, 3, torch.float64)
+    network = Network(FEATURES, model, spec, 3, dtype)
     embedding = ShardedEmbedding(
-        FEATURES, SIZES, 4, world, row_optimizer(tables), seed=3, dtype=torch.float64
+        FEATURES, SIZES, 4, world, row_optimizer(tables), seed=3, dtype=dtype
     )
     return Learner(
         network, embedding, make_tower_optimizer(network, towers), method.stages[0], world,
@@ -416,3 +419,20 @@ def test_a_sum_over_ranks_that_alone_is_not_finite_names_the_field_of_the_larges
         NonFiniteLoss, match=r"step 12: .*only in the sum over ranks.* is 1.0e\+300 in field item\)"
     ):
         victim.step(rows, 12)
+
+
+def test_rounded_products_move_the_loss_a_little_and_keep_nothing_rounded() -> None:
+    exact, rounded = learner(dtype=torch.float32), learner(dtype=torch.float32)
+    rounded.product_dtype = torch.bfloat16
+    found = [one.step(batch(0), 0) for one in (exact, rounded)]
+    for name, expected in found[0][0].items():
+        loss = found[1][0][name]
+        assert loss.dtype == torch.float32 and loss != expected
+        torch.testing.assert_close(loss, expected, rtol=1e-2, atol=0)
+    assert isinstance(rounded.tables, ShardedEmbedding)
+    kept = [*rounded.model.parameters(), *rounded.tables.state().values()]
+    assert {tensor.dtype for tensor in kept} == {torch.float32, torch.int32}, "counts too"
+    route = rounded.tables.route(batch(1))
+    rows_UD = rounded.tables.fetch(route)
+    heads = rounded.model(rows_UD, route.places)
+    assert all(logit_B.dtype == torch.float32 for logit_B in heads.values())
