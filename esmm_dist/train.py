@@ -277,7 +277,7 @@ class FoldRun:
         num_expired, num_left = self.world.sum(counts_2, name="expired").tolist()
         if self.world.rank == 0:
             told = footprint(self.config, self.encodings, self.world)
-            print(told.expiry_line(num_expired, num_left, first_day), file=sys.stderr)
+            tell("notice", told.expiry_line(num_expired, num_left, first_day))
 
     def _write_checkpoint(self, step: int) -> None:
         if step == self.num_steps:
