@@ -6,7 +6,7 @@ arithmetic from a value to an id in `encoder`.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -175,6 +175,11 @@ Feature = Annotated[
     CategoricalFeature | MultiValuedFeature | NumericFeature | CrossFeature,
     Field(discriminator="kind"),
 ]
+
+
+def sources_of(features: Iterable[Feature]) -> tuple[str, ...]:
+    """The snapshots that features are taken from, in the order in which these name them."""
+    return tuple(dict.fromkeys(name for f in features if (name := source_of(f)) is not None))
 
 
 def time_of(feature: Feature) -> str | None:

@@ -11,11 +11,11 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from esmm_dist.contract.logs import Logs
+from esmm_dist.labelling.wire import CLICK_TIME
 from esmm_dist.samples.days import micros
 from esmm_dist.samples.filing import DAY, REASON, UNTIMELY
 from esmm_dist.samples.logs import (
     CLICK_ID,
-    CLICK_TIME,
     EVENT_TIME,
     FILED_DAY,
     IMPRESSION_DAY,

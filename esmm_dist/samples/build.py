@@ -16,6 +16,13 @@ from esmm_dist.contract.manifest import Day, Manifest
 from esmm_dist.contract.schema import sample_columns
 from esmm_dist.contract.sections import Config
 from esmm_dist.contract.settings import reading_of
+from esmm_dist.labelling.sample_file import (
+    CONTENT_SCHEMA,
+    FIRST_TIME,
+    LAST_TIME,
+    SampleFileWriter,
+    merged,
+)
 from esmm_dist.samples.census import census
 from esmm_dist.samples.counters import (
     check_identities,
@@ -23,7 +30,6 @@ from esmm_dist.samples.counters import (
     refuse_nameless,
     refuse_no_samples,
 )
-from esmm_dist.samples.credit_rules import CreditRules
 from esmm_dist.samples.day_rows import impressions_and_before, impressions_of, rows_of_days
 from esmm_dist.samples.days import instant_of, micros, micros_of_instant
 from esmm_dist.samples.drafts import written
@@ -43,6 +49,7 @@ from esmm_dist.samples.io import (
     open_logs,
     open_snapshots,
 )
+from esmm_dist.samples.label_rules import credit_rules, rate_of_day, thinning
 from esmm_dist.samples.lateness import refuse_later_values
 from esmm_dist.samples.layout import Layout, num_files
 from esmm_dist.samples.learning import InForce, encodings_to_use
@@ -60,17 +67,9 @@ from esmm_dist.samples.ripening import (
     text_of_verdicts,
     verdicts,
 )
-from esmm_dist.samples.sample_file import (
-    CONTENT_SCHEMA,
-    FIRST_TIME,
-    LAST_TIME,
-    SampleFileWriter,
-    merged,
-)
 from esmm_dist.samples.schedule import lateness, repeat_span, text_of
 from esmm_dist.samples.snapshots import check_snapshot_keys
 from esmm_dist.samples.terminal import phase
-from esmm_dist.samples.thinning import Thinning, rate_of_day
 
 MAX_ROWS_PER_JOB = 20_000_000
 MAX_DAYS_PER_JOB = 31
@@ -219,11 +218,11 @@ class Builder:
         as_of = config.samples.as_of
         writer = SampleFileWriter(
             config.features,
-            CreditRules.of(config),
+            credit_rules(config),
             config.samples.shuffle_seed,
             None if as_of is None else micros_of_instant(as_of),
             micros(lateness(config)),
-            Thinning.of(config),
+            thinning(config),
             fake_negative_after_s(config),
         )
         contents = layout.in_files(rows, config.samples.shuffle_seed).mapInArrow(

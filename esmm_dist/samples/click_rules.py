@@ -8,17 +8,17 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from esmm_dist.contract.logs import ClickSource
+from esmm_dist.labelling.marks import Mark
+from esmm_dist.labelling.wire import CLICK_TIME
 from esmm_dist.samples.filing import REASON
 from esmm_dist.samples.logs import (
     BOT_KEY,
     CLICK_ID,
-    CLICK_TIME,
     EVENT_TIME,
     FILED_DAY,
     IMPRESSION_ID,
     key_column,
 )
-from esmm_dist.samples.marks import Mark
 
 MICROS_PER_SECOND = 1_000_000
 INTERVAL = "interval"

@@ -11,6 +11,8 @@ from functools import reduce
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
+from esmm_dist.labelling.marks import Mark
+from esmm_dist.labelling.wire import VALUE
 from esmm_dist.samples.filing import REASON, by_day
 from esmm_dist.samples.logs import (
     CLICK_ID,
@@ -19,10 +21,8 @@ from esmm_dist.samples.logs import (
     FILED_DAY,
     IMPRESSION_ID,
     TYPE,
-    VALUE,
     is_key_column,
 )
-from esmm_dist.samples.marks import Mark
 
 
 def without_repeats(conversions: DataFrame, since: Mapping[date, date]) -> DataFrame:

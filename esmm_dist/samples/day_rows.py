@@ -10,12 +10,13 @@ from pyspark.sql import DataFrame
 
 from esmm_dist.contract.encodings import Encodings
 from esmm_dist.contract.sections import Config
-from esmm_dist.samples import wire
+from esmm_dist.labelling.wire import NO_VALUE_OF
 from esmm_dist.samples.days import Calendar
 from esmm_dist.samples.encoding import encode
 from esmm_dist.samples.events import events_seen
 from esmm_dist.samples.filing import impressions_before, own_impressions
 from esmm_dist.samples.io import LogFrames
+from esmm_dist.samples.packing import pack_events, pack_impressions
 from esmm_dist.samples.schedule import Windows, repeat_span
 from esmm_dist.samples.snapshots import as_they_stood
 
@@ -64,9 +65,9 @@ def rows_of_days(
     )
     clicks, conversions = events_seen(frames, config.logs, windows, calendar)
     told = {*clicks.columns, *conversions.columns}
-    of_events = [name for name in wire.NO_VALUE_OF if name in told]
-    rows = wire.pack_impressions(impressions, config.features, of_events)
+    of_events = [name for name in NO_VALUE_OF if name in told]
+    rows = pack_impressions(impressions, config.features, of_events)
     before = impressions_before(frames.impressions, days, calendar, repeat_span(config))
     for events in (before, clicks, conversions):
-        rows = rows.unionByName(wire.pack_events(events, config.features, of_events))
+        rows = rows.unionByName(pack_events(events, config.features, of_events))
     return rows

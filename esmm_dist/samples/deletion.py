@@ -26,14 +26,8 @@ from esmm_dist.contract.schema import (
     sample_columns,
 )
 from esmm_dist.contract.sections import Config
-from esmm_dist.samples.content import content_hash
-from esmm_dist.samples.counters import DELETED
-from esmm_dist.samples.drafts import written
-from esmm_dist.samples.failures import CHANGED_BYTES, naming_the_file
-from esmm_dist.samples.io import Store, build_folder, now
-from esmm_dist.samples.layout import keys_of_partitions
-from esmm_dist.samples.publication import publish, refuse_other_settings
-from esmm_dist.samples.sample_file import (
+from esmm_dist.labelling.content import content_hash
+from esmm_dist.labelling.sample_file import (
     CONTENT_SCHEMA,
     FAKE_NEGATIVES,
     IMMATURE,
@@ -41,6 +35,12 @@ from esmm_dist.samples.sample_file import (
     parquet_bytes,
     without_magic,
 )
+from esmm_dist.samples.counters import DELETED
+from esmm_dist.samples.drafts import written
+from esmm_dist.samples.failures import CHANGED_BYTES, naming_the_file
+from esmm_dist.samples.io import Store, build_folder, now
+from esmm_dist.samples.layout import keys_of_partitions
+from esmm_dist.samples.publication import publish, refuse_other_settings
 from esmm_dist.samples.schedule import text_of
 from esmm_dist.samples.terminal import phase
 

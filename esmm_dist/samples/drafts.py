@@ -11,9 +11,9 @@ from datetime import date
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from esmm_dist.labelling.sample_file import CONTENT, MAGIC
 from esmm_dist.samples.failures import naming_the_file
 from esmm_dist.samples.io import DRAFTS, Store, build_folder, now
-from esmm_dist.samples.sample_file import CONTENT, MAGIC
 
 NUM_RENAMING_THREADS = 8
 

@@ -18,6 +18,7 @@ from esmm_dist.contract.features import (
     table_of,
     weights_column,
 )
+from esmm_dist.labelling.flags import cut_column, unweighted_column
 from esmm_dist.samples.lists import list_weights, packed_ids
 from esmm_dist.samples.logs import feature_column
 from esmm_dist.samples.values import canonical, cross_id, known_or, part_of_cross, scalar_id
@@ -77,16 +78,6 @@ def encode(
             ids.append(scalar_id(value, feature, encodings).alias(name))
     others = [c for c in kinds if not c.startswith(feature_column(""))]
     return impressions.select(*others, *ids)
-
-
-def cut_column(feature: Feature) -> str:
-    """The column of an encoded row that says whether a list was longer than its max_length."""
-    return f"cut_{feature.name}"
-
-
-def unweighted_column(feature: Feature) -> str:
-    """The column of an encoded row that says whether a value of a list had no weight."""
-    return f"unweighted_{feature.name}"
 
 
 def tables_to_join(features: Sequence[Feature], encodings: Encodings) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from esmm_dist.contract.logs import ConversionSource, Logs
+from esmm_dist.labelling.wire import VALUE
 from esmm_dist.samples.logs import (
     BOT_KEY,
     CLICK_ID,
@@ -16,7 +17,6 @@ from esmm_dist.samples.logs import (
     NUMBER,
     NUMBER_TYPES,
     TYPE,
-    VALUE,
     event_time,
     identity,
     key_value,

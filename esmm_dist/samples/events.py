@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from esmm_dist.contract.logs import Logs
+from esmm_dist.labelling.marks import DROPPED, Mark
 from esmm_dist.samples.attribution import (
     clicks_of_impressions,
     conversions_by_click_id,
@@ -33,7 +34,6 @@ from esmm_dist.samples.filing import (
 )
 from esmm_dist.samples.io import LogFrames
 from esmm_dist.samples.logs import IMPRESSION_ID, key_column
-from esmm_dist.samples.marks import DROPPED, Mark
 from esmm_dist.samples.schedule import Windows, days_seen
 
 

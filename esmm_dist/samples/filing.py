@@ -10,9 +10,9 @@ from datetime import date, timedelta
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from esmm_dist.labelling.marks import Mark
 from esmm_dist.samples.days import ONE_DAY, Calendar
 from esmm_dist.samples.logs import EVENT_TIME, FILED_DAY, IMPRESSION_DAY, IMPRESSION_ID, TYPE
-from esmm_dist.samples.marks import Mark
 
 DAY = "day"
 MARK = "mark"

@@ -22,10 +22,10 @@ from esmm_dist.contract.features import (
     is_learned,
     table_of,
 )
+from esmm_dist.labelling.marks import Mark
 from esmm_dist.samples.days import micros
 from esmm_dist.samples.filing import DAY, MARK
 from esmm_dist.samples.logs import EVENT_TIME, IMPRESSION_ID, feature_column
-from esmm_dist.samples.marks import Mark
 from esmm_dist.samples.values import canonical
 
 # Rows from which quantiles are taken: their ranks are then right to about .1 %.

@@ -18,12 +18,12 @@ from esmm_dist.contract.manifest import Day, Manifest
 from esmm_dist.contract.profile import DayProfile
 from esmm_dist.contract.schema import SAMPLE_ID
 from esmm_dist.contract.sections import Config
+from esmm_dist.labelling.sample_file import FIRST_TIME, LAST_TIME, merged
 from esmm_dist.samples.counters import DELETED, check_identities
 from esmm_dist.samples.inspector import FINDING_SCHEMA, Inspector, Listed, Report
 from esmm_dist.samples.io import Store
 from esmm_dist.samples.layout import are_parts_of_a_day, place_in_day
 from esmm_dist.samples.profiling import profiles_of
-from esmm_dist.samples.sample_file import FIRST_TIME, LAST_TIME, merged
 
 
 class Finding(NamedTuple):

@@ -24,11 +24,11 @@ from esmm_dist.contract.features import (
 )
 from esmm_dist.contract.profile import DELAY_EDGES_S
 from esmm_dist.contract.schema import CLICK, CONVERSION, GROUP_ID
-from esmm_dist.samples.content import CONTENT_HASH, content_hash
-from esmm_dist.samples.packed import VALUE_BYTES, lengths, packed_values
-from esmm_dist.samples.sample_file import TALLY
+from esmm_dist.labelling.content import CONTENT_HASH, content_hash
+from esmm_dist.labelling.packed import VALUE_BYTES, lengths, packed_values
+from esmm_dist.labelling.sample_file import TALLY
+from esmm_dist.labelling.wire import Array
 from esmm_dist.samples.value_rules import DELAY_OF, broken_rules
-from esmm_dist.samples.wire import Array
 
 FINDING_SCHEMA = "day int, place int, id bigint, num_values bigint, report string"
 TALLY_OF = {

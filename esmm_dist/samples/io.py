@@ -16,6 +16,7 @@ from pyspark.sql import functions as F
 
 from esmm_dist.contract.encodings import FIRST_VOCABULARY_ID, Encodings
 from esmm_dist.contract.errors import InputError
+from esmm_dist.contract.features import sources_of
 from esmm_dist.contract.logs import SnapshotSource, TableSource
 from esmm_dist.contract.manifest import (
     ENCODINGS,
@@ -27,15 +28,15 @@ from esmm_dist.contract.manifest import (
     manifest_numbers,
 )
 from esmm_dist.contract.sections import Config
-from esmm_dist.samples.content import CONTENT_HASH
+from esmm_dist.labelling.content import CONTENT_HASH
+from esmm_dist.labelling.sample_file import FAKE_NEGATIVES, TALLY
 from esmm_dist.samples.event_logs import read_clicks, read_conversions
 from esmm_dist.samples.failures import naming_the_file
 from esmm_dist.samples.files import Files
 from esmm_dist.samples.filing import DAY
 from esmm_dist.samples.footers import columns_of_type
 from esmm_dist.samples.logs import check_key_types, read_impressions
-from esmm_dist.samples.sample_file import FAKE_NEGATIVES, TALLY
-from esmm_dist.samples.snapshots import read_snapshot, sources_of
+from esmm_dist.samples.snapshots import read_snapshot
 from esmm_dist.samples.visibility import visible
 
 DRAFTS = "_drafts"

@@ -12,10 +12,10 @@ from pyspark.sql import functions as F
 
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.features import Feature, time_of
+from esmm_dist.labelling.flags import later_column, later_counter
+from esmm_dist.labelling.marks import Mark
 from esmm_dist.samples.filing import MARK
-from esmm_dist.samples.logs import EVENT_TIME, IMPRESSION_ID, later_column
-from esmm_dist.samples.marks import Mark
-from esmm_dist.samples.wire import later_counter
+from esmm_dist.samples.logs import EVENT_TIME, IMPRESSION_ID
 
 
 def refuse_later_values(

@@ -13,8 +13,8 @@ from itertools import accumulate, count
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from esmm_dist.labelling.wire import SAMPLE_ID
 from esmm_dist.samples.filing import DAY
-from esmm_dist.samples.wire import SAMPLE_ID
 
 PARTITION_KEY = "partition_key"
 PLACE_BITS = 31

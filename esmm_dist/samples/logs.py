@@ -23,6 +23,7 @@ from esmm_dist.contract.features import (
 )
 from esmm_dist.contract.logs import Logs, LogSource, TableSource
 from esmm_dist.contract.value_kinds import ValueKind
+from esmm_dist.labelling.flags import later_column
 
 IMPRESSION_ID = "impression_id"
 CLICK_ID = "click_id"
@@ -30,12 +31,8 @@ CONVERSION_ID = "conversion_id"
 BOT_KEY = "bot_key"
 EVENT_TIME = "event_time"
 TYPE = "type"
-VALUE = "value"
 IMPRESSION_DAY = "impression_day"
 """Of an event that was looked up by keys: the day of the impression it belongs to."""
-CLICK_TIME = "click_time"
-"""Of a conversion that is attributed to one click: when that was, in microseconds since 1970. Of
-the last click of a burst: when the first was."""
 GROUP_KEY = "group_key"
 FILED_DAY = "filed_day"
 # What is filed under a text that is no day; filed under nothing it has no day.
@@ -57,11 +54,6 @@ Types = tuple[type[T.DataType], ...]
 def feature_column(name: str) -> str:
     """A feature's column until the samples are written: a feature may be called `clicks`."""
     return f"feature_{name}"
-
-
-def later_column(feature: Feature) -> str:
-    """The column that says whether a feature's value came to be after the impression."""
-    return f"later_{feature.name}"
 
 
 def snapshot_key_column(snapshot: str) -> str:

@@ -4,7 +4,7 @@ It looks at no label and encodes nothing. All rows of a key are sorted by time a
 once, whatever their number: no impression is paired with the many rows that do not hold for it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from pyspark.sql import Column, DataFrame, Window, WindowSpec
@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.features import Feature, source_of
 from esmm_dist.contract.logs import SnapshotSource
+from esmm_dist.labelling.flags import missing_column
 from esmm_dist.samples.logs import (
     EVENT_TIME,
     IMPRESSION_ID,
@@ -31,16 +32,6 @@ FOUND = "found"
 TIE = "tie"
 NUM_NULL_PARTS = 1024
 MICROSECOND = timedelta(microseconds=1)
-
-
-def sources_of(features: Iterable[Feature]) -> tuple[str, ...]:
-    """The snapshots that features are taken from, in the order in which these name them."""
-    return tuple(dict.fromkeys(name for f in features if (name := source_of(f)) is not None))
-
-
-def missing_column(snapshot: str) -> str:
-    """The column of an impression that says whether it found no row of a snapshot."""
-    return f"without_{snapshot}"
 
 
 def read_snapshot(

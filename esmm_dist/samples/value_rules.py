@@ -22,9 +22,9 @@ from esmm_dist.contract.schema import (
     SAMPLE_ID,
     WEIGHT,
 )
-from esmm_dist.samples.labels import mixed
-from esmm_dist.samples.packed import VALUE_BYTES, lengths, packed_values
-from esmm_dist.samples.wire import Array
+from esmm_dist.labelling.labels import mixed
+from esmm_dist.labelling.packed import VALUE_BYTES, lengths, packed_values
+from esmm_dist.labelling.wire import Array
 
 DELAY_OF = {CLICK_DELAY_S: CLICK, CONVERSION_DELAY_S: CONVERSION}
 LABELS = (CLICK, CONVERSION, MATURE, WEIGHT, *DELAY_OF, OBSERVED_S, CONVERSION_VALUE)

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from esmm_dist.contract.encodings import FIRST_VOCABULARY_ID, Encodings
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.exported import inputs_of
-from esmm_dist.contract.features import Feature, source_of
+from esmm_dist.contract.features import Feature, source_of, sources_of
 from esmm_dist.contract.logs import ImpressionSource
 from esmm_dist.contract.scores import DAY
 from esmm_dist.contract.sections import Config
@@ -34,7 +34,7 @@ from esmm_dist.samples.logs import (
     snapshot_key_column,
     value_kinds,
 )
-from esmm_dist.samples.snapshots import as_they_stood, check_snapshot_keys, sources_of
+from esmm_dist.samples.snapshots import as_they_stood, check_snapshot_keys
 
 SECTION = "score.impressions"
 

@@ -31,6 +31,7 @@ ABSENT_FOR = {
     "storage": ALL | ADDRESSES,
     "pages": ALL - {"jinja2", "markupsafe"},
     "quality": ALL - {"jinja2", "markupsafe"},
+    "labelling": ALL - {"numpy", "pyarrow"},
     "samples": ALL - SPARK - {"numpy", "pyarrow"},
     "simulation": ALL - {"numpy", "pyarrow"},
     "calibration": ALL - {"numpy"},

@@ -12,10 +12,11 @@ from pyspark.sql import functions as F
 
 from esmm_dist.contract.encodings import Encodings
 from esmm_dist.contract.features import CrossFeature, Feature, MultiValuedFeature, weights_column
-from esmm_dist.samples.encoding import cut_column, encode, tables_to_join, unweighted_column
+from esmm_dist.labelling.flags import cut_column, unweighted_column
+from esmm_dist.labelling.wire import weighted_features
+from esmm_dist.samples.encoding import encode, tables_to_join
 from esmm_dist.samples.io import Store
 from esmm_dist.samples.logs import feature_column
-from esmm_dist.samples.wire import weighted_features
 
 ARROW_TYPES = {
     "string": pa.string(), "int64": pa.int64(), "double": pa.float64(), "float": pa.float32(),

@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 import xxhash
 
-from esmm_dist.samples.marks import MARK_BITS, Mark
-from esmm_dist.samples.wire import Wire
+from esmm_dist.labelling.marks import MARK_BITS, Mark
+from esmm_dist.labelling.wire import Wire
 from tests.factories.built_samples import sample_id
 from tests.factories.raw_logs import Logs
 from tests.oracles.log_rows import Row

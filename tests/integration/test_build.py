@@ -20,8 +20,8 @@ from esmm_dist.contract.folds import days_of
 from esmm_dist.contract.manifest import Day, Manifest, read_encodings, read_manifest
 from esmm_dist.contract.schema import SAMPLE_ID, column_types
 from esmm_dist.contract.sections import Config
+from esmm_dist.labelling.labels import mixed
 from esmm_dist.samples.build import Builder
-from esmm_dist.samples.labels import mixed
 
 pytestmark = pytest.mark.spark
 

@@ -17,7 +17,7 @@ from esmm_dist.contract.days import DayRange
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.expectations import Quality
 from esmm_dist.contract.manifest import Manifest, SampleFile, read_manifest
-from esmm_dist.samples.content import CONTENT_HASH, content_hash
+from esmm_dist.labelling.content import CONTENT_HASH, content_hash
 from tests.factories.raw_logs import config_of, dirty_logs, write_logs
 from tests.oracles.log_rows import Rules
 

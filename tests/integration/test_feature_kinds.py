@@ -24,10 +24,11 @@ from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.features import CrossFeature, MultiValuedFeature
 from esmm_dist.contract.manifest import Manifest, read_encodings, read_manifest
 from esmm_dist.contract.sections import Config
+from esmm_dist.labelling.thinning import left_out_and_weight
 from esmm_dist.samples.build import Builder
 from esmm_dist.samples.io import Store
+from esmm_dist.samples.label_rules import thinning
 from esmm_dist.samples.publication import publish
-from esmm_dist.samples.thinning import Thinning, left_out_and_weight
 from tests.factories.built_samples import sample_id
 from tests.factories.encoding_vectors import packed
 
@@ -190,12 +191,12 @@ def test_unclicked_samples_are_left_out_at_the_declared_rate_and_counted(
               [{"impression_id": str(n), "event_time": NOON + timedelta(hours=1)}
                for n in range(num_clicked)])
     samples, counters = built(spark, config)
-    thinning = Thinning.of(config)
-    assert thinning is not None
+    rates = thinning(config)
+    assert rates is not None
     ids = np.array([sample_id(str(n)) for n in range(num_rows)])
     is_clicked = (np.arange(num_rows) < num_clicked).astype(np.int8)
-    times = np.full(num_rows, thinning.first_time)
-    is_left_out, weights = left_out_and_weight(thinning, ids, times, is_clicked)
+    times = np.full(num_rows, rates.first_time)
+    is_left_out, weights = left_out_and_weight(rates, ids, times, is_clicked)
     assert {i: row["weight"] for i, row in samples.items()} == dict(
         zip(ids[~is_left_out].tolist(), weights[~is_left_out].tolist())
     )

@@ -32,11 +32,11 @@ from esmm_dist.contract.features import (
     VocabularyEncoding,
     table_of,
 )
+from esmm_dist.labelling.marks import Mark
 from esmm_dist.samples.encoding import MAX_LITERAL_KEYS, tables_to_join
 from esmm_dist.samples.filing import DAY, MARK
 from esmm_dist.samples.fitting import Sighting, fitted, sightings
 from esmm_dist.samples.logs import EVENT_TIME, IMPRESSION_ID, feature_column
-from esmm_dist.samples.marks import Mark
 from tests.factories.encoding_vectors import (
     list_feature,
     packed,

@@ -21,10 +21,10 @@ from esmm_dist.contract.features import (
     MultiValuedFeature,
 )
 from esmm_dist.contract.logs import SnapshotSource
+from esmm_dist.labelling.flags import missing_column
 from esmm_dist.samples.snapshots import (
     as_they_stood,
     check_snapshot_keys,
-    missing_column,
     read_snapshot,
 )
 

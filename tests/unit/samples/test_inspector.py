@@ -20,10 +20,10 @@ from esmm_dist.contract.features import (
 )
 from esmm_dist.contract.profile import DELAY_EDGES_S
 from esmm_dist.contract.schema import column_types
-from esmm_dist.samples.content import CONTENT_HASH, content_hash
+from esmm_dist.labelling.content import CONTENT_HASH, content_hash
+from esmm_dist.labelling.labels import mixed
+from esmm_dist.labelling.sample_file import TALLY
 from esmm_dist.samples.inspector import Inspector, Listed, Report
-from esmm_dist.samples.labels import mixed
-from esmm_dist.samples.sample_file import TALLY
 
 PATH, DAY, SEED, ROWS = "day=2026-03-01/build=b/00000.parquet", date(2026, 3, 1), 3, 64
 FEATURES: tuple[Feature, ...] = (

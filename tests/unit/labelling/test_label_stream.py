@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esmm_dist.samples.credit_rules import CreditRules
-from esmm_dist.samples.sample_file import TALLY, SampleFileWriter
+from esmm_dist.labelling.credit_rules import CreditRules
+from esmm_dist.labelling.sample_file import TALLY, SampleFileWriter
 from tests.factories.raw_logs import Logs
 from tests.factories.wire_rows import MICROSECOND, wire_of
 from tests.oracles.log_rows import Row
-from tests.unit.samples.test_ripeness import DAY, HOUR, RULES, START, VALUE, all_logs
+from tests.unit.labelling.test_ripeness import DAY, HOUR, RULES, START, VALUE, all_logs
 
 TICKS = CreditRules(RULES.click_window // MICROSECOND, RULES.conversion_window // MICROSECOND)
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
-from esmm_dist.samples.packed import packed_range
+from esmm_dist.labelling.packed import packed_range
 
 CONTENT_HASH = "esmm_dist.content_hash"
 

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from esmm_dist.samples.credit_rules import CreditRules
-from esmm_dist.samples.crediting import MICROS_PER_SECOND
-from esmm_dist.samples.wire import Array
+from esmm_dist.labelling.credit_rules import CreditRules
+from esmm_dist.labelling.crediting import MICROS_PER_SECOND
+from esmm_dist.labelling.wire import Array
 
 
 class Observed(NamedTuple):

@@ -12,22 +12,22 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from esmm_dist.samples.credit_rules import CreditRules
-from esmm_dist.samples.crediting import (
+from esmm_dist.labelling.credit_rules import CreditRules
+from esmm_dist.labelling.crediting import (
     any_of,
     credited_conversions,
     first_delay_s,
     total_value,
     valid_clicks,
 )
-from esmm_dist.samples.distinct_events import (
+from esmm_dist.labelling.distinct_events import (
     Impressions,
     distinct_clicks,
     distinct_conversions,
     equals_the_one_before,
 )
-from esmm_dist.samples.marks import DROPPED, Mark, counter_of
-from esmm_dist.samples.wire import Array, Wire
+from esmm_dist.labelling.marks import DROPPED, Mark, counter_of
+from esmm_dist.labelling.wire import Array, Wire
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
-from esmm_dist.samples.sample_file import CONTENT, MAGIC, parquet_bytes, repeating, without_magic
+from esmm_dist.labelling.sample_file import CONTENT, MAGIC, parquet_bytes, repeating, without_magic
 
 
 def test_a_dictionary_is_for_columns_whose_values_come_again() -> None:

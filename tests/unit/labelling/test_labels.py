@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from esmm_dist.samples.credit_rules import CreditRules
-from esmm_dist.samples.labels import label, mixed
+from esmm_dist.labelling.credit_rules import CreditRules
+from esmm_dist.labelling.labels import label, mixed
 from tests.factories.built_samples import sample_id
 from tests.factories.raw_logs import Logs
 from tests.factories.wire_rows import MICROSECOND, wire_of

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from esmm_dist.samples.credit_rules import CreditRules
-from esmm_dist.samples.marks import Mark
-from esmm_dist.samples.wire import Array, Wire
+from esmm_dist.labelling.credit_rules import CreditRules
+from esmm_dist.labelling.marks import Mark
+from esmm_dist.labelling.wire import Array, Wire
 
 
 class Impressions(NamedTuple):

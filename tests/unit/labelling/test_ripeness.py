@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from esmm_dist.contract.features import BucketEncoding, Group, Kind, NumericFeature
-from esmm_dist.samples.credit_rules import CreditRules
-from esmm_dist.samples.ripeness import Observed
-from esmm_dist.samples.sample_file import FIRST_TIME, LAST_TIME, TALLY, SampleFileWriter
+from esmm_dist.labelling.credit_rules import CreditRules
+from esmm_dist.labelling.ripeness import Observed
+from esmm_dist.labelling.sample_file import FIRST_TIME, LAST_TIME, TALLY, SampleFileWriter
 from tests.factories.built_samples import sample_id
 from tests.factories.raw_logs import Logs, visible_rows
 from tests.factories.wire_rows import MICROSECOND, micros, wire_of

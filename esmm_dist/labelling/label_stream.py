@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 
 from esmm_dist.contract.schema import NO_DELAY_S
-from esmm_dist.samples.labels import Labelled
-from esmm_dist.samples.ripeness import Observed
-from esmm_dist.samples.wire import Array
+from esmm_dist.labelling.labels import Labelled
+from esmm_dist.labelling.ripeness import Observed
+from esmm_dist.labelling.wire import Array
 
 
 class Streamed(NamedTuple):

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from esmm_dist.contract.schema import NO_DELAY_S
-from esmm_dist.samples.credit_rules import CreditRules
-from esmm_dist.samples.distinct_events import Events, Impressions
-from esmm_dist.samples.wire import Array
+from esmm_dist.labelling.credit_rules import CreditRules
+from esmm_dist.labelling.distinct_events import Events, Impressions
+from esmm_dist.labelling.wire import Array
 
 MICROS_PER_SECOND = 1_000_000
 

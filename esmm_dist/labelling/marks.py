@@ -35,8 +35,8 @@ DROPPED = tuple(mark for mark in Mark if mark >= Mark.IMPRESSIONS_NULL_ID)
 """Rows that meet no others: they are counted under the name of their mark and end there."""
 
 MARK_BITS = 8
-"""Above them lie an impression's flags, as `wire.counters_of_flags` names them; of a click one that
-says whether it is untimely."""
+"""Above them lie an impression's flags, as `counters_of_flags` names them; of a click one that says
+whether it is untimely."""
 
 
 def counter_of(mark: Mark) -> str:

@@ -1,20 +1,14 @@
 """Un-clicked rows left out by their id: the same ones in any file, and weighted sums stay true."""
 
-from datetime import date
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from esmm_dist.contract.config import load_config
-from esmm_dist.contract.days import DayRange
 from esmm_dist.evaluation.metrics import Sums, auc, equal_weight_edges
 from esmm_dist.evaluation.tasks import Rows
-from esmm_dist.samples.labels import mixed
-from esmm_dist.samples.thinning import Thinning, left_out_and_weight, rate_of_day
-from esmm_dist.samples.wire import Array
+from esmm_dist.labelling.labels import mixed
+from esmm_dist.labelling.thinning import Thinning, left_out_and_weight
+from esmm_dist.labelling.wire import Array
 
-CONFIG = Path(__file__).parents[3] / "conf" / "kuairand.yaml"
 NUM_ROWS = 20_000
 NUM_SEEDS = 60
 
@@ -74,22 +68,6 @@ def test_rows_outside_the_times_stay_whole(time: int, is_thinned: bool) -> None:
     ids, _, click = rows_of(1)
     is_kept, weight = kept(thinned(0.1), ids, click, time)
     assert is_kept.all() != is_thinned and (weight == 1).all() != is_thinned
-
-
-def test_the_config_says_which_days_are_thinned() -> None:
-    config = load_config(CONFIG)
-    assert Thinning.of(config) is None
-    day = date(2024, 3, 31)  # the day on which summer time begins: 23 hours
-    some = DayRange(first=day, last=day)
-    samples = config.samples.model_copy(update={"unclicked_rate": 0.5, "unclicked_days": some})
-    logs = config.logs.model_copy(update={"day_timezone": "Europe/Berlin"})
-    config = config.model_copy(update={"samples": samples, "logs": logs})
-    found = Thinning.of(config)
-    assert found is not None
-    assert [rate_of_day(date(2024, 3, number), config) for number in (30, 31)] == [1, 0.5]
-    assert (found.rate, found.seed) == (0.5, config.samples.shuffle_seed)
-    assert found.end_time - found.first_time == 23 * 3600 * 10**6
-    assert found.first_time == 1711839600 * 10**6
 
 
 def test_weighted_metrics_are_those_of_all_rows() -> None:

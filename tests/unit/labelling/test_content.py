@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
-from esmm_dist.samples.content import content_hash
+from esmm_dist.labelling.content import content_hash
 
 ROWS = 1000
 

@@ -6,7 +6,7 @@ Shape legend: N rows; V values of their lists.
 import numpy as np
 import pyarrow as pa
 
-from esmm_dist.samples.wire import Array
+from esmm_dist.labelling.wire import Array
 
 VALUE_BYTES = 4
 

@@ -5,15 +5,12 @@ A row's fate depends on its sample id and the seed alone. It reads and writes no
 Shape legend: K samples of a file.
 """
 
-from datetime import date
 from typing import NamedTuple
 
 import numpy as np
 
-from esmm_dist.contract.sections import Config
-from esmm_dist.samples.days import Calendar, micros_of_instant
-from esmm_dist.samples.labels import mixed
-from esmm_dist.samples.wire import Array
+from esmm_dist.labelling.labels import mixed
+from esmm_dist.labelling.wire import Array
 
 # Apart from the seeds that order rows: who is left out must not hang on where a row would lie.
 SEED_OFFSET = 2**32
@@ -29,29 +26,6 @@ class Thinning(NamedTuple):
     end_time: int
     """One past the last microsecond."""
     seed: int
-
-    @classmethod
-    def of(cls, config: Config) -> "Thinning | None":
-        """What the config asks for; None if every sample is kept."""
-        samples = config.samples
-        if samples.unclicked_rate == 1:
-            return None
-        calendar, days = Calendar.of(config.logs.day_timezone), samples.unclicked_days
-        first, end = -(2**63), 2**63 - 1
-        if days is not None:
-            first, end = (
-                micros_of_instant(instant)
-                for instant in (calendar.start(days.first), calendar.end(days.last))
-            )
-        return cls(samples.unclicked_rate, first, end, samples.shuffle_seed)
-
-
-def rate_of_day(day: date, config: Config) -> float:
-    """The share of a day's un-clicked samples that the config keeps."""
-    samples = config.samples
-    days = samples.unclicked_days
-    is_meant = days is None or days.first <= day <= days.last
-    return samples.unclicked_rate if is_meant else 1.0
 
 
 def left_out_and_weight(

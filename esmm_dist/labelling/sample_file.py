@@ -29,17 +29,17 @@ from esmm_dist.contract.schema import (
     WEIGHT,
     column_types,
 )
-from esmm_dist.samples.content import CONTENT_HASH, content_hash
-from esmm_dist.samples.credit_rules import CreditRules
-from esmm_dist.samples.crediting import MICROS_PER_SECOND
-from esmm_dist.samples.label_stream import streamed
-from esmm_dist.samples.labels import Labelled, label
-from esmm_dist.samples.ripeness import Observed
-from esmm_dist.samples.thinning import Thinning, left_out_and_weight
-from esmm_dist.samples.wire import (
+from esmm_dist.labelling.content import CONTENT_HASH, content_hash
+from esmm_dist.labelling.credit_rules import CreditRules
+from esmm_dist.labelling.crediting import MICROS_PER_SECOND
+from esmm_dist.labelling.flags import counters_of_flags
+from esmm_dist.labelling.label_stream import streamed
+from esmm_dist.labelling.labels import Labelled, label
+from esmm_dist.labelling.ripeness import Observed
+from esmm_dist.labelling.thinning import Thinning, left_out_and_weight
+from esmm_dist.labelling.wire import (
     Array,
     Wire,
-    counters_of_flags,
     list_features,
     scalar_features,
     weighted_features,
