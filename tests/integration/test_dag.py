@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
+NIGHTLY = "conf/kuairand_nightly.yaml"
 PYTHON = ROOT / ".venv-airflow" / "bin" / "python"
 
 pytestmark = pytest.mark.skipif(not PYTHON.exists(), reason="no .venv-airflow: run make airflow")
@@ -30,6 +32,8 @@ json.dump({
         "tells": bool(task.on_failure_callback), "teardown": task.is_teardown,
     } for task in dag.tasks},
     "after": {code: decision(code) for code in (1, 2, 137)},
+    "of_tracked": {task.task_id: [task.bash_command, task.is_teardown]
+                   for task in module.tracked.tasks},
 }, sys.stdout)
 """
 
@@ -39,7 +43,11 @@ def dag(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What Airflow makes of dags/esmm_retraining.py with the nightly example."""
     home = tmp_path_factory.mktemp("airflow")
     kept = {key: value for key, value in os.environ.items() if not key.startswith("ESMM_DIST_")}
-    environment = kept | {"AIRFLOW_HOME": str(home), "ESMM_DIST_HOME": str(ROOT)}
+    tracked = home / "tracked.yaml"
+    document = yaml.safe_load((ROOT / NIGHTLY).read_text(encoding="utf-8"))
+    tracked.write_text(yaml.safe_dump(document | {"name": "tracked", "tracking": {}}))
+    environment = kept | {"AIRFLOW_HOME": str(home), "ESMM_DIST_HOME": str(ROOT),
+                          "ESMM_DIST_CONFIGS": f"{NIGHTLY}:{tracked}"}
     read = subprocess.run([str(PYTHON), "-c", READ], cwd=ROOT, env=environment,
                           capture_output=True, text=True)
     assert read.returncode == 0, read.stderr
@@ -75,6 +83,7 @@ def test_each_task_is_a_command_for_the_night_s_day_after_the_one_before(
         task = dag["tasks"][name]
         assert f"exec flock data/kuairand_nightly.lock {program} --config" in task["command"]
         assert ".in_timezone('Asia/Shanghai')" in task["command"].partition("--for-day")[2]
+        assert "export ESMM_DIST_RUN_ID='{{ run_id }}' && " in task["command"]
         assert task["upstream"] == before
         before = [name]
 
@@ -91,3 +100,11 @@ def test_what_a_command_refuses_is_not_tried_again(dag: dict[str, Any]) -> None:
 def test_the_state_of_a_night_is_that_of_its_model_not_of_its_metrics(dag: dict[str, Any]) -> None:
     teardowns = [name for name, task in dag["tasks"].items() if task["teardown"]]
     assert teardowns == ["watch"]
+
+
+def test_a_night_is_tracked_if_its_config_says_so_and_does_not_hang_on_it(
+    dag: dict[str, Any]
+) -> None:
+    assert "track" not in dag["tasks"]
+    command, is_teardown = dag["of_tracked"]["track"]
+    assert "python -m esmm_dist.track --config" in command and is_teardown

@@ -14,6 +14,7 @@ from pyspark.sql import SparkSession
 
 from esmm_dist.contract.config import parse_config
 from esmm_dist.contract.encodings import Encodings
+from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.exported import inputs_of
 from esmm_dist.contract.manifest import read_encodings
 from esmm_dist.contract.sections import Config
@@ -186,6 +187,21 @@ def test_a_request_gets_the_ids_of_its_sample(built: Built) -> None:
         for name, values in ids.items():
             seen[name] |= set(values)
     assert all(len(values) > 1 for values in seen.values()), "no input is always the same"
+
+
+def test_texts_that_have_become_numbers_are_not_built_into_the_same_samples(
+    spark: SparkSession, built: Built, tmp_path: Path
+) -> None:
+    read = pq.read_table(Path(str(built.config.logs.impressions.path)) / "0.parquet")
+    place = read.schema.get_field_index("string")
+    pq.write_table(read.set_column(place, "string", pa.array(range(read.num_rows))),
+                   tmp_path / "0.parquet")
+    impressions = built.config.logs.impressions.model_copy(update={"path": str(tmp_path)})
+    logs = built.config.logs.model_copy(update={"impressions": impressions})
+    builder = Builder(spark, built.config.model_copy(update={"logs": logs}), refit=False)
+    with pytest.raises(InputError, match="values of hashed_string are numbers in the log, those of "
+                                         f"{DAY} were texts, which hash to other ids"):
+        builder.build([DAY])
 
 
 def test_the_scoring_job_encodes_the_same_ids(spark: SparkSession, built: Built) -> None:
