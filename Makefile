@@ -21,7 +21,8 @@ CODE := $(wildcard esmm_dist jobs dags benchmarks tests)
 TESTS := $(wildcard tests/unit tests/architecture tests/integration)
 # Much of a test is waiting: for a JVM, for ranks to meet. A file stays with one of the two processes.
 PYTEST_ARGS ?=
-TWO_AT_A_TIME := --numprocesses 2 --dist loadfile
+# In the order of tests/conftest.py, the longest files first: xdist's own begins with many short tests.
+TWO_AT_A_TIME := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help
 help: ## print this menu

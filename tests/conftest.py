@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -53,7 +54,16 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[SparkSession]":
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skips the gpu tests, saying why, where there is no CUDA device."""
+    """The longest files first, and the gpu tests skipped, saying why, where there is no device.
+
+    Of several processes none then begins a file of minutes when the others have ended.
+    """
+    seconds_of_file: dict[Path, float] = {}
+    for item in items:
+        marker = item.get_closest_marker("timeout")
+        seconds = float(marker.args[0]) if marker else 0.0
+        seconds_of_file[item.path] = max(seconds, seconds_of_file.get(item.path, 0.0))
+    items.sort(key=lambda item: -seconds_of_file[item.path])
     gpu_items = [item for item in items if item.get_closest_marker("gpu")]
     if gpu_items:
         import torch
