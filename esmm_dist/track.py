@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from esmm_dist.bundling import scorecard_of
-from esmm_dist.contract.bundle import METRICS
+from esmm_dist.contract.bundle import INDEX, METRICS
 from esmm_dist.contract.command_line import config_parser, run_command
 from esmm_dist.contract.config import flat, load_config
 from esmm_dist.contract.errors import InputError
@@ -27,6 +27,7 @@ from esmm_dist.contract.tracking import Tracking
 from esmm_dist.gating.verdict import VERDICT, Verdict
 from esmm_dist.serving.bundle import Bundle
 from esmm_dist.serving.store import store_of
+from esmm_dist.storage.address import is_local
 from esmm_dist.training.curve import read_curve
 from esmm_dist.training.trained_run import TrainedRun, add_run_flag, config_of_run, run_asked_for
 
@@ -155,28 +156,27 @@ def _metrics(run: TrainedRun) -> Iterator[Point]:
 
 def _tags(run: TrainedRun) -> dict[str, str]:
     """Where the run lies, what the gate said of it, and its bundle."""
-    tags = {"esmm_dist.path": str(run.path.resolve()),
+    tags = {"esmm_dist.path": _address(run.path),
             "esmm_dist.manifest": str(run.manifest.number)}
     if (run.path / VERDICT).exists():
         accepted = Verdict.read(run.path).accepted
         tags["esmm_dist.gate"] = "accepted" if accepted else "refused"
     bundle = _bundle(run)
     if bundle is not None:
-        tags |= {"esmm_dist.bundle": bundle.name, "esmm_dist.bundle_path": str(bundle.path)}
+        tags |= {"esmm_dist.bundle": bundle.name, "esmm_dist.bundle_path": _address(bundle.path)}
     return tags
 
 
 def _bundle(run: TrainedRun) -> Bundle | None:
     """The latest one of the run; none before it was published."""
     store = store_of(run.config)
-    of_run = [bundle for bundle in (Bundle.glance(store.path.resolve() / name)
-                                    for name in store.names())
+    of_run = [bundle for bundle in (Bundle.glance(store.path / name) for name in store.names())
               if (bundle.index.run, bundle.index.manifest) == (run.path.name, run.manifest.number)]
-    return max(of_run, key=lambda bundle: _written_at(bundle.path), default=None)
+    return max(of_run, key=lambda bundle: (bundle.path / INDEX).stat().st_mtime, default=None)
 
 
-def _written_at(path: Path) -> float:
-    return path.stat().st_mtime
+def _address(path: Path) -> str:
+    return str(path.resolve() if is_local(path) else path)
 
 
 def _batches(values: Sequence[Any], size: int) -> Iterator[list[Any]]:
