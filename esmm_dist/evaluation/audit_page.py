@@ -43,7 +43,7 @@ def print_audit(audit: Audit) -> None:
         table.add_row(method, *(ratio_text(figures.get(name)) for name in columns))
     console.print(table)
     for sentence in answers(audit):
-        console.print(f"* {sentence}", highlight=False)
+        console.print(f"* {sentence}", highlight=False, markup=False)
 
 
 def render_audit(audit: Audit) -> str:

@@ -171,6 +171,8 @@ def test_the_page_opens_offline_and_holds_every_sentence(
     for heading in ("Question", "Answer", "Set-up", "Figures", "Limits"):
         assert f">{heading}" in page
     print_audit(audit)
-    printed = capsys.readouterr().out
-    assert "ESMM" in printed or "esmm" in printed
+    printed = "".join(capsys.readouterr().out.split())
+    assert "esmm" in printed
+    for sentence in answers(audit):
+        assert "".join(sentence.split()) in printed, "brackets and all"
     assert Audit.model_validate_json(audit.model_dump_json()) == audit
