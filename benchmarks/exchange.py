@@ -33,7 +33,7 @@ from esmm_dist.distributed.world import connect
 
 ROOT = Path(__file__).resolve().parents[1]
 NUM_BYTES = [4 * 2**10 * 4**power for power in range(7)]
-BYTES_PER_ID, BYTES_PER_NUMBER = 8, 4
+BYTES_PER_SLOT, BYTES_PER_ID, BYTES_PER_NUMBER = 4, 8, 4
 NUM_FIELDS, DIM, ROWS_OF_RANK = 20, 18, 4096
 NUM_ROWS = 10_000_000
 NUM_TOWER_PARAMETERS = 2 * (360 * 361 + 361 * 200 + 201 * 80 + 81)
@@ -55,7 +55,7 @@ def sent_bytes(num_ranks: int) -> dict[str, float]:
     towers = 2 * share * NUM_TOWER_PARAMETERS * BYTES_PER_NUMBER
     rows, vector = distinct_rows_of_rank(), DIM * BYTES_PER_NUMBER
     return {
-        "sharded": share * rows * (BYTES_PER_ID + 2 * vector) + towers,
+        "sharded": share * rows * (BYTES_PER_SLOT + 2 * vector) + towers,
         "all-gather": (num_ranks - 1) * rows * (BYTES_PER_ID + vector) + towers,
         "dense": 2 * share * NUM_ROWS * vector + towers,
     }

@@ -130,7 +130,7 @@ class ShardedEmbedding:
             scale: 1 / the global weight, where the loss was summed.
         """
         assert self._optimizer is not None
-        slots_O = route.moved.values_U
+        slots_O = route.moved.values_U.long()
         grad_OD = grad_RD
         if self._num_ranks > 1:
             grad_OD = sums_of_duplicates(grad_RD, route.moved)

@@ -29,12 +29,12 @@ class Route:
     places: Places
     """For the model: the rows of each field vector."""
     slots_U: Tensor
-    """int64, ascending in the whole space, hence by owner."""
+    """Ascending in the whole space, hence by owner; typed as `Entries.slots_E`."""
     num_rows_to_rank: list[int]
     """How many of them each rank owns."""
     requested_R: Tensor
-    """int64, places in this rank's memory that are to be read; where tables are replicated, those
-    that its own batch needs."""
+    """Places in this rank's memory that are to be read; where tables are replicated, those that its
+    own batch needs."""
     num_rows_from_rank: list[int]
     """How many of them each rank asked for."""
     moved: Distinct
@@ -120,7 +120,9 @@ class Router:
         slots_U = needed.values_U
         num_rows_to_rank = [len(slots_U)]
         if self._world.num_ranks > 1:
-            first_rows = torch.searchsorted(slots_U, self._first_slots_N).tolist()
+            first_rows = torch.searchsorted(
+                slots_U, self._first_slots_N.to(slots_U.dtype)
+            ).tolist()
             num_rows_to_rank = [
                 after - first for first, after in zip(first_rows, [*first_rows[1:], len(slots_U)])
             ]

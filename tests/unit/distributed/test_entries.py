@@ -7,7 +7,13 @@ import torch
 
 from esmm_dist.contract.batch import Bag, Batch
 from esmm_dist.contract.errors import InputError
-from esmm_dist.contract.features import MultiValuedFeature, table_of
+from esmm_dist.contract.features import (
+    CategoricalFeature,
+    Group,
+    HashEncoding,
+    MultiValuedFeature,
+    table_of,
+)
 from esmm_dist.contract.row_space import RowSpace
 from esmm_dist.distributed.entries import EntryFinder
 from tests.factories.random_batches import FEATURES, NUM_ROWS_OF_TABLE, random_batch
@@ -89,3 +95,20 @@ def test_an_id_outside_the_table_of_a_bag_is_refused() -> None:
     with pytest.raises(InputError, match="'tags': the samples hold the id 3, .* has 3 rows"):
         bags = (bag, *batch.bags[1:])
         EntryFinder(FEATURES, SPACE, CPU).find(dataclasses.replace(batch, bags=bags))
+
+
+@pytest.mark.parametrize(("num_tables", "dtype"), [(1, torch.int32), (2, torch.int64)])
+def test_slots_are_as_wide_as_the_row_space_needs(num_tables: int, dtype: torch.dtype) -> None:
+    num_rows = 2_000_000_000
+    features = [
+        CategoricalFeature(name=name, group=Group.USER, encode=HashEncoding(hash_size=num_rows))
+        for name in ("a", "b")[:num_tables]
+    ]
+    space = RowSpace({feature.name: num_rows for feature in features})
+    ids = [[n] * num_tables for n in (0, 1, 12_345, num_rows - 1)]
+    batch = dataclasses.replace(random_batch(len(ids), torch.Generator()), bags=(),
+                                ids_BF=torch.tensor(ids, dtype=torch.int32))
+    slots_E = EntryFinder(features, space, CPU).find(batch).slots_E
+    assert slots_E.dtype == dtype
+    assert slots_E.tolist() == [space.slot_of(feature.name, n)
+                                for row in ids for feature, n in zip(features, row)]
