@@ -10,8 +10,9 @@ so that what else the machine does falls on all alike. Ratios are medians over t
 within a turn.
 
 The towers alone are timed twice: as they are (`towers`), and with the gradient of their inputs,
-which whatever lies below them needs (`towers_to_inputs`). The peers live in a throwaway environment
-that this script makes: DeepCTR-Torch and torch-rechub with their own trainers, fbgemm's
+which whatever lies below them needs (`towers_to_inputs`). `ours_bfloat16` is ours with
+`train.mixed_precision: bfloat16`; bars are for ours in float32. The peers live in a throwaway
+environment that this script makes: DeepCTR-Torch and torch-rechub with their own trainers, fbgemm's
 table-batched embedding below the plain towers. --quick: one turn of 100 k, 1 M and 10 M rows,
 uniform ids.
 """
@@ -29,6 +30,7 @@ import venv
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 from benchmarks.parts.experiment import (
@@ -45,6 +47,7 @@ NUM_STEPS, STEPS_PER_POINT, NUM_WARM_POINTS = 240, 10, 4
 SIZES = (100_000, 1_000_000, 10_000_000, 30_000_000)
 SECONDS_OF_CONTENDER = 8.0
 PEERS = ("deepctr-torch==0.3.0", "torch-rechub==0.9.0", "fbgemm-gpu-cpu==1.8.0", "requests")
+OURS = ("ours", "ours_bfloat16")
 OF_THIS_ENVIRONMENT = ("towers", "towers_to_inputs", "sparse_adam")
 OF_THE_PEERS = ("deepctr_torch", "torch_rechub", "fbgemm")
 # The public trainers take half a minute a step here.
@@ -63,10 +66,11 @@ class Figures:
 Turn = dict[str, Figures]
 
 
-def train_ours(experiment: Experiment) -> Figures:
+def train_ours(experiment: Experiment, mixed_precision: str = "none") -> Figures:
     """Trains as a user would, in a process of its own."""
     command = [sys.executable, "-m", "esmm_dist.train", "--config", str(experiment.config),
-               "--set", f"train.steps_per_log={STEPS_PER_POINT}"]
+               "--set", f"train.steps_per_log={STEPS_PER_POINT}",
+               "--set", f"train.mixed_precision={mixed_precision}"]
     process = subprocess.Popen(command, cwd=ROOT, env=_environment(), stderr=subprocess.PIPE)
     assert process.stderr is not None
     error = process.stderr.read()
@@ -106,7 +110,7 @@ def make_peers(folder: Path) -> Path:
 
 def take_turn(experiment: Experiment, peers: Path | None) -> Turn:
     """Everybody once."""
-    turn = {"ours": train_ours(experiment)}
+    turn = {"ours": train_ours(experiment), "ours_bfloat16": train_ours(experiment, "bfloat16")}
     for name in OF_THIS_ENVIRONMENT:
         turn[name] = train_other(name, experiment, Path(sys.executable))
     for name in OF_THE_PEERS if peers else ():
@@ -118,7 +122,7 @@ def take_turn(experiment: Experiment, peers: Path | None) -> Turn:
 
 def print_table(turns: Mapping[tuple[int, str], list[Turn]]) -> None:
     """Medians over the turns."""
-    names = ["ours", *OF_THIS_ENVIRONMENT, *OF_THE_PEERS]
+    names = [*OURS, *OF_THIS_ENVIRONMENT, *OF_THE_PEERS]
     print(f"samples/s\n{'rows':>11} {'ids':8}", *(f"{name:>16}" for name in names),
           f"{'ours: peak GiB':>16} {'its tables':>11}")
     for (num_rows, law), of_case in turns.items():
@@ -147,11 +151,11 @@ def verdict(turns: Mapping[tuple[int, str], list[Turn]]) -> dict[str, object]:
             bars[label] = bar
 
     for (num_rows, law), of_case in turns.items():
-        for other in of_case[0].keys() - {"ours"}:
+        for ours, other in product(OURS, of_case[0].keys() - set(OURS)):
             compare(
-                f"ours to {other}, {num_rows:,} rows, {law}",
-                [t["ours"].samples_per_second / t[other].samples_per_second for t in of_case],
-                _bar(other, num_rows),
+                f"{ours} to {other}, {num_rows:,} rows, {law}",
+                [t[ours].samples_per_second / t[other].samples_per_second for t in of_case],
+                _bar(other, num_rows) if ours == "ours" else None,
             )
     for law in LAWS:
         small, large = (turns.get((size, law)) for size in (SIZES[0], SIZES[-1]))
