@@ -23,7 +23,6 @@ from esmm_dist.contract.folds import folds_of
 from esmm_dist.contract.sections import Config
 from esmm_dist.contract.world import World
 from esmm_dist.distributed.world import connect
-from esmm_dist.evaluation.figures import signed
 from esmm_dist.evaluation.predictions import Predictions
 from esmm_dist.evaluation.scorecard import FoldRecord, make_scope
 from esmm_dist.scenarios import is_built
@@ -93,12 +92,12 @@ def report(found: dict[tuple[str, int], dict[str, float]], num_seeds: int) -> No
         of_name = {name: np.array([found[name, seed + 1][metric] for seed in range(num_seeds)])
                    for name in CHANGES}
         plain = of_name.pop(PLAIN)
-        row = [metric, f"{plain.mean():.4f}", f"{plain.std(ddof=1):.4f}"]
+        row = [metric, f"{plain.mean():.5f}", f"{plain.std(ddof=1):.5f}"]
         for name, values in of_name.items():
             gap = values - plain
             mean = float(gap.mean())
             half = stats.t.ppf((1 + LEVEL) / 2, num_seeds - 1) * stats.sem(gap)
-            row.append(f"{signed(mean, metric)} ({mean - half:+.5f} to {mean + half:+.5f})")
+            row.append(f"{mean:+.5f} ({mean - half:+.5f} to {mean + half:+.5f})")
             gaps[f"{name}: {metric}"] = round(mean, 5)
         rows.append(row)
     text = heading(

@@ -6,6 +6,7 @@ steps.
 """
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import date
 from pathlib import Path
@@ -36,10 +37,11 @@ from esmm_dist.reader.footers import check_file
 from esmm_dist.reader.parquet import read_files
 from esmm_dist.reader.plan import EvaluationPlan, Plan, Read, TrainPlan
 from esmm_dist.reader.prefetch import Prefetched
-from esmm_dist.storage.address import path_of
+from esmm_dist.storage.address import is_local, path_of
 
 # Enough to bridge the steps in which several lanes need their next file at once.
 NUM_BLOCKS_AHEAD = 3
+NUM_FOOTERS_AT_A_TIME = 16
 
 
 class SampleReader:
@@ -104,8 +106,7 @@ class SampleReader:
         """
         types = self._types_for(multiplicity.columns)
         paths = [self._samples_path / file.path for file in files]
-        for path, file in zip(paths, files):
-            check_file(path, file, types)
+        self._check_files(files, types)
         nums = []
         with closing(read_files(paths, list(types))) as decoded:
             for path, file, table in zip(paths, files, decoded, strict=True):
@@ -159,10 +160,24 @@ class SampleReader:
     def _batches(self, plan: Plan, rank: int, first_step: int) -> BatchStream:
         reads = plan.reads(rank, first_step)
         types = self._types | self._types_for(plan.multiplicity.columns)
-        for file in dict.fromkeys(read.file for read in reads):
-            check_file(self._path(plan, file), plan.files[file], types)
+        self._check_files(
+            [plan.files[file] for file in dict.fromkeys(read.file for read in reads)], types
+        )
         blocks = Prefetched(lambda: self._blocks(plan, reads), num_items_ahead=NUM_BLOCKS_AHEAD)
         return BatchStream(plan, rank, first_step, blocks, self._layout, self._pin_memory)
+
+    def _check_files(self, files: Sequence[SampleFile], types: Mapping[str, str]) -> None:
+        """All footers; many at a time where each costs several answers of an object store."""
+        def check(file: SampleFile) -> None:
+            check_file(self._samples_path / file.path, file, types)
+
+        if is_local(self._samples_path):
+            for file in files:
+                check(file)
+            return
+        with ThreadPoolExecutor(NUM_FOOTERS_AT_A_TIME) as pool:
+            for _ in pool.map(check, files):
+                pass
 
     def _blocks(self, plan: Plan, reads: Sequence[Read]) -> Generator[Block, None, None]:
         paths = [self._path(plan, read.file) for read in reads]
