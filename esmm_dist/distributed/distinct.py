@@ -30,7 +30,8 @@ def distinct(values_N: Tensor) -> Distinct:
     """Finds the distinct values of a one-dimensional list of whole numbers.
 
     torch sorts whole numbers by radix: 80,000 of 32 bits in 1.2 ms on one core, of 64 bits in
-    2.4, whatever the size of the tables, which a scratch array of a flag per row would have to sweep.
+    2.4, whatever the size of the tables, which a scratch array of a flag per row would have to
+    sweep.
     """
     sorted_N, order_N = torch.sort(values_N, stable=True)
     values_U, rank_N, counts_U = torch.unique_consecutive(
