@@ -77,6 +77,7 @@ def test_nothing_is_told_of_an_earlier_command(
     in_json: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_command(command(nothing), ARGV)
+    config_from(config_parser(None).parse_args(ARGV))  # by whoever is no command
     capsys.readouterr()
     run_command(lambda argv: None, [])
     assert all("run" not in one for one in objects(capsys.readouterr().err))
@@ -94,8 +95,9 @@ def test_what_others_print_is_told_too_and_results_stay_on_stdout(
     told = capsys.readouterr()
     (result,) = objects(told.out)
     assert (result["event"], result["text"]) == ("result", "bundles/small/abc")
-    printed = [one["text"] for one in objects(told.err) if one["event"] == "printed"]
-    assert printed == ["50%", "100%", "half a line"]
+    *_, fifty, hundred, half, ended = objects(told.err)
+    assert [one["text"] for one in (fifty, hundred, half)] == ["50%", "100%", "half a line"]
+    assert half["event"] == "printed" and ended["event"] == "ended"
     print("as ever")
     assert capsys.readouterr().out == "as ever\n"
 

@@ -8,7 +8,7 @@ import pytest
 from esmm_dist.contract.config import load_config
 from esmm_dist.contract.encodings import Encodings
 from esmm_dist.contract.errors import InputError
-from esmm_dist.contract.features import HashEncoding
+from esmm_dist.contract.features import CrossFeature, HashEncoding, Kind
 from esmm_dist.contract.manifest import Day, EncodingsReference, Manifest
 from esmm_dist.contract.sections import Config
 from esmm_dist.contract.settings import reading_of
@@ -71,6 +71,20 @@ def test_texts_where_there_were_numbers_are_refused_if_they_hash_to_other_ids(
     with pytest.raises(InputError, match="the values of user_id are texts in the log, those of "
                                          "2024-01-02 were numbers, which hash to other ids"):
         refuse_other_kinds(manifest, {name: "text"}, config)
+
+
+def test_what_a_cross_hashes_counts_as_hashed() -> None:
+    """Though by itself it has a vocabulary."""
+    config = config_of()
+    cross = CrossFeature(name="pair", kind=Kind.CROSS, of=("city", "age"),
+                         encode=HashEncoding(hash_size=100))
+    config = config.model_copy(update={"features": (*config.features, cross)})
+    directory = Directory()
+    published(directory, config, 1)
+    built = day_of(2).model_copy(update={"value_kinds": {"city": "number"}})
+    manifest = directory.manifests[0].model_copy(update={"days": (built,)})
+    with pytest.raises(InputError, match="the values of city are texts in the log"):
+        refuse_other_kinds(manifest, {"city": "text"}, config)
 
 
 def published(
