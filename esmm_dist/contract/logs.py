@@ -107,7 +107,8 @@ class ClickSource(LogSource):
     """Of several impressions of equal keys in whose window the click falls."""
     bots: Bots | None = None
     double_click_seconds: Annotated[float, Field(gt=0, le=3_600)] | None = None
-    """A click at most so long after another of the same impression (or keys) is dropped."""
+    """Clicks of one impression (or of equal keys), each at most so long after the one before, are
+    one."""
 
     @model_validator(mode="after")
     def _attributable(self) -> "ClickSource":

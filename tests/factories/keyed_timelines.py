@@ -88,7 +88,7 @@ LAST_OF_KEYS = (
     Timeline("an order of no click and its day's", of((), (buy(HOUR),), shown()), (0, 0),
              "conversions_without_impression"),
     Timeline("a click or an order in the folder of a day before its own",
-             of((touch(12 * HOUR, FIRST),), (buy(13 * HOUR, FIRST),), shown()), (0, 0),
+             of((touch(12 * HOUR, FIRST),), (buy(12 * HOUR, FIRST),), shown()), (0, 0),
              "clicks_misfiled conversions_misfiled"),
     Timeline("a click in the folder of a day that its window does not reach",
              of((touch(HOUR, FIRST + 3 * (NEXT - FIRST)),), (), shown()), (0, 0), ""),

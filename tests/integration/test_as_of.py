@@ -69,6 +69,9 @@ def test_a_build_as_of_an_instant_equals_one_of_the_logs_as_they_lay_then(
     spark: "SparkSession", tmp_path: Path
 ) -> None:
     dirty = dirty_logs(7, 800, [FIRST, SECOND], RULES, is_partitioned=True)
+    # What became known in that very instant is seen.
+    just = Row("just", AS_OF, SECOND, "order")
+    dirty = Logs(*[[*rows, just] for rows in dirty])
     logs = skewed(ingested(dirty, 7, RULES.ingested))
     lay_then = visible_rows(logs, AS_OF)
     assert all(len(then) < len(now) for then, now in zip(lay_then, logs))

@@ -68,8 +68,8 @@ def test_a_file_is_labelled_and_counted_as_the_oracle_does(
     )
 
 
-# Two impressions of one instant, and so many events soon after it that most of them meet.
-SHOWN = [Row(name, START, DAY, content=(0.0, "u")) for name in "ab"]
+# Two impressions of one instant, and so many events about it that most of them meet.
+SHOWN = [Row(name, START + TICK, DAY, content=(0.0, "u")) for name in "ab"]
 soon = st.integers(0, 6).map(lambda n: START + n * TICK)
 dense_logs = st.builds(
     Logs, st.just(SHOWN),
@@ -83,8 +83,8 @@ dense_logs = st.builds(
 
 # After the window of one click and further before the next than clocks may differ.
 BETWEEN = Logs(
-    SHOWN, [Row("a", START, DAY), Row("a", START + 3 * TICK, DAY)],
-    [Row("a", START + 2 * TICK, DAY, "order")],
+    SHOWN, [Row("a", START + TICK, DAY), Row("a", START + 4 * TICK, DAY)],
+    [Row("a", START + 3 * TICK, DAY, "order")],
 )
 
 
