@@ -33,7 +33,7 @@ from esmm_dist.training.checkpoint import Index, latest_checkpoint
 from tests.factories.written_samples import small_document, write_config, write_samples
 from tests.integration.horovodrun import ROOT
 
-FOLD = "2024-01-03"
+FOLD, NEXT_FOLD = "2024-01-03", "2024-01-04"
 SECONDS_TO_GET_THERE = 120
 
 
@@ -59,7 +59,7 @@ class Twins:
     """One experiment on this machine's disk and on the object store."""
 
     def __init__(self, folder: Path, bucket: str) -> None:
-        here = small_document(folder)
+        here = small_document(folder, num_test_days=2)
         here["train"] |= {"steps_per_checkpoint": 5, "steps_per_log": 1}
         here["publish"] = {"path": str(folder / "bundles")}
         write_samples(here, num_rows_of_day=2_400)
@@ -105,8 +105,8 @@ def twins(tmp_path_factory: pytest.TempPathFactory, bucket: str) -> Twins:
     return twins
 
 
-def tensors(run: Path) -> dict[str, torch.Tensor]:
-    checkpoint = latest_checkpoint(run / "checkpoints" / FOLD)
+def tensors(run: Path, fold: str = FOLD) -> dict[str, torch.Tensor]:
+    checkpoint = latest_checkpoint(run / "checkpoints" / fold)
     assert checkpoint is not None
     with at_hand(checkpoint) as folder:
         return {f"{file.name}:{key}": tensor for file in sorted(folder.glob("*.safetensors"))
@@ -116,6 +116,10 @@ def tensors(run: Path) -> dict[str, torch.Tensor]:
 def losses(run: Path) -> list[float]:
     lines = (run / "curves" / f"{FOLD}.jsonl").read_text().splitlines()
     return [json.loads(line)["loss"] for line in lines]
+
+
+def days(section: str, first: str, last: str) -> list[str]:
+    return ["--set", f"{section}.days.first={first}", "--set", f"{section}.days.last={last}"]
 
 
 def names(run: Path) -> set[str]:
@@ -151,6 +155,12 @@ def test_what_is_trained_there_is_measured_published_and_served(
     request = {"user_id": 7, "age": 20, "item_id": 3, "tags": ["a"], "slot": 1}
     (answer,) = Predictor.open(f"{twins.store.path}/{bundle.name}").predict([request])
     assert 0 < answer["p_ctcvr"] < answer["p_ctr"] < 1
+
+    twins.run(train, "--set", "name=next", "--set", "train.warm_start=current",
+              *days("train", "2024-01-01", "2024-01-03"), *days("evaluate", *2 * [NEXT_FOLD]))
+    next_here, next_there = (tensors(run.parent / "next", NEXT_FOLD)
+                             for run in (twins.here, twins.there))
+    assert all(torch.equal(next_here[name], next_there[name]) for name in next_here)
 
     (twins.store.path / bundle.name / "metrics.json").write_text("{}")
     monkeypatch.setattr(files, "_KEPT", {})  # as another process opens it
