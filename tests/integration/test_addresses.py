@@ -84,12 +84,13 @@ class Twins:
 @pytest.fixture(scope="module")
 def twins(tmp_path_factory: pytest.TempPathFactory, bucket: str) -> Twins:
     """Trained: here in one go, there by a process that was killed, and another that went on."""
-    twins = Twins(tmp_path_factory.mktemp("twins"), bucket)
+    folder = tmp_path_factory.mktemp("twins")
+    twins = Twins(folder, bucket)
     here, there = twins.configs
     train_run(load_config(here), SoloWorld(), resume=False)
     killed = subprocess.Popen(
         [sys.executable, "-m", "esmm_dist.train", "--config", str(there)], cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(folder)},
     )
     deadline = time.monotonic() + SECONDS_TO_GET_THERE
     try:
