@@ -18,7 +18,7 @@ from argparse import ArgumentTypeError
 from collections.abc import Sequence
 
 from esmm_dist.bundling import make_bundle
-from esmm_dist.contract.bundle import CURRENT, check_alias
+from esmm_dist.contract.bundle import CURRENT, PREVIOUS, WITHDRAWN, check_alias
 from esmm_dist.contract.command_line import config_parser, run_command
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.telling import tell
@@ -61,11 +61,11 @@ def main(argv: Sequence[str]) -> None:
     elif arguments.prune is not None:
         print("\n".join(name[:12] for name in store.prune(arguments.prune)) or "nothing to remove")
     elif arguments.rollback:
-        _tell(store, CURRENT, store.aliases.switch(rolled_back)[CURRENT])
+        roll_back(store)
     elif arguments.alias:
         _point(store, arguments.alias)
     else:
-        alias = check_alias(arguments.alias_of_run or CURRENT)
+        alias = _to_be_given(arguments.alias_of_run or CURRENT)
         publish(run_asked_for(arguments), store, alias)
 
 
@@ -102,13 +102,37 @@ def publish(run: TrainedRun, store: BundleStore, alias: str = CURRENT) -> Bundle
     return bundle
 
 
+def roll_back(store: BundleStore) -> None:
+    """Puts the bundle before the current one back into service.
+
+    Raises:
+        InputError: there is none, or it is not whole; the aliases are then as they were.
+    """
+    def change(aliases: BundleOfAlias) -> BundleOfAlias:
+        after = rolled_back(aliases)
+        if after != aliases:
+            store.open(after[CURRENT])
+        return after
+
+    _tell(store, CURRENT, store.aliases.switch(change)[CURRENT])
+
+
 def _point(store: BundleStore, assignment: str) -> None:
     alias, separator, reference = assignment.partition("=")
     if not separator or not reference:
         raise InputError(f"--alias {assignment}: write it as NAME=BUNDLE")
+    _to_be_given(alias)
     bundle = store.open(store.name_of(reference))
-    store.aliases.switch(lambda aliases: pointed(aliases, check_alias(alias), bundle.name))
+    store.aliases.switch(lambda aliases: pointed(aliases, alias, bundle.name))
     _tell(store, alias, bundle.name)
+
+
+def _to_be_given(alias: str) -> str:
+    """An alias that may be given by hand; the others say what a rollback goes back to."""
+    if alias in (PREVIOUS, WITHDRAWN):
+        raise InputError(f"the alias {alias!r} is given by publishing and by --rollback alone: "
+                         "choose another one")
+    return check_alias(alias)
 
 
 def _tell(store: BundleStore, alias: str, name: str) -> None:

@@ -104,9 +104,11 @@ def rolled_back(aliases: BundleOfAlias) -> BundleOfAlias:
     time, so that a repeated rollback does not undo the first.
 
     Raises:
-        InputError: there is nothing to go back to.
+        InputError: there is nothing to go back to, or from.
     """
     previous = aliases.get(PREVIOUS)
+    if CURRENT not in aliases:
+        raise InputError(f"nothing is in service: name a bundle with --alias {CURRENT}=BUNDLE")
     if previous is None:
         if WITHDRAWN in aliases:
             return aliases

@@ -4,7 +4,7 @@
     predictor.predict([{"user_id": 7, "tags": ["a"], …}])    # [{"p_ctr": …, "p_cvr": …, …}]
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
 
@@ -41,15 +41,16 @@ class Predictor:
         """
         return cls(Bundle.open(path))
 
-    def predict(self, requests: Sequence[Request]) -> list[dict[str, float]]:
+    def predict(self, requests: Iterable[Request]) -> list[dict[str, float]]:
         """p_ctr, p_cvr and p_ctcvr of every request: those that the method predicts.
 
         Raises:
             InputError: a request cannot be encoded; names its place, the feature and the value.
         """
-        if not requests:
+        asked = list(requests)
+        if not asked:
             return []
-        columns = self._model.run(self.encoder.encode(requests), self._probabilities)
+        columns = self._model.run(self.encoder.encode(asked), self._probabilities)
         rows = zip(*[values_B.tolist() for values_B in columns.values()])
         return [dict(zip(columns, row)) for row in rows]
 

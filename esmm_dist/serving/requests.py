@@ -8,7 +8,7 @@ Shape legend: B requests; L ids of a row, as `contract.exported` says.
 """
 
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -61,16 +61,17 @@ class RequestEncoder:
             for name, encode in _encoders(feature, features, encodings, kinds).items()
         }
 
-    def encode(self, requests: Sequence[Request]) -> dict[str, NDArray[Any]]:
+    def encode(self, requests: Iterable[Request]) -> dict[str, NDArray[Any]]:
         """The model's inputs for some requests, each (B, L).
 
         Raises:
             InputError: a request lacks a feature, or holds a value that no log could; names the
                 place of the request, the feature and the value.
         """
+        rows = list(requests)  # each input looks at all of them, an iterator gives them once
         return {
             one.name: of_rows(one, [self._row(one.name, request, place)
-                                    for place, request in enumerate(requests)])
+                                    for place, request in enumerate(rows)])
             for one in self.inputs
         }
 
@@ -146,6 +147,10 @@ def _value(request: Request, name: str) -> Any:
         value = request[name]
     except KeyError:
         raise _Lacking(name) from None
+    except TypeError:
+        raise _Unfit(
+            name, f"{type(request).__name__} is no dict of raw values: give a list of such dicts"
+        ) from None
     # NumPy's numbers are what tables hand out one by one.
     return value.item() if isinstance(value, np.generic) else value
 
@@ -154,7 +159,7 @@ def _list(request: Request, name: str) -> Sequence[Any] | None:
     values = _value(request, name)
     if values is None:
         return None
-    if not isinstance(values, (list, tuple, np.ndarray)):
+    if not isinstance(values, (list, tuple)) and np.ndim(values) == 0:
         raise _Unfit(name, f"{values!r} is no list")
     return [value.item() if isinstance(value, np.generic) else value for value in values]
 

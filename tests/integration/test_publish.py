@@ -131,6 +131,21 @@ def test_a_rollback_is_one_command(publish: Publisher) -> None:
     assert publish("--alias", "current=withdrawn") == 0 and publish.current().name == second
 
 
+@pytest.mark.parametrize("how", ["damaged", "lost"])
+def test_a_rollback_does_not_go_back_to_a_bundle_that_is_not_whole(
+    publish: Publisher, capsys: pytest.CaptureFixture[str], how: str
+) -> None:
+    first = (publish.another(1), publish.another(2))[0]
+    before = publish.store.aliases.of_alias()
+    if how == "lost":
+        shutil.rmtree(publish.store.path / first)
+    else:
+        (publish.store.path / first / "sample.json").write_text("{}", encoding="utf-8")
+    assert publish("--rollback") == 2
+    assert first[:12] in capsys.readouterr().err
+    assert publish.store.aliases.of_alias() == before
+
+
 def test_a_withdrawn_run_is_not_published_by_a_retry(
     publish: Publisher, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -162,10 +177,12 @@ def test_bundles_are_listed_and_compared(
 
 
 @pytest.mark.parametrize("arguments, reason", [
-    (["--rollback"], "no previous bundle"),
+    (["--rollback"], "nothing is in service"),
     (["--alias", "current"], "write it as NAME=BUNDLE"),
     (["--alias", "current=nothing"], "no bundle is called 'nothing'"),
     (["--as", "Trial"], "write small letters"),
+    (["--as", "previous"], "the alias 'previous' is given by publishing"),
+    (["--alias", "withdrawn=current"], "the alias 'withdrawn' is given by publishing"),
     (["--run", "nobody"], "no such run"),
 ])
 def test_what_cannot_be_done_is_told_in_one_line(

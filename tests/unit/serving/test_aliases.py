@@ -55,6 +55,12 @@ def test_without_a_previous_bundle_there_is_no_way_back() -> None:
         rolled_back({"current": ONE})
 
 
+@pytest.mark.parametrize("aliases", [{}, {"previous": ONE}, {"withdrawn": ONE}])
+def test_where_nothing_serves_there_is_nothing_to_go_back_from(aliases: dict[str, str]) -> None:
+    with pytest.raises(InputError, match="nothing is in service"):
+        rolled_back(aliases)
+
+
 def test_any_other_alias_leaves_the_rest_alone() -> None:
     assert pointed({"current": ONE}, "trial", TWO) == {"current": ONE, "trial": TWO}
 

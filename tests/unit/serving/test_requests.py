@@ -114,6 +114,8 @@ def test_null_and_unknown_values_have_ids() -> None:
         ({"counts": ["1"]},
          "request 1: 'counts': the weight '1' is a text, a number is wanted"),
         ({"counts": 1.0}, "request 1: 'counts': 1.0 is no list"),
+        ({"tags": np.array("a")}, "request 1: 'tags': array('a', dtype='<U1') is no list"),
+        ({"tags": {"a"}}, "request 1: 'tags': {'a'} is no list"),
     ],
 )
 def test_what_no_log_could_hold_is_refused_by_its_feature(
@@ -122,6 +124,22 @@ def test_what_no_log_could_hold_is_refused_by_its_feature(
     with pytest.raises(InputError) as caught:
         ENCODER.encode([REQUEST, REQUEST | change])
     assert str(caught.value) == message
+
+
+def test_requests_that_come_one_by_one_are_those_of_a_list() -> None:
+    listed = [REQUEST, REQUEST | {"user": 8, "tags": ["a"], "counts": None}]
+    found, expected = ENCODER.encode(iter(listed)), ENCODER.encode(listed)
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        assert np.array_equal(found[name], values), name
+
+
+@pytest.mark.parametrize(("requests", "kind"), [
+    (REQUEST, "str"), ([None], "NoneType"), ([[1]], "list"), ("ab", "str"), ([7], "int"),
+])
+def test_what_is_no_list_of_dicts_is_refused(requests: Any, kind: str) -> None:
+    with pytest.raises(InputError, match=f"^request 0: 'user': {kind} is no dict of raw values"):
+        ENCODER.encode(requests)
 
 
 @pytest.mark.parametrize("name", ["user", "price", "tags", "counts"])
