@@ -68,27 +68,30 @@ def open_logs(spark: SparkSession, config: Config) -> LogFrames:
     Raises:
         InputError: a log is missing or unreadable, or a column is missing or of a wrong type.
     """
-    logs = config.logs
+    logs, as_of = config.logs, config.samples.as_of
     frames = LogFrames(
         read_impressions(
-            load_table(spark, logs.impressions, "logs.impressions", config),
+            load_table(spark, logs.impressions, "logs.impressions", as_of),
             logs, config.features, config.samples.group_key,
             {source.name: source.key for source in _snapshots_used(config)},
         ),
-        read_clicks(load_table(spark, logs.clicks, "logs.clicks", config), logs),
+        read_clicks(load_table(spark, logs.clicks, "logs.clicks", as_of), logs),
         read_conversions(
-            load_table(spark, logs.conversions, "logs.conversions", config), logs.conversions
+            load_table(spark, logs.conversions, "logs.conversions", as_of), logs.conversions
         ),
     )
     check_key_types({f"logs.{name}": frame for name, frame in frames._asdict().items()})
     return frames
 
 
-def load_table(spark: SparkSession, source: TableSource, key: str, config: Config) -> DataFrame:
-    """A table as it lay at samples.as_of, with its own columns.
+def load_table(
+    spark: SparkSession, source: TableSource, key: str, as_of: datetime | None
+) -> DataFrame:
+    """A table as it lay at an instant, with its own columns.
 
     Args:
         key: of the config's section that declares it.
+        as_of: None: all of it.
 
     Raises:
         InputError: it is missing or unreadable.
@@ -102,7 +105,7 @@ def load_table(spark: SparkSession, source: TableSource, key: str, config: Confi
             reader.format(source.format).load(source.path)
             if source.table is None else reader.table(source.table)
         )
-    return visible(frame, source, key, config.samples.as_of)
+    return visible(frame, source, key, as_of)
 
 
 def open_snapshots(spark: SparkSession, config: Config) -> dict[str, DataFrame]:
@@ -113,7 +116,9 @@ def open_snapshots(spark: SparkSession, config: Config) -> dict[str, DataFrame]:
     """
     return {
         source.name: read_snapshot(
-            load_table(spark, source, f"logs.snapshots.{source.name}", config),
+            load_table(
+                spark, source, f"logs.snapshots.{source.name}", config.samples.as_of
+            ),
             source, config.features,
         )
         for source in _snapshots_used(config)

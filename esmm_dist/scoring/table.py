@@ -59,7 +59,8 @@ class ScoringTable:
         self._spark, self._config, self._features = spark, config, tuple(features)
         self._calendar = Calendar.of(config.logs.day_timezone)
         self.source, self.section = source_to_score(config)
-        frame = load_table(spark, self.source, self.section, config)
+        # All of it, whatever samples.as_of hides of the logs: every row of a day is to be scored.
+        frame = load_table(spark, self.source, self.section, as_of=None)
         self._snapshots = open_snapshots(spark, config)
         self._rows = self._read(frame)
         self._refuse_other_kinds(kinds)
@@ -87,10 +88,19 @@ class ScoringTable:
         return num_rows_of_day
 
     def encoded(self, days: Sequence[date], encodings: Encodings) -> DataFrame:
-        """`day`, the keys by the columns in which they travel, and the model's inputs by name."""
+        """`day`, the keys by the columns in which they travel, and the model's inputs by name.
+
+        Raises:
+            InputError: samples.as_of hides of the snapshots what was known on the days.
+        """
         rows = filed(self._rows, days, self._calendar)
         if self._snapshots:
-            end = self._calendar.end(max(days))
+            end, as_of = self._calendar.end(max(days)), self._config.samples.as_of
+            if as_of is not None and as_of < end:
+                raise InputError(
+                    f"samples.as_of = {as_of.isoformat()} hides what snapshots knew later, and "
+                    f"{max(days)} ends after it: move both with --for-day, or set it later"
+                )
             rows = as_they_stood(rows, self._snapshots, self._config.logs.snapshots, end)
         large = {table: self._vocabulary(encodings.vocabularies[table])
                  for table in tables_to_join(self._features, encodings)}

@@ -204,6 +204,17 @@ def test_texts_that_have_become_numbers_are_not_built_into_the_same_samples(
         builder.build([DAY])
 
 
+def test_what_as_of_hides_of_the_logs_is_scored_and_what_of_snapshots_is_refused(
+    spark: SparkSession, built: Built
+) -> None:
+    samples = built.config.samples.model_copy(update={"as_of": MORNING + timedelta(seconds=300)})
+    config = built.config.model_copy(update={"samples": samples})
+    table = ScoringTable(spark, config, config.features, built.kinds)
+    assert table.count([DAY]) == {DAY: NUM_ROWS}
+    with pytest.raises(InputError, match=f"hides what snapshots knew later, and {DAY} ends after"):
+        table.encoded([DAY], built.encodings)
+
+
 def test_the_scoring_job_encodes_the_same_ids(spark: SparkSession, built: Built) -> None:
     table = ScoringTable(spark, built.config, built.config.features, built.kinds)
     encoded = table.encoded([DAY], built.encodings)
