@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator, model_validator
 
+from esmm_dist.contract.days import MAX_DAYS
 from esmm_dist.contract.features import Section
 
 Positive = Annotated[int, Field(gt=0)]
@@ -82,7 +83,7 @@ class SnapshotSource(TableSource):
     """By which features name it as their source."""
     key: str
     """The column of the snapshot, and of the impressions, by which their rows meet."""
-    max_age_hours: Annotated[float, Field(gt=0)] | None = None
+    max_age_hours: Annotated[float, Field(gt=0, le=24 * MAX_DAYS)] | None = None
     """A row older than this at the impression says nothing any more; none: it always does."""
 
 
@@ -137,7 +138,7 @@ class ConversionSource(LogSource):
     """The column that tells conversions apart: rows of one id are one, wherever they belong. None:
     of one impression, or click, rows of equal instant and type are one, as the lines of an order
     may be."""
-    repeat_hours: Annotated[float, Field(gt=0)] | None = None
+    repeat_hours: Annotated[float, Field(gt=0, le=24 * MAX_DAYS)] | None = None
     """A row at most so long after another of its conversion_id is that one, logged again. At least,
     and by default, both windows together."""
     value: str | None = None

@@ -81,7 +81,8 @@ class Day(_Document):
     unclicked_rate: float | None = None
     """Share of its un-clicked samples that were kept. None: not noted."""
     read_by: dict[str, str] | None = None
-    """Which columns of the logs were read, as `settings.reading_of` tells it. None: not noted."""
+    """Which columns of the logs were read, and how late their rows might be, as
+    `settings.reading_of` tells it. None: not noted."""
     value_kinds: dict[str, ValueKind] | None = None
     """By feature, crosses aside, how its values were logged. None: not noted."""
 

@@ -102,8 +102,8 @@ def all_differences(manifest: Manifest, config: Config) -> list[str]:
 
 
 def reading_of(config: Config) -> dict[str, str]:
-    """Which columns of the logs the build reads for what, as each day keeps it: a log's columns may
-    get other names from some day on."""
+    """Which columns of the logs the build reads for what, and how late their rows may be, as each
+    day keeps it: both may change from some day on."""
     used = {source_of(feature) for feature in config.features}
     tables: dict[str, TableSource] = {
         "logs.impressions": config.logs.impressions, "logs.clicks": config.logs.clicks,
@@ -118,11 +118,12 @@ def reading_of(config: Config) -> dict[str, str]:
         f"{key}.{name}": column
         for key, table in tables.items() for name in ("ingest_time", "partition")
         if (column := getattr(table, name, None)) is not None
-    }
+    } | ({"samples.lateness_hours": str(lateness)} if (lateness := config.samples.lateness_hours)
+         else {})
 
 
 def other_readings(built: Mapping[str, str], asked: Mapping[str, str]) -> list[str]:
-    """How the logs would be read otherwise than a day's were, one text a column."""
+    """How the logs would be read otherwise than a day's were, one text a difference."""
     return [
         f"{key} is {asked.get(key, 'not declared')}, was {built.get(key, 'not declared')}"
         for key in sorted({*built, *asked}) if built.get(key) != asked.get(key)

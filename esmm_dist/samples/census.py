@@ -12,15 +12,15 @@ from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from esmm_dist.contract.errors import InputError
-from esmm_dist.contract.logs import LogSource
+from esmm_dist.contract.logs import ConversionSource, LogSource
 from esmm_dist.contract.sections import Config
 from esmm_dist.samples.days import ONE_DAY, Calendar
 from esmm_dist.samples.failures import naming_the_file, plain_path
 from esmm_dist.samples.filing import filed
 from esmm_dist.samples.io import LogFrames
-from esmm_dist.samples.logs import FILED_DAY, NO_DAY, TYPE
+from esmm_dist.samples.logs import CONVERSION_ID, FILED_DAY, NO_DAY, TYPE
 from esmm_dist.samples.missing_days import Wanted, of_missing_days
-from esmm_dist.samples.schedule import Windows, days_seen, repeat_span
+from esmm_dist.samples.schedule import Windows, days_seen, repeat_span, text_of
 from esmm_dist.samples.unmet_types import of_unmet_types
 
 
@@ -36,7 +36,7 @@ def census(
     now: datetime,
 ) -> Census:
     """Counts the rows of all days that a build reads, in one pass that reads no values where days
-    are folders, save the types of conversions.
+    are folders, save the types and ids of conversions.
 
     Args:
         days: those to build.
@@ -68,7 +68,7 @@ def census(
         filed(frames.conversions, days_of_log["conversions"], _calendar(config)),
         Wanted.of(days_of_log["conversions"], min(days), config, now), config.logs.conversions,
     )
-    return Census(rows_in, notes)
+    return Census(rows_in, [*notes, *_of_unnamed(conversions, config.logs.conversions)])
 
 
 def count_rows(
@@ -112,7 +112,7 @@ def _days_read(
 def _counted(
     frames: LogFrames, days_of_log: Mapping[str, Sequence[date]], config: Config
 ) -> list[Row]:
-    """A row (log, filed_day, file, type, num_rows) for each of these that there is."""
+    """A row (log, filed_day, file, type, num_rows, num_named) for each of these that there is."""
     types = list(config.logs.conversions.types)
     counts = []
     for log, frame in frames._asdict().items():
@@ -120,6 +120,7 @@ def _counted(
         kind = F.lit(None).cast("string")
         if log == "conversions" and types:
             kind = F.when(F.col(TYPE).isin(types), F.col(TYPE))
+        name = CONVERSION_ID if CONVERSION_ID in frame.columns else "*"
         found = filed(frame, days_of_log[log], _calendar(config))
         if FILED_DAY in frame.columns:
             found = found.unionByName(
@@ -127,8 +128,8 @@ def _counted(
             )
         counts.append(
             found.groupBy(FILED_DAY, F.input_file_name().alias("file"), kind.alias("type"))
-            .agg(F.count("*").alias("num_rows"))
-            .select(F.lit(log).alias("log"), FILED_DAY, "file", "type", "num_rows")
+            .agg(F.count("*").alias("num_rows"), F.count(name).alias("num_named"))
+            .select(F.lit(log).alias("log"), FILED_DAY, "file", "type", "num_rows", "num_named")
         )
     with naming_the_file("logs"):
         return counts[0].unionByName(counts[1]).unionByName(counts[2]).collect()
@@ -183,6 +184,26 @@ def _of_no_day(log: str, rows: Sequence[Row], source: LogSource) -> list[str]:
         return []
     return [f"logs.{log} ({source.place}): {num_null:,} rows have no {source.partition}: no day "
             "sees them"]
+
+
+def _of_unnamed(conversions: Sequence[Row], source: ConversionSource) -> list[str]:
+    """Conversions without the id that is declared: logged twice, they may count twice, and a file
+    that lacks the column reads like one in which each of them is such."""
+    counted = [
+        row for row in conversions
+        if row.filed_day not in (None, NO_DAY) and (row.type is not None or not source.types)
+    ]
+    num_unnamed = sum(row.num_rows - row.num_named for row in counted)
+    if source.conversion_id is None or not num_unnamed:
+        return []
+    named_days = {row.filed_day for row in counted if row.num_named}
+    nameless = sorted({row.filed_day for row in counted} - named_days)
+    return [
+        f"logs.conversions ({source.place}): {num_unnamed:,} of "
+        f"{sum(row.num_rows for row in counted):,} conversions have no {source.conversion_id}"
+        + (f", among them all of {text_of(nameless)}" if nameless else "")
+        + ": they are told apart by instant and type"
+    ]
 
 
 def _calendar(config: Config) -> Calendar:

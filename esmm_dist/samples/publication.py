@@ -50,10 +50,11 @@ def refuse_other_settings(manifest: Manifest, config: Config, appends: bool) -> 
 
 def refuse_other_reading(manifest: Manifest, days: Iterable[date], config: Config) -> None:
     """Refuses to read columns of other names than those that a day was built from, or if it is a
-    new one, the day before it; the first days are held to the one after them.
+    new one, the day before it; the first days are held to the one after them. So too if rows may
+    be more or less late: one of both days would look for them where the other does not.
 
     Raises:
-        InputError: names that day, and the columns that differ.
+        InputError: names that day, and what differs.
     """
     for day in days:
         before = [built for built in manifest.days if built.day <= day]
@@ -62,7 +63,7 @@ def refuse_other_reading(manifest: Manifest, days: Iterable[date], config: Confi
             found = other_readings(there.read_by or {}, reading_of(config))
             if there.read_by is not None and found:
                 raise InputError(
-                    f"{config.samples.path}: {there.day} was built from other columns: "
+                    f"{config.samples.path}: {there.day} was built from logs read otherwise: "
                     f"{'; '.join(found)}: correct the config, or say --logs-changed if the logs "
                     f"have changed by {day}"
                 )

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -205,6 +206,23 @@ def test_a_day_none_of_whose_conversions_is_of_a_type_is_told(
     now = start_of(DAYS[2], ZONE)
     shutil.rmtree(tmp_path / "conversions" / f"dt={DAYS[3]}")
     assert len(notes_of(still_open, now)) == 2
+
+
+def test_conversions_without_the_id_that_is_declared_are_told(
+    notes_of: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    """A file that lacks the column reads as if no conversion had one."""
+    noon = 12 * HOUR
+    events = [Row("i", start_of(day, ZONE) + noon, day, "order", conversion_id="o") for day in DAYS]
+    nameless = [replace(events[2], conversion_id=None), replace(events[2], type="lead")]
+    rows = [*events[:2], *nameless, *events[3:]]
+    write_logs(Logs(events, events, rows), tmp_path, is_partitioned=True, num_files=1, seed=0)
+    (note,) = notes_of(config_in(tmp_path, RULES._replace(has_ids=True)))
+    assert note.startswith("logs.conversions") and note.endswith(
+        f"1 of 4 conversions have no order_id, among them all of {DAYS[2]}: they are told apart by "
+        "instant and type"
+    )
+    assert notes_of(config_in(tmp_path)) == []
 
 
 def test_days_without_rows_do_not_hide_that_no_conversion_is_of_a_type(

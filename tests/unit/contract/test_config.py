@@ -118,6 +118,8 @@ def test_further_mistakes_are_counted(load_text: LoadText) -> None:
          "logs.clicks.bots.interval_seconds = 86401"),
         ("logs.conversions.repeat_hours=99",
          "logs.conversions.repeat_hours = 99.0 is not looked at: name the column of conversion_id"),
+        ("logs.conversions.repeat_hours=1e9", "logs.conversions.repeat_hours = 1000000000.0"),
+        ("logs.snapshots=[{name: s, path: p, key: k, max_age_hours: .inf}]", "max_age_hours = inf"),
         ("logs.clicks.double_click_seconds=0", "logs.clicks.double_click_seconds = 0"),
         ("logs.conversions.attribute_by=key",
          "logs.conversions.attribute_by = 'key': Input should be 'impression_id', 'click_id' or"),

@@ -154,6 +154,17 @@ def test_other_columns_of_the_logs_are_told_as_they_are_read() -> None:
     ]
 
 
+def test_how_late_rows_may_be_is_told() -> None:
+    """In partitions of arrival a day that looks for later rows has other labels."""
+    none, some, more = (
+        reading_of(load_config(overrides=[f"samples.lateness_hours={hours}"]))
+        for hours in (0, 6, 24)
+    )
+    assert other_readings(none, some) == ["samples.lateness_hours is 6.0, was not declared"]
+    assert other_readings(more, some) == ["samples.lateness_hours is 6.0, was 24.0"]
+    assert other_readings(reading_of(load_config()), none) == []
+
+
 def test_a_snapshot_that_features_are_of_is_read_by_its_columns_too() -> None:
     snapshot = "logs.snapshots=[{name: users, path: p, key: user_id, ingest_time: t}]"
     config = load_config(overrides=[snapshot, "features.user_active_degree.source=users"])

@@ -137,8 +137,9 @@ def test_a_day_is_read_as_the_one_before_it_was(
     if near is None:
         refuse_other_reading(directory.manifests[-1], asked, new if renamed else old)
         return
-    with pytest.raises(InputError, match=f"2024-01-0{near} was built from other .*columns.city.*"
-                                         "--logs-changed"):
+    with pytest.raises(InputError, match=(
+        f"2024-01-0{near} was built from logs read otherwise: .*columns.city.*--logs-changed"
+    )):
         refuse_other_reading(directory.manifests[-1], asked, new if renamed else old)
 
 
