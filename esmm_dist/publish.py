@@ -122,7 +122,9 @@ def _point(store: BundleStore, assignment: str) -> None:
     if not separator or not reference:
         raise InputError(f"--alias {assignment}: write it as NAME=BUNDLE")
     _to_be_given(alias)
-    bundle = store.open(store.name_of(reference))
+    bundle = store.open(reference)
+    if bundle.name not in store.names():
+        raise InputError(f"{reference}: it does not lie in {store.path}: aliases mean what does")
     store.aliases.switch(lambda aliases: pointed(aliases, alias, bundle.name))
     _tell(store, alias, bundle.name)
 

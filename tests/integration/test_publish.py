@@ -164,6 +164,20 @@ def test_another_alias_leaves_current_alone(publish: Publisher) -> None:
     assert publish.current().name == publish.store.open("trial").name
 
 
+def test_a_bundle_is_given_an_alias_by_its_folder_if_it_lies_among_the_others(
+    publish: Publisher, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert publish() == 0
+    bundle = publish.current()
+    assert publish("--alias", f"trial={bundle.path}") == 0
+    assert publish.store.aliases.of_alias()["trial"] == bundle.name
+    elsewhere = tmp_path / "elsewhere" / bundle.name
+    shutil.copytree(bundle.path, elsewhere)
+    shutil.rmtree(bundle.path)
+    assert publish("--alias", f"other={elsewhere}") == 2
+    assert "it does not lie in" in capsys.readouterr().err
+
+
 def test_bundles_are_listed_and_compared(
     publish: Publisher, capsys: pytest.CaptureFixture[str]
 ) -> None:
