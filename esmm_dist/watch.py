@@ -4,8 +4,8 @@
     python -m esmm_dist.watch --for-day 2022-05-03
 
 Leaves runs/<name>.prom, or what retraining.metrics_file names, in the text format that the node
-exporter's textfile collector reads; the file appears whole. What does not exist yet has no line:
-alert on the age of what must be fresh, and on its absence.
+exporter's textfile collector reads; the file appears whole. What does not exist yet, or is damaged,
+has no line: alert on the age of what must be fresh, and on its absence.
 """
 
 import sys
@@ -54,20 +54,38 @@ def main(argv: Sequence[str]) -> None:
             "local path"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_readings(path, experiment, readings(config))
+    found, damage = readings(config)
+    write_readings(path, experiment, found)
     print(path)
+    if damage:
+        raise damage[0]
 
 
-def readings(config: Config) -> Iterator[Reading]:
-    """All that is to be known of an experiment, of the parts that exist."""
+def readings(config: Config) -> tuple[list[Reading], list[InputError]]:
+    """All that is to be known of an experiment, of the parts that exist; and why of a damaged one
+    nothing is: it has no lines, rather than all keep those that they had before."""
     end_of = Calendar.of(config.logs.day_timezone).end
+    found: list[Reading] = []
+    damage: list[InputError] = []
+    for part in (_samples(config, end_of), _of_service(store_of(config), end_of),
+                 _verdict(config)):
+        try:
+            found += list(part)
+        except InputError as error:
+            damage.append(error)
+    return found, damage
+
+
+def _samples(config: Config, end_of: EndOfDay) -> Iterator[Reading]:
     try:
         manifest = read_manifest(config.samples.path)
     except InputError:
         manifest = None  # nothing has been built
     if manifest is not None:
         yield from _of_samples(manifest, end_of(manifest.days[-1].day))
-    yield from _of_service(store_of(config), end_of)
+
+
+def _verdict(config: Config) -> Iterator[Reading]:
     verdict = path_of(config.runs_path) / config.name / VERDICT
     if verdict.exists():
         yield from _of_verdict(Verdict.read(verdict.parent))

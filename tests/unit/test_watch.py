@@ -4,9 +4,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from esmm_dist.contract.days import DayRange
+from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.gating import Gate
 from esmm_dist.gating.verdict import VERDICT, Check, Verdict
 from esmm_dist.serving.aliases import in_service
@@ -70,6 +72,21 @@ def test_the_last_day_and_the_model_in_service_and_the_verdict(tmp_path: Path) -
     assert found[("esmm_dist_gate_accepted",)] == 0
     assert found[("esmm_dist_gate_refusing_checks",)] == 2
     assert found[("esmm_dist_gate_judged_timestamp_seconds",)] == judged_at.timestamp()
+
+
+def test_of_a_damaged_model_nothing_is_told_and_of_the_rest_all(tmp_path: Path) -> None:
+    write_config(tmp_path, document(tmp_path))
+    write_samples(document(tmp_path))
+    store = BundleStore(tmp_path / "bundles")
+    bundle = add_bundle(store, bundle_config(tmp_path), places("a"), ctr_auc=0.75)
+    store.aliases.switch(lambda aliases: in_service(aliases, bundle.name))
+    assert ("esmm_dist_model_metric", "ctr_auc") in run(tmp_path)
+    (bundle.path / "encodings.json").write_text("{}")
+    with pytest.raises(InputError, match="encodings.json: its checksum differs"):
+        run(tmp_path)
+    names = {name for name, *_ in told(tmp_path / "runs" / "small.prom")}
+    assert "esmm_dist_samples_until_timestamp_seconds" in names
+    assert not [name for name in names if name.startswith("esmm_dist_model")]
 
 
 def test_the_verdict_of_another_night_is_not_told(tmp_path: Path) -> None:
