@@ -52,7 +52,7 @@ class Size:
     num_tuning: int = 1
     """Worlds, like those of the map."""
     map_world: tuple[float, float] = (0.02, 5 * ALI_CCP_CVR)
-    num_replicates: int = 4
+    num_replicates: int = 3
     cells: Mapping[float, tuple[float, ...]] = field(default_factory=lambda: {
         0.0: (0.0,), 0.5: (-0.5, 0.5), 1.0: (-0.5, 0.0, 0.5)})
     """Selections by sharing: at most as large."""

@@ -22,6 +22,7 @@ from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, RetryPolicy
 from airflow.sdk.definitions.retry_policy import RetryDecision
 
 from esmm_dist.contract.config import load_config
+from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.sections import Config
 
 HOME = Path(os.environ.get("ESMM_DIST_HOME", Path(__file__).parents[1])).resolve()
@@ -66,7 +67,7 @@ def retraining(path: str) -> DAG:
     config = load_config(HOME / path)
     plan = config.retraining
     if plan is None:
-        raise ValueError(f"{path}: no section `retraining`: it is not to be scheduled")
+        raise InputError(f"{path}: no section `retraining`: it is not to be scheduled")
     zone = config.logs.day_timezone
     day = "{{ data_interval_start.in_timezone('" + zone + "').to_date_string() }}"
 
@@ -153,6 +154,22 @@ def tell(config: Config) -> Any:
     return callback
 
 
+def unreadable(path: str, reason: InputError) -> DAG:
+    """Stands for an experiment whose config is refused: it fails every day with the reason, where
+    an error in this file would take the other experiments with it."""
+    with DAG(
+        dag_id=f"unreadable_{re.sub('[^A-Za-z0-9_.-]', '_', Path(path).name)}",
+        schedule="@daily", start_date=datetime(2020, 1, 1, tzinfo=ZoneInfo("UTC")), catchup=False,
+        description=str(reason)[:250],
+    ) as dag:
+        told = shlex.quote(f"error: {reason}")
+        BashOperator(task_id="read_config", bash_command=f"echo {told} >&2; exit {EXIT_AT_FAULT}")
+    return dag
+
+
 for _path in CONFIGS:
-    _dag = retraining(_path)
+    try:
+        _dag = retraining(_path)
+    except InputError as _error:
+        _dag = unreadable(_path, _error)
     globals()[_dag.dag_id] = _dag

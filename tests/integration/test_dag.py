@@ -34,6 +34,8 @@ json.dump({
     "after": {code: decision(code) for code in (1, 2, 137)},
     "of_tracked": {task.task_id: [task.bash_command, task.is_teardown]
                    for task in module.tracked.tasks},
+    "of_unreadable": [[task.task_id, task.bash_command]
+                      for task in vars(module)["unreadable_broken.yaml"].tasks],
 }, sys.stdout)
 """
 
@@ -46,8 +48,10 @@ def dag(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     tracked = home / "tracked.yaml"
     document = yaml.safe_load((ROOT / NIGHTLY).read_text(encoding="utf-8"))
     tracked.write_text(yaml.safe_dump(document | {"name": "tracked", "tracking": {}}))
+    broken = home / "broken.yaml"
+    broken.write_text("name: broken\nmodle: {}\n")
     environment = kept | {"AIRFLOW_HOME": str(home), "ESMM_DIST_HOME": str(ROOT),
-                          "ESMM_DIST_CONFIGS": f"{NIGHTLY}:{tracked}"}
+                          "ESMM_DIST_CONFIGS": f"{NIGHTLY}:{broken}:{tracked}"}
     read = subprocess.run([str(PYTHON), "-c", READ], cwd=ROOT, env=environment,
                           capture_output=True, text=True)
     assert read.returncode == 0, read.stderr
@@ -108,3 +112,13 @@ def test_a_night_is_tracked_if_its_config_says_so_and_does_not_hang_on_it(
     assert "track" not in dag["tasks"]
     command, is_teardown = dag["of_tracked"]["track"]
     assert "python -m esmm_dist.track --config" in command and is_teardown
+
+
+def test_a_config_that_is_refused_fails_by_itself_and_takes_no_other_with_it(
+    dag: dict[str, Any]
+) -> None:
+    (task, command), = dag["of_unreadable"]
+    run = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert task == "read_config" and run.returncode == 2
+    assert "broken.yaml" in run.stderr and "modle" in run.stderr
+    assert "gate" in dag["tasks"] and "track" in dag["of_tracked"], "before and after it"
