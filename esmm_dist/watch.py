@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
 from esmm_dist.contract.command_line import config_from, config_parser, run_command
 from esmm_dist.contract.config import load_config
+from esmm_dist.contract.durations import durations_of
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.manifest import Manifest, read_manifest
 from esmm_dist.contract.sections import Config
@@ -68,7 +69,7 @@ def readings(config: Config) -> tuple[list[Reading], list[InputError]]:
     found: list[Reading] = []
     damage: list[InputError] = []
     for part in (_samples(config, end_of), _of_service(store_of(config), end_of),
-                 _verdict(config)):
+                 _verdict(config), _durations(config)):
         try:
             found += list(part)
         except InputError as error:
@@ -89,6 +90,12 @@ def _verdict(config: Config) -> Iterator[Reading]:
     verdict = path_of(config.runs_path) / config.name / VERDICT
     if verdict.exists():
         yield from _of_verdict(Verdict.read(verdict.parent))
+
+
+def _durations(config: Config) -> Iterator[Reading]:
+    for command, seconds in durations_of(config):
+        yield Reading("command_duration_seconds", "Of the last time that a command of the run went "
+                      "well under the scheduler.", {"command": command}, seconds)
 
 
 def write_readings(path: Path, experiment: str, found: Iterable[Reading]) -> None:
@@ -116,6 +123,12 @@ def _of_samples(manifest: Manifest, end: datetime) -> Iterator[Reading]:
                            ("immature", last.num_immature)):
         yield Reading("samples_of_last_day", "Samples of the last day that is built.",
                       {"kind": kind}, num_rows)
+    for rate, part, whole in (("ctr", last.num_clicks, last.num_rows),
+                              ("cvr", last.num_conversions, last.num_clicks),
+                              ("ctcvr", last.num_conversions, last.num_rows)):
+        if whole:
+            yield Reading("rate_of_last_day", "Rates of the last day that is built, over samples.",
+                          {"rate": rate}, part / whole)
 
 
 def _of_service(store: BundleStore, end_of: EndOfDay) -> Iterator[Reading]:

@@ -1,17 +1,20 @@
 """The flags that every command shares, and how a command ends when its input is bad."""
 
 import argparse
+import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
 from esmm_dist.contract.config import DEFAULT_CONFIG_PATH, load_config
+from esmm_dist.contract.durations import note_duration
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.moving import moved
 from esmm_dist.contract.sections import Config
-from esmm_dist.contract.telling import bind, tell, telling
+from esmm_dist.contract.telling import RUN_ID, bind, tell, telling
 from esmm_dist.storage.address import reason_of
 
 EXIT_BAD_INPUT = 2
@@ -19,6 +22,9 @@ EXIT_BAD_INPUT = 2
 OF_OBJECT_STORES = (FileNotFoundError, PermissionError)
 
 EXIT_INTERRUPTED = 130  # as shells report a process that SIGINT ended
+
+_asked: list[Config] = []
+"""The config that the running command was asked to work by, last."""
 
 
 def config_parser(description: str | None) -> argparse.ArgumentParser:
@@ -51,6 +57,7 @@ def config_from(arguments: argparse.Namespace) -> Config:
         config = moved(config, arguments.for_day, f"{arguments.config} --for-day "
                                                   f"{arguments.for_day}")
     bind(run=config.name, day=config.samples.days.last)
+    _asked.append(config)
     return config
 
 
@@ -73,7 +80,9 @@ def run_command(
     command: Callable[[Sequence[str]], None], argv: Sequence[str], hint_if_interrupted: str = ""
 ) -> int:
     """Runs a command; its exit status is 2 after bad input, of which one line on stderr tells, and
-    130 after Ctrl-C, of which another one does."""
+    130 after Ctrl-C, of which another one does. Where a scheduler gives its run an id, the time
+    that it took is noted beside the run's folder."""
+    _asked.clear()
     try:
         with telling(_name_of(command)):
             return _told_status(command, argv, hint_if_interrupted)
@@ -91,9 +100,12 @@ def _name_of(command: Callable[[Sequence[str]], None]) -> str:
 def _told_status(
     command: Callable[[Sequence[str]], None], argv: Sequence[str], hint_if_interrupted: str
 ) -> int:
+    begun = time.monotonic()
     try:
         with file_errors_told():
             command(argv)
+            if _asked and RUN_ID in os.environ and os.environ.get("HOROVOD_RANK", "0") == "0":
+                note_duration(_asked[-1], _name_of(command), time.monotonic() - begun)
     except InputError as error:
         tell("error", f"error: {error}")
         return EXIT_BAD_INPUT

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from esmm_dist.contract.command_line import run_command
 from esmm_dist.contract.days import DayRange
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.gating import Gate
@@ -65,6 +66,8 @@ def test_the_last_day_and_the_model_in_service_and_the_verdict(tmp_path: Path) -
         datetime(2024, 1, 4, tzinfo=UTC).timestamp()
     assert found[("esmm_dist_samples_of_last_day", "clicks")] == last.num_clicks
     assert found[("esmm_dist_samples_of_last_day", "impressions")] == last.num_rows
+    assert found[("esmm_dist_rate_of_last_day", "ctr")] == last.num_clicks / last.num_rows
+    assert found[("esmm_dist_rate_of_last_day", "cvr")] == last.num_conversions / last.num_clicks
     assert found[("esmm_dist_model_learned_until_timestamp_seconds",)] == \
         datetime(2024, 1, 3, tzinfo=UTC).timestamp()
     assert found[("esmm_dist_model_metric", "ctr_auc")] == 0.75
@@ -94,3 +97,32 @@ def test_the_verdict_of_another_night_is_not_told(tmp_path: Path) -> None:
     (tmp_path / "runs" / "small-2024-01-02").mkdir(parents=True)
     (tmp_path / "runs" / "small-2024-01-02" / VERDICT).write_text("not looked at")
     assert not any("gate" in name for name, *_ in run(tmp_path, "--for-day", "2024-01-03"))
+
+
+def test_what_a_night_s_commands_took_is_told_once_a_scheduler_ran_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_config(tmp_path, document(tmp_path))
+    flags = ["--config", str(tmp_path / "config.yaml"), "--for-day", "2024-01-03"]
+    assert run_command(main, flags) == 0
+    assert not (tmp_path / "runs" / "small-2024-01-03.seconds").exists(), "by hand"
+    monkeypatch.setenv("ESMM_DIST_RUN_ID", "scheduled")
+    assert run_command(main, [*flags, "--set", "train.batch=1"]) == 2
+    assert not (tmp_path / "runs" / "small-2024-01-03.seconds").exists(), "it failed"
+    assert run_command(main, flags) == 0
+    found = run(tmp_path, "--for-day", "2024-01-03")
+    assert list(found) == [("esmm_dist_command_duration_seconds", "watch")]
+    assert 0 < found[("esmm_dist_command_duration_seconds", "watch")] < 60
+    (tmp_path / "runs" / "small-2024-01-03.seconds" / "train").write_text("soon")
+    with pytest.raises(InputError, match="'soon' is no number of seconds"):
+        run(tmp_path, "--for-day", "2024-01-03")
+
+
+def test_of_ranks_the_first_alone_notes_what_it_took(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_config(tmp_path, document(tmp_path))
+    monkeypatch.setenv("ESMM_DIST_RUN_ID", "scheduled")
+    monkeypatch.setenv("HOROVOD_RANK", "1")
+    assert run_command(main, ["--config", str(tmp_path / "config.yaml")]) == 0
+    assert not (tmp_path / "runs" / "small.seconds").exists()
