@@ -6,9 +6,12 @@ It knows paths and texts only, not what they mean.
 import os
 import uuid
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from pyspark.sql import SparkSession
+
+from esmm_dist.storage.files import sync
 
 
 class Found(NamedTuple):
@@ -113,7 +116,7 @@ class Files:
             return False
         finally:
             os.unlink(draft_path)
-        _sync_directory(os.path.dirname(path))
+        sync(Path(path).parent)
         return True
 
     def _rename(self, draft: str, name: str, text: str) -> bool:
@@ -163,11 +166,3 @@ class Files:
             return reader.getFooter()
         finally:
             reader.close()
-
-
-def _sync_directory(path: str) -> None:
-    directory = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
