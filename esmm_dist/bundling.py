@@ -29,7 +29,7 @@ from esmm_dist.evaluation.predictions import Predictions
 from esmm_dist.evaluation.scorecard import Scorecard
 from esmm_dist.reader.listed_rows import ListedRow, listed
 from esmm_dist.reader.samples import SampleReader
-from esmm_dist.serving.bundle import Bundle
+from esmm_dist.serving.bundle import Bundle, check_part
 from esmm_dist.serving.store import BundleStore
 from esmm_dist.storage.address import reason_of
 from esmm_dist.storage.files import fetch
@@ -61,9 +61,12 @@ def make_bundle(run: TrainedRun, store: BundleStore) -> Bundle:
         sample = _scored_sample(run, trained, predictions, calibration)
         _write(folder / form.SAMPLE, sample.model_dump_json() + "\n")
         _write(folder / form.CARD, _card(run, card))
-        if (run.path / form.EXPORT).is_dir():
-            _check_export(run.path / form.EXPORT / EXPORT_INDEX, trained, calibration)
-            fetch(run.path / form.EXPORT, folder / form.EXPORT)
+        exported = run.path / form.EXPORT
+        if exported.is_dir():
+            index = _index_of_export(exported / EXPORT_INDEX, trained, calibration)
+            copy = fetch(exported, folder / form.EXPORT)
+            for part in index.files:
+                check_part(copy, part, exported, "export", "run esmm_dist.export again")
         repack(trained.checkpoint, trained.index, folder / form.MODEL,
                with_optimizer=run.config.publish.optimizer_state)
 
@@ -126,7 +129,9 @@ def calibration_of(run: TrainedRun, card: Scorecard) -> Calibration:
     return Calibration(unclicked=unclicked_in(run.config))
 
 
-def _check_export(path: Path, trained: TrainedFold, calibration: Calibration) -> None:
+def _index_of_export(
+    path: Path, trained: TrainedFold, calibration: Calibration
+) -> ExportIndex:
     """Refuses what was exported of another model than the one that is published."""
     index = ExportIndex.parse(path.read_text(encoding="utf-8"), str(path))
     if index.checkpoint != trained.digest:
@@ -139,6 +144,12 @@ def _check_export(path: Path, trained: TrainedFold, calibration: Calibration) ->
             f"{path}: exported with another calibration than the evaluation found: run "
             "esmm_dist.export again"
         )
+    if not index.files:
+        raise InputError(
+            f"{path}: it names no checksums, so that no damage would be seen: run "
+            "esmm_dist.export again"
+        )
+    return index
 
 
 def _card(run: TrainedRun, card: Scorecard) -> str:

@@ -31,10 +31,11 @@ from esmm_dist.distributed.world import SoloWorld
 from esmm_dist.interchange.programs import outputs_of, trace, write_onnx, write_torch
 from esmm_dist.interchange.triton import CONFIG_FILE, MODEL_FILE, VERSION, config_text
 from esmm_dist.reader.samples import SampleReader
+from esmm_dist.serving.bundle import parts_of
 from esmm_dist.serving.inputs import of_batch
 from esmm_dist.serving.onnx_model import OnnxModel
 from esmm_dist.storage.address import path_of
-from esmm_dist.storage.files import replacing
+from esmm_dist.storage.files import files_below, replacing
 from esmm_dist.training.trained_run import TrainedFold, TrainedRun, config_of_run, open_run
 
 REPOSITORY = "repository"
@@ -115,9 +116,10 @@ def export_fold(
                 f"{trained.checkpoint}: ONNX and PyTorch differ by {difference:.1e} on a "
                 f"probability, {MAX_DIFFERENCE:.0e} is allowed: nothing was exported"
             )
-        index = index.model_copy(
-            update={"num_rows_checked": num_rows, "max_difference": difference}
-        )
+        index = index.model_copy(update={
+            "num_rows_checked": num_rows, "max_difference": difference,
+            "files": parts_of(folder, files_below(folder)),
+        })
         (folder / EXPORT_INDEX).write_text(index.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return index
 

@@ -24,7 +24,6 @@ from esmm_dist.contract.command_line import (
     file_errors_told,
     run_command,
 )
-from esmm_dist.contract.config import dump_config
 from esmm_dist.contract.days import day_number
 from esmm_dist.contract.encodings import Encodings, num_rows_of_table
 from esmm_dist.contract.folds import Fold, folds_of
@@ -44,13 +43,14 @@ from esmm_dist.reader.plan import TrainPlan
 from esmm_dist.reader.samples import SampleReader
 from esmm_dist.storage.address import path_of
 from esmm_dist.storage.desk import Desk
-from esmm_dist.storage.files import make_folder, remove, write
+from esmm_dist.storage.files import make_folder, remove
 from esmm_dist.training.checkpoint import Index, write_checkpoint
 from esmm_dist.training.course import digest_of_course
 from esmm_dist.training.interrupted_run import InterruptedRun
 from esmm_dist.training.journal import Journal
 from esmm_dist.training.loop import Learner, train
 from esmm_dist.training.restore import restore
+from esmm_dist.training.run_config import write_run_config
 from esmm_dist.training.tower_optimizer import make_tower_optimizer, tower_tensors
 from esmm_dist.warm_start import WarmStart
 
@@ -138,7 +138,7 @@ def begin_run(run_path: Path, config: Config, *, anew: bool) -> None:
     for name in RESULTS if anew else ():
         remove(run_path / name)
     make_folder(run_path)
-    write(run_path / "config.yaml", dump_config(config))
+    write_run_config(run_path, config)
 
 
 def pin_manifest(config: Config, world: World, pinned: int | None) -> Manifest:

@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
+from typing import NoReturn
 
 from esmm_dist.contract.config import DEFAULT_CONFIG_PATH, load_config
 from esmm_dist.contract.durations import note_duration
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.moving import moved
 from esmm_dist.contract.sections import Config
-from esmm_dist.contract.telling import RUN_ID, bind, tell, telling
+from esmm_dist.contract.telling import RUN_ID, bind, in_json, tell, telling
 from esmm_dist.storage.address import reason_of
 
 EXIT_BAD_INPUT = 2
@@ -27,9 +28,19 @@ _asked: list[Config] = []
 """The config that the running command was asked to work by, last."""
 
 
+class _Parser(argparse.ArgumentParser):
+    """Tells machines of wrong flags in the one object that they take for an error."""
+
+    def error(self, message: str) -> NoReturn:
+        if in_json():
+            tell("error", f"error: {self.prog}: {message}")
+            raise SystemExit(EXIT_BAD_INPUT)
+        super().error(message)
+
+
 def config_parser(description: str | None) -> argparse.ArgumentParser:
     """A parser with --config, --set and --for-day; a command adds what it alone needs."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         description=description, allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,  # examples keep their lines
     )

@@ -13,6 +13,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from esmm_dist.contract.bundle import Part
 from esmm_dist.contract.calibration import Calibration
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.features import Feature, MultiValuedFeature, weights_column
@@ -65,6 +66,8 @@ class ExportIndex(_Document):
     """Rows of the test days that ONNX and PyTorch were compared on."""
     max_difference: float
     """The largest difference of a probability between the two."""
+    files: tuple[Part, ...] = ()
+    """All others of the folder, in order of their paths; of an older export nobody noted them."""
 
     @property
     def probabilities(self) -> tuple[str, ...]:

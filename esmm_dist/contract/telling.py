@@ -41,7 +41,7 @@ def in_json() -> bool:
     Raises:
         InputError: the environment asks for a format that there is not.
     """
-    name = os.environ.get(FORMAT, "text")
+    name = os.environ.get(FORMAT) or "text"  # an empty value is none
     if name not in FORMATS:
         raise InputError(f"{FORMAT} = {name!r}: give one of {', '.join(FORMATS)}")
     return name == "json"

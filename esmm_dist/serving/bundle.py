@@ -125,11 +125,16 @@ class Bundle:
             )
 
 
-def check_part(folder: Path, part: Part, source: Path) -> None:
+def check_part(
+    folder: Path, part: Part, source: Path, whole: str = "bundle",
+    hint: str = "publish the run again",
+) -> None:
     """Compares a file with what the index says of it.
 
     Args:
-        source: names the bundle in errors.
+        source: names the folder in errors.
+        whole: what it is a part of.
+        hint: what to do about a file that is not what it was.
 
     Raises:
         InputError: it is missing, or its content differs.
@@ -138,11 +143,10 @@ def check_part(folder: Path, part: Part, source: Path) -> None:
     try:
         is_whole = own.stat().st_size == part.num_bytes and sha256_of(own) == part.sha256
     except OSError as error:
-        raise InputError(f"{path}: {reason_of(error)}: the bundle has lost a part") from None
+        raise InputError(f"{path}: {reason_of(error)}: the {whole} has lost a part") from None
     if not is_whole:
         raise InputError(
-            f"{path}: its checksum differs from the bundle's: the file is damaged: publish the run "
-            "again"
+            f"{path}: its checksum differs from the {whole}'s: the file is damaged: {hint}"
         )
 
 

@@ -10,7 +10,7 @@ from datetime import date
 from pathlib import Path
 
 from esmm_dist.contract.command_line import config_from
-from esmm_dist.contract.config import flat, load_config
+from esmm_dist.contract.config import flat
 from esmm_dist.contract.encodings import Encodings
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.folds import Fold, folds_of
@@ -24,6 +24,7 @@ from esmm_dist.training.checkpoint import (
     latest_checkpoint,
 )
 from esmm_dist.training.course import digest_of_course
+from esmm_dist.training.run_config import read_run_config
 
 # What decides how a run was trained; the other sections may change between training and evaluation.
 TRAINED_SECTIONS = ("samples", "features", "model", "train")
@@ -142,7 +143,7 @@ def config_of_run(path: Path, overrides: Sequence[str] = ()) -> Config:
     """
     if not path.is_dir():
         raise InputError(f"{path}: no such run: run esmm_dist.train first, or give --run NAME")
-    return load_config(path / "config.yaml", overrides)
+    return read_run_config(path, overrides)
 
 
 def _check_trained_as(config: Config, trained: Config, path: Path) -> None:

@@ -164,6 +164,11 @@ def test_large_tables_lie_beside_the_model_and_say_the_same(experiment: Experime
     num_bytes = os.path.getsize(folder / inside.onnx)
     beside = export_fold(run, run.folds[0], max_bytes_inside=0)
     assert beside.tables is not None and beside.tables.startswith("repository/small/1/tables-")
+    listed = {folder / part.path for part in beside.files}
+    assert {folder / beside.tables, folder / beside.onnx} <= listed
+    assert listed == {path for path in folder.rglob("*") if path.is_file()} - {
+        folder / EXPORT_INDEX
+    }
     # 5,000 + 6 + 800 + 50 + 7 rows of 6 numbers of 4 bytes
     assert os.path.getsize(folder / beside.onnx) < num_bytes - 5863 * 6 * 4 + 4096
     found = OnnxModel(folder / beside.onnx).run(given, beside.outputs)

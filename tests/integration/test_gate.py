@@ -14,6 +14,7 @@ from esmm_dist.bundling import predictions_of
 from esmm_dist.contract.bundle import BundleIndex
 from esmm_dist.contract.command_line import run_command
 from esmm_dist.contract.config import load_config
+from esmm_dist.contract.exported import EXPORT_INDEX, ExportIndex
 from esmm_dist.contract.manifest import report_path
 from esmm_dist.distributed.world import SoloWorld
 from esmm_dist.export import main as export
@@ -23,6 +24,7 @@ from esmm_dist.gate import rows_of_current
 from esmm_dist.gating.verdict import Verdict
 from esmm_dist.publish import main as publish
 from esmm_dist.serving.aliases import pointed
+from esmm_dist.serving.bundle import parts_of
 from esmm_dist.serving.store import BundleStore
 from esmm_dist.train import train_run
 from esmm_dist.training.trained_run import open_run
@@ -172,13 +174,46 @@ def test_an_exported_model_must_score_as_the_trainer_did(
         onnx.numpy_helper.to_array(bias) + np.float32(1e-3), bias.name
     ))
     onnx.save(model, path)
+    sum_up_again(exported)
     assert line.gate() == 2
     assert [check.name for check in line.verdict().broken] == ["onnx"]
     path.write_bytes(b"no model")
+    sum_up_again(exported)
     capsys.readouterr()
     assert line.gate() == 2
     assert "REFUSED infrastructure" in (told := capsys.readouterr().err)
     assert "model.onnx: onnxruntime cannot load it" in told
+    shutil.rmtree(exported)
+
+
+def sum_up_again(exported: Path) -> None:
+    """As if the exporter had written what lies there now."""
+    path = exported / EXPORT_INDEX
+    index = ExportIndex.parse(path.read_text(), str(path))
+    files = parts_of(exported, [exported / part.path for part in index.files])
+    path.write_text(index.model_copy(update={"files": files}).model_dump_json())
+
+
+def test_damage_to_an_export_is_seen_whatever_rows_it_would_reach(
+    line: Line, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line.train(seed=2)
+    assert run_command(export, ["--config", str(line.experiment.config_path)]) == 0
+    exported = line.run_path / "export"
+    for path in (*exported.glob("repository/*/1/model.onnx"), exported / "model.pt2"):
+        content = path.read_bytes()
+        path.write_bytes(content[:-100] + bytes([content[-100] ^ 1]) + content[-99:])
+        capsys.readouterr()
+        assert line.gate() == 2
+        refusal = capsys.readouterr().err.splitlines()[-1]
+        assert refusal.startswith(f"error: {path}: its checksum differs from the export's")
+        assert "run esmm_dist.export again" in refusal
+        path.write_bytes(content)
+    assert line.gate() == 0
+    index = json.loads((exported / EXPORT_INDEX).read_text())
+    (exported / EXPORT_INDEX).write_text(json.dumps(index | {"files": []}))
+    assert line.gate() == 2
+    assert "export.json: it names no checksums" in capsys.readouterr().err
     shutil.rmtree(exported)
 
 

@@ -102,6 +102,29 @@ def test_what_others_print_is_told_too_and_results_stay_on_stdout(
     assert capsys.readouterr().out == "as ever\n"
 
 
+def test_wrong_flags_are_an_error_like_any_other(
+    in_json: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run_command(command(nothing), ["--for-day", "tomorrow"])
+    assert ended.value.code == 2
+    begun, error, end = objects(capsys.readouterr().err)
+    assert (begun["event"], error["event"], end["event"]) == ("begun", "error", "ended")
+    assert error["text"].startswith("error: ") and "tomorrow: write yyyy-mm-dd" in error["text"]
+
+
+@pytest.mark.parametrize("value", ["", "text"])
+def test_an_empty_format_is_the_default(
+    value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ESMM_DIST_LOG", value)
+    assert run_command(command(nothing), ARGV) == 0
+    assert capsys.readouterr().err == "it begins\n"
+    with pytest.raises(SystemExit):
+        run_command(command(nothing), ["--nothing"])
+    assert capsys.readouterr().err.startswith("usage: ")
+
+
 def raising(error: BaseException) -> Callable[[], None]:
     def then() -> None:
         raise error
