@@ -23,6 +23,8 @@ from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.telling import tell, tell_failure
 from esmm_dist.contract.world import Here, Pending, Traffic, World
 from esmm_dist.distributed.heartbeats import Heartbeats
+from esmm_dist.distributed.padding import Padding
+from esmm_dist.distributed.waiting import wait_until
 
 # Only defaults: what the user exports, or horovodrun sets by its flags, stands.
 HOROVOD_DEFAULTS = {
@@ -46,12 +48,6 @@ SECONDS_TO_MEET = 3.0
 # A rank that ends tells the others within moments. Who has waited longer than this before all was
 # given up waited for one that had stopped; there is time to ask which.
 SECONDS_OF_A_STALL = 5.0
-
-# Looks for a collective's result: the first pause is small beside the shortest collective, which
-# takes about a millisecond; a rank that waits for slower ones soon leaves the cores to them.
-FIRST_PAUSE_SECONDS = 5e-5
-PAUSE_GROWTH = 1.5
-LONGEST_PAUSE_SECONDS = 1e-3
 
 
 class RankLostError(RuntimeError):
@@ -149,6 +145,7 @@ class HorovodWorld:
         self.local_rank: int = hvd.local_rank()
         self.num_local_ranks: int = hvd.local_size()
         self.traffic = Traffic()
+        self._padding = Padding(self.rank)
 
     def sum(self, tensor: Tensor, name: str) -> Tensor:
         hvd = self._hvd
@@ -161,16 +158,15 @@ class HorovodWorld:
         self, tensor_NX: Tensor, num_rows_to_rank: Sequence[int], name: str
     ) -> Pending[tuple[Tensor, list[int]]]:
         assert sum(num_rows_to_rank) == len(tensor_NX), name
-        splits = torch.tensor(num_rows_to_rank, dtype=torch.int32)
         if len(tensor_NX):
             to_others = len(tensor_NX) - num_rows_to_rank[self.rank]
             self.traffic.sent_bytes += to_others * (tensor_NX.nbytes // len(tensor_NX))
+        padded = self._padding.pad(tensor_NX.detach(), num_rows_to_rank, name)
+        splits = torch.tensor(padded.num_rows_to_rank, dtype=torch.int32)
         return self._begin(
             name,
-            lambda: self._hvd.alltoall_async(
-                tensor_NX.detach().contiguous(), splits=splits, name=name
-            ),
-            lambda result: (result[0], result[1].tolist()),
+            lambda: self._hvd.alltoall_async(padded.rows_CX, splits=splits, name=name),
+            lambda result: padded.without_padding(result[0], result[1].tolist()),
         )
 
     def broadcast(self, tensor: Tensor, name: str) -> Tensor:
@@ -221,7 +217,7 @@ class HorovodWorld:
         ).unsqueeze(0)
         try:
             handle = self._hvd.allgather_async(digest_1X, name="last words")
-            if not self._wait(handle, SECONDS_TO_MEET):
+            if not wait_until(lambda: self._hvd.poll(handle), SECONDS_TO_MEET):
                 return None
             return [digest_X.numpy().tobytes() for digest_X in self._hvd.synchronize(handle)]
         except self._hvd.HorovodInternalError:
@@ -239,7 +235,7 @@ class HorovodWorld:
         """Waits for a collective's result."""
         begun = time.perf_counter()
         with self._loss_told(name):
-            self._wait(handle)
+            wait_until(lambda: self._hvd.poll(handle), math.inf)
             result = self._hvd.synchronize(handle)
         self.traffic.waited_seconds += time.perf_counter() - begun
         return result
@@ -262,21 +258,6 @@ class HorovodWorld:
                 tell("rank lost", f"rank {self.rank} gave up {name!r}: {text}")
                 raise
             raise RankLostError(f"rank {self.rank} gave up {name!r}: {text}") from None
-
-    def _wait(self, handle: int, seconds: float = math.inf) -> bool:
-        """Whether a collective is done within some seconds.
-
-        Horovod's own wait yields without rest: where ranks outnumber cores, those that wait keep
-        the processor from those that work (8 ranks on 2 cores: over 10 s a step instead of .1).
-        """
-        deadline = time.monotonic() + seconds
-        pause = FIRST_PAUSE_SECONDS
-        while not self._hvd.poll(handle):
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(pause)
-            pause = min(PAUSE_GROWTH * pause, LONGEST_PAUSE_SECONDS)
-        return True
 
 
 @dataclass(frozen=True)

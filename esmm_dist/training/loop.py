@@ -146,10 +146,11 @@ class Learner:
                 "batch: no mean can be taken of it; give its rows weights, or raise "
                 "train.batch_size"
             )
-        gradient_RD = sent.wait()
         if weight > 0:  # else the stage has kept none of the rows, and there is nothing to learn
             self._set_gradients(flat_P, 1 / weight)
             self.tower_optimizer.step()
+        gradient_RD = sent.wait()
+        if weight > 0:
             self.tables.apply(route, gradient_RD, 1 / weight.item())
         return dict(zip(sums, totals)), weight
 

@@ -71,6 +71,15 @@ def test_an_exchange_delivers_in_the_order_of_senders(
         assert h[name] == [rows, num_rows_from_rank]
 
 
+def test_exchanges_of_one_name_may_differ_in_size_from_step_to_step(
+    heard: list[dict[str, Any]]
+) -> None:
+    for rank, h in enumerate(heard):
+        for step, received in zip((2, 3, 1, 0, 2), h["changing"], strict=True):
+            rows, counts = sent({r: [step * (r + to) for to in range(3)] for r in range(3)}, rank)
+            assert received == [rows, counts]
+
+
 @pytest.mark.parametrize("how", ["raise", "die"])
 def test_a_rank_that_fails_ends_the_job_with_its_own_line(how: str) -> None:
     begun = time.monotonic()

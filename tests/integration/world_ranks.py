@@ -35,6 +35,11 @@ def speak(world: World, folder: Path) -> None:
         "uneven": exchange(world, [rank + to for to in range(num_ranks)], "uneven"),
         "silent_rank": exchange(world, [0 if rank == 1 else 2] * num_ranks, "silent"),
         "silence": exchange(world, [0] * num_ranks, "silence"),
+        # Of one name: more, fewer and no rows, on each rank other ones.
+        "changing": [
+            exchange(world, [step * (rank + to) for to in range(num_ranks)], "changing")
+            for step in (2, 3, 1, 0, 2)
+        ],
         "only_to_last": exchange(world, [0] * (num_ranks - 1) + [3], "last"),
     }
     world.barrier("end")
