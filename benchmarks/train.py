@@ -33,6 +33,8 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
+from tqdm import tqdm
+
 from benchmarks.parts.experiment import (
     BATCH_SIZE,
     EMBEDDING_DIM,
@@ -40,6 +42,7 @@ from benchmarks.parts.experiment import (
     Experiment,
     write_experiment,
 )
+from benchmarks.parts.record import bars, heading, stem, table, write_record
 
 ROOT = Path(__file__).resolve().parents[1]
 NUM_THREADS = 2
@@ -64,6 +67,7 @@ class Figures:
 
 
 Turn = dict[str, Figures]
+Turns = Mapping[tuple[int, str], list[Turn]]
 
 
 def train_ours(experiment: Experiment, mixed_precision: str = "none") -> Figures:
@@ -120,19 +124,17 @@ def take_turn(experiment: Experiment, peers: Path | None) -> Turn:
     return turn
 
 
-def print_table(turns: Mapping[tuple[int, str], list[Turn]]) -> None:
-    """Medians over the turns."""
-    names = [*OURS, *OF_THIS_ENVIRONMENT, *OF_THE_PEERS]
-    print(f"samples/s\n{'rows':>11} {'ids':8}", *(f"{name:>16}" for name in names),
-          f"{'ours: peak GiB':>16} {'its tables':>11}")
-    for (num_rows, law), of_case in turns.items():
-        cells = []
-        for name in names:
-            speeds = [turn[name].samples_per_second for turn in of_case if name in turn]
-            cells.append(f"{statistics.median(speeds):16,.0f}" if speeds else f"{'-':>16}")
-        peak = max(turn["ours"].peak_bytes for turn in of_case)
-        print(f"{num_rows:11,} {law:8}", *cells, f"{peak / GIB:16.2f}",
-              f"{_table_bytes(num_rows) / GIB:11.2f}")
+def figures(turns: Turns) -> str:
+    """Medians over the turns: samples a second, and the memory of ours."""
+    rows = []
+    for name in (*OURS, *OF_THIS_ENVIRONMENT, *OF_THE_PEERS):
+        speeds = [[turn[name].samples_per_second for turn in of_case if name in turn]
+                  for of_case in turns.values()]
+        rows.append([name, *(f"{statistics.median(s):,.0f}" if s else "-" for s in speeds)])
+    rows.append(["ours: peak memory, GiB (its tables)", *(
+        f"{max(turn['ours'].peak_bytes for turn in of_case) / GIB:.2f} "
+        f"({_table_bytes(num_rows) / GIB:.2f})" for (num_rows, _), of_case in turns.items())])
+    return table(["samples/s", *(f"{num_rows:,} {law}" for num_rows, law in turns)], rows)
 
 
 def _table_bytes(num_rows: int) -> int:
@@ -140,15 +142,15 @@ def _table_bytes(num_rows: int) -> int:
     return num_rows * (EMBEDDING_DIM + 1) * 4
 
 
-def verdict(turns: Mapping[tuple[int, str], list[Turn]]) -> dict[str, object]:
-    """Ratios against the bars."""
-    ratios: dict[str, float] = {}
-    bars: dict[str, float] = {}
+def compared(turns: Turns) -> tuple[dict[str, float], dict[str, float]]:
+    """Ratios by label, and the bars that some of them have."""
+    ratio_of_label: dict[str, float] = {}
+    bar_of_label: dict[str, float] = {}
 
     def compare(label: str, of_turns: list[float], bar: float | None) -> None:
-        ratios[label] = statistics.median(of_turns)
+        ratio_of_label[label] = statistics.median(of_turns)
         if bar is not None:
-            bars[label] = bar
+            bar_of_label[label] = bar
 
     for (num_rows, law), of_case in turns.items():
         for ours, other in product(OURS, of_case[0].keys() - set(OURS)):
@@ -168,11 +170,7 @@ def verdict(turns: Mapping[tuple[int, str], list[Turn]]) -> dict[str, object]:
     for (num_rows, law), of_case in turns.items():
         label = f"tables + 1 GiB to peak memory, {num_rows:,} rows, {law}"
         compare(label, [(_table_bytes(num_rows) + GIB) / t["ours"].peak_bytes for t in of_case], 1)
-    return {
-        "ratios": {name: round(ratio, 3) for name, ratio in ratios.items()},
-        "bars": {name: round(bar, 3) for name, bar in bars.items()},
-        "missed": [name for name, bar in bars.items() if ratios[name] < bar],
-    }
+    return ratio_of_label, bar_of_label
 
 
 def _bar(other: str, num_rows: int) -> float | None:
@@ -184,11 +182,26 @@ def _bar(other: str, num_rows: int) -> float | None:
     return 1.0 if other == "fbgemm" else None
 
 
+def why_missed(label: str, ratio_of_label: Mapping[str, float], turns: Turns) -> str:
+    """What else was measured that tells why ours is behind, if anything was."""
+    if label.startswith("ours to towers,"):
+        beside = ratio_of_label[label.replace("towers,", "towers_to_inputs,")]
+        return ("The towers alone do not compute the gradient of their inputs, which whatever lies "
+                f"below them needs: of towers that do, ours has {beside:.2f}.")
+    for name, law in product(OF_THE_PEERS[:2], LAWS):
+        if label == f"ours to {name}, 10,000,000 rows, {law}":
+            speed = statistics.median(turn[name].samples_per_second
+                                      for turn in turns[10_000_000, law])
+            return f"The bar was set where the peer made 720 samples/s; here it makes {speed:,.0f}."
+    return "No reason was measured in this run."
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="one turn, up to 10 M rows, uniform")
+    parser.add_argument("--quick", action="store_true",
+                        help="one turn, up to 10 M rows, uniform, no record")
     parser.add_argument("--without-peers", action="store_true", help="make no environment for them")
-    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--turns", type=int, default=3, help="about 25 minutes each (3)")
     parser.add_argument("--rows", type=int, nargs="+", choices=SIZES, default=SIZES)
     arguments = parser.parse_args()
     cases = [(size, law) for size in arguments.rows for law in LAWS]
@@ -204,12 +217,23 @@ def main() -> None:
             case: write_experiment(folder / f"{case[0]}-{case[1]}", *case, NUM_STEPS)
             for case in cases
         }
-        for _ in range(num_turns):
-            for case, experiment in experiments.items():
-                turns[case].append(take_turn(experiment, peers))
-    print(f"batches of {BATCH_SIZE:,}, {NUM_THREADS} threads, medians of {num_turns} turns")
-    print_table(turns)
-    print(json.dumps(verdict(turns)))
+        for _, case in tqdm(list(product(range(num_turns), cases)), desc="cases", file=sys.stderr):
+            turns[case].append(take_turn(experiments[case], peers))
+    print(figures(turns))
+    ratio_of_label, bar_of_label = compared(turns)
+    if not arguments.quick:
+        print(write_record(stem("train"), heading(
+            "Training: samples per second, end to end, beside the towers alone and the peers",
+            f"python -m benchmarks.train --turns {num_turns}",
+            f"20 fields of dimension {EMBEDDING_DIM}, towers 360-200-80, batches of "
+            f"{BATCH_SIZE:,}, {NUM_THREADS} threads; medians of {num_turns} turns.",
+        ) + f"\n{figures(turns)}\n" + bars(
+            ratio_of_label, bar_of_label, lambda label: why_missed(label, ratio_of_label, turns))))
+    print(json.dumps({
+        "ratios": {name: round(ratio, 3) for name, ratio in ratio_of_label.items()},
+        "bars": {name: round(bar, 3) for name, bar in bar_of_label.items()},
+        "missed": [name for name, bar in bar_of_label.items() if ratio_of_label[name] < bar],
+    }))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -40,6 +40,20 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Markdown."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def bars(
+    ratio_of_label: Mapping[str, float], bar_of_label: Mapping[str, float],
+    why_missed: Callable[[str], str],
+) -> str:
+    """Markdown: each bar, whether it was met, and if not, why."""
+    lines = []
+    for label, bar in bar_of_label.items():
+        ratio = ratio_of_label[label]
+        line = f"{label}: {ratio:.2f}, bar {bar:.3g}"
+        missed = f"* **missed**: {line}. {why_missed(label)}"
+        lines.append(f"* met: {line}" if ratio >= bar else missed)
+    return "\n".join(lines) + "\n"
 
 
 def write_figure(name: str, svg: str) -> str:
