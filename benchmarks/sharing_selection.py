@@ -2,11 +2,11 @@
 
     python -m benchmarks.sharing_selection [--quick]
 
-First each method's learning rates, by as many trials for each, in worlds drawn apart; then how many
-rows and worlds it takes to tell the three apart (pilot); then a map over what clicks and
-conversions share and how they are correlated. Worlds are conf/ali_ccp_like.yaml, scaled, and for
-the map with more conversions a click, so that a training has as many of them as at a larger scale;
-each is drawn several times by seeds 1, 2, …; scores are expected AUCs against the true
+First each method's learning rates and epochs, by as many trials for each, in worlds drawn apart;
+then how many rows and worlds it takes to tell the three apart (pilot); then a map over what clicks
+and conversions share and how they are correlated. Worlds are conf/ali_ccp_like.yaml, scaled, and
+for the map with more conversions a click, so that a training has as many of them as at a larger
+scale; each is drawn several times by seeds 1, 2, …; scores are expected AUCs against the true
 p(conversion | do(click), x) over all test impressions: no noise of labels. What is drawn and
 trained stays in runs/, and the command goes on where it stopped; record and figure are written
 beside this script. --quick: one small pilot and two cells, no record.
@@ -28,9 +28,9 @@ from benchmarks.parts.scored_worlds import (
     CONFIG,
     METHODS,
     OVERRIDES,
-    RATES,
     Gaps,
     Tuning,
+    best_of,
     gaps_of,
     mean_of,
     tuned,
@@ -49,10 +49,10 @@ class Size:
     pilots: tuple[tuple[float, float], ...] = ((0.02, ALI_CCP_CVR), (0.05, ALI_CCP_CVR))
     """Scale and conversions a click; that of the map is a pilot too."""
     num_pilots: int = 3
-    num_tuning: int = 1
+    num_tuning: int = 3
     """Worlds, like those of the map."""
     map_world: tuple[float, float] = (0.02, 5 * ALI_CCP_CVR)
-    num_replicates: int = 3
+    num_replicates: int = 8
     cells: Mapping[float, tuple[float, ...]] = field(default_factory=lambda: {
         0.0: (0.0,), 0.5: (-0.5, 0.5), 1.0: (-0.5, 0.0, 0.5)})
     """Selections by sharing: at most as large."""
@@ -67,17 +67,16 @@ def main() -> None:
     arguments = parser.parse_args()
     size = QUICK if arguments.quick else Size()
     tuning = tuned(changes_of(*size.map_world), size.num_tuning)
-    rates = {method: max(values, key=lambda rate: mean_of(values[rate]))
-             for method, values in tuning.items()}
+    settings = {method: best_of(of_method) for method, of_method in tuning.items()}
     print(tuning_table(tuning))
     pilots = {world: gaps_of("pilot-{:g}-{:g}".format(*world), changes_of(*world),
-                             size.num_pilots, rates)
+                             size.num_pilots, settings)
               for world in (*size.pilots, size.map_world)}
     print(pilot_table(pilots))
     cells = {(sharing, selection): gaps_of(
         f"map-{sharing:g}-{selection:g}",
         changes_of(*size.map_world) | {"sharing": sharing, "selection": selection},
-        size.num_replicates, rates)
+        size.num_replicates, settings)
         for sharing, selections in size.cells.items() for selection in selections}
     print(map_table(cells))
     if not arguments.quick:
@@ -105,14 +104,29 @@ def needed(std: float, difference: float) -> int:
     return max(2, math.ceil((reach * std / difference) ** 2))
 
 
+def limits_of_std(std: float, num_replicates: int) -> tuple[float, float]:
+    """95 % limits of a standard deviation: a normal's variance is chi-square distributed."""
+    free = num_replicates - 1
+    quantiles = stats.chi2.ppf([(1 + LEVEL) / 2, (1 - LEVEL) / 2], free)
+    low, high = (std * math.sqrt(free / quantile) for quantile in quantiles)
+    return low, high
+
+
+def needed_text(std: float, num_replicates: int, difference: float) -> str:
+    """The number, with its limits."""
+    low, high = (needed(limit, difference) for limit in limits_of_std(std, num_replicates))
+    return f"{needed(std, difference)} ({low} to {high})"
+
+
 def tuning_table(tuning: Tuning) -> str:
     rows = []
-    for method, values in tuning.items():
-        best = max(values, key=lambda rate: mean_of(values[rate]))
-        marks = {rate: "**" if rate == best else "" for rate in values}
-        rows.append([method, *(f"{marks[rate]}{mean_of(of_rate):.4f}{marks[rate]}"
-                               for rate, of_rate in values.items())])
-    return table(["method", *(f"{r.towers:g} / {r.tables:g}" for r in RATES)], rows)
+    for method, of_method in tuning.items():
+        best = best_of(of_method)
+        for setting, values in of_method.items():
+            marks = "**" if setting == best else ""
+            rows.append([method, f"{marks}{setting}{marks}",
+                         f"{mean_of(values):.4f}", ", ".join(f"{value:.4f}" for value in values)])
+    return table(["method", "towers / tables, length", "mean", "by world"], rows)
 
 
 def pilot_table(pilots: Mapping[tuple[float, float], Gaps]) -> str:
@@ -125,17 +139,20 @@ def pilot_table(pilots: Mapping[tuple[float, float], Gaps]) -> str:
                          f"{gaps.num_train_conversions:,}", f"{one} - {other}",
                          f"{mean_of(difference):+.4f}", f"{std:.4f}",
                          f"{gaps.std_of_rows(one, other):.4f}",
-                         *(str(needed(std, d)) for d in DIFFERENCES)])
+                         *(needed_text(std, len(difference), d) for d in DIFFERENCES)])
     return table(["scale", "CVR", "training rows", "their conversions", "difference", "mean",
                   "std of worlds and trainings", f"std of {gaps.num_test:,} test rows",
                   *(f"needed for {d:g}" for d in DIFFERENCES)], rows)
 
 
-def interval_text(gaps: Sequence[float]) -> str:
-    """Mean with Student's 95 % interval."""
+def interval(gaps: Sequence[float]) -> tuple[float, float]:
+    """Mean, and how far Student's 95 % interval reaches on either side."""
     error = float(np.std(gaps, ddof=1)) / math.sqrt(len(gaps))
-    reach = error * float(stats.t.ppf((1 + LEVEL) / 2, len(gaps) - 1))
-    return f"{mean_of(gaps):+.4f} ± {reach:.4f}"
+    return mean_of(gaps), error * float(stats.t.ppf((1 + LEVEL) / 2, len(gaps) - 1))
+
+
+def interval_text(gaps: Sequence[float]) -> str:
+    return "{:+.4f} ± {:.4f}".format(*interval(gaps))
 
 
 def map_table(cells: Mapping[tuple[float, float], Gaps]) -> str:
@@ -161,38 +178,44 @@ def record(
     telling = "; ".join(
         f"{one} - {other}: {std:.4f}, {needed(std, 0.01)} replicates for a difference of .01 and "
         f"{needed(std, 0.003)} for .003" for (one, other), std in pooled.items())
-    num_above = {pair: sum(mean_of(gaps.of(*pair)) > 0 for gaps in cells.values())
-                 for pair in PAIRS}
-    verdict = [f"* {one} - {other}: above 0 in {num_above[one, other]} of {len(cells)} cells; most "
-               f"at {_extreme(cells, one, other, max)}, least at "
-               f"{_extreme(cells, one, other, min)}.\n" for one, other in PAIRS]
+    verdict = [f"* {one} - {other}: {_told(cells, one, other)}.\n" for one, other in PAIRS]
     return "".join([
         heading("Sharing and selection: where ESMM wins and where it loses",
                 "python -m benchmarks.sharing_selection",
                 f"Config: `{CONFIG}` with {', '.join(f'`{o}`' for o in OVERRIDES)}."),
         f"\nScores: expected AUC of pCVR against the true p(conversion | do(click), x) over all "
         f"test impressions. A replicate is another world (users, items, factors, logs) and another "
-        f"seed of training; all methods share it. One epoch.\n\n## Learning rates\n\nTowers / "
-        f"tables: the same trials for every method, in {size.num_tuning} world of the "
-        f"map's kind drawn apart, by the same score.\n\n", tuning_table(tuning),
+        f"seed of training; all methods share it.\n\n## Learning rates and epochs\n\nAs many "
+        f"trials for every method, in {size.num_tuning} worlds of the map's kind drawn apart, by "
+        f"the same score.\n\n", tuning_table(tuning),
         f"\n## Power\n\nThe world as declared, at CVR {ALI_CCP_CVR:g}, which is Ali-CCP's, and at "
         f"the map's. Needed: replicates by which a paired difference is "
-        "found at the 5 % level with a power of 80 %.\n\n", pilot_table(pilots),
+        "found at the 5 % level with a power of 80 %, and the limits that so few pilots leave.\n\n",
+        pilot_table(pilots),
         "\n## Map\n\nScale {:g}, CVR {:g}: ".format(*size.map_world),
         f"{of_map.num_train:,} training rows, about "
         f"{of_map.num_train_conversions:,} conversions among them; {of_map.num_test:,} test rows; "
         f"{size.num_replicates} replicates a cell. Sharing is the share of either logit's user and "
         "item variance that comes from common factors, selection the correlation of the two logits "
-        "(docs/simulation.md). ± is Student's 95 % interval, of so few replicates wide by itself; "
-        f"the deviation of one paired difference, pooled over cells, is {telling}.\n\n",
+        f"(docs/simulation.md). ± is Student's 95 % interval; of {len(PAIRS) * len(cells)} such, "
+        "one in twenty leaves 0 out by chance. The deviation of one paired difference, pooled over "
+        f"cells, is {telling}.\n\n",
         map_table(cells), "\n", *figures, "\n", *verdict,
     ])
 
 
-def _extreme(cells: Mapping[tuple[float, float], Gaps], one: str, other: str, pick: object) -> str:
-    assert callable(pick)
-    (a, b), gaps = pick(cells.items(), key=lambda cell: mean_of(cell[1].of(one, other)))
-    return f"sharing {a:g}, selection {b:g} ({interval_text(gaps.of(one, other))})"
+def _told(cells: Mapping[tuple[float, float], Gaps], one: str, other: str) -> str:
+    """The cells whose interval leaves 0 out, on either side, and how many do not."""
+    above: list[str] = []
+    below: list[str] = []
+    for (a, b), gaps in cells.items():
+        mean, reach = interval(gaps.of(one, other))
+        if abs(mean) > reach:
+            (above if mean > 0 else below).append(f"sharing {a:g}, selection {b:g}")
+    named = [f"{side} 0 at {'; '.join(where)}"
+             for side, where in (("above", above), ("below", below)) if where]
+    num_open = len(cells) - len(above) - len(below)
+    return ", ".join([*named, f"not told from 0 in {num_open} of {len(cells)} cells"])
 
 
 if __name__ == "__main__":

@@ -31,10 +31,14 @@ OVERRIDES = (
     "model.embedding_dim=8", "model.hidden_units=[64, 32]", "train.batch_size=512",
 )
 FOLDER = Path("runs/sharing_selection")
-RATES = tuple(LearningRates(towers=towers, tables=tables)
-              for towers, tables in ((1e-3, 0.05), (3e-3, 0.1), (1e-2, 0.2), (3e-2, 0.5)))
-FIRST_TUNING_SEED = 101
 METHODS = ("base", "esmm_ns", "esmm")
+RATES = tuple(LearningRates(towers=towers, tables=tables)
+              for towers, tables in ((1e-3, 0.05), (3e-3, 0.1), (1e-2, 0.2)))
+# As many trials for every method, each with a length that it may need: an epoch of BASE is a
+# twenty-sixth of the others' steps, and a method that has not come to its end shows its haste, not
+# what it estimates.
+EPOCHS = {"base": (1, 8), "esmm_ns": (1, 2), "esmm": (1, 2)}
+FIRST_TUNING_SEED = 101
 METRIC = "true_cvr_auc"
 NUM_PARTS = 10
 
@@ -66,48 +70,63 @@ class Gaps:
         return float(gap_RP.std(axis=1, ddof=1).mean() / math.sqrt(NUM_PARTS))
 
 
-Tuning = Mapping[str, Mapping[LearningRates, Sequence[float]]]
-"""Scores by method and rates, one a world."""
+@dataclass(frozen=True)
+class Setting:
+    """How a method is trained."""
+
+    rates: LearningRates
+    num_epochs: int
+
+    def __str__(self) -> str:
+        return f"{self.rates.towers:g} / {self.rates.tables:g}, {self.num_epochs} epochs"
+
+    @property
+    def run_name(self) -> str:
+        return f"towers{self.rates.towers:g}-tables{self.rates.tables:g}-epochs{self.num_epochs}"
+
+
+Tuning = Mapping[str, Mapping[Setting, Sequence[float]]]
+"""Scores by method and setting, one a world."""
+
+
+def settings_of(method: str) -> list[Setting]:
+    """All that are tried."""
+    return [Setting(rates, n) for n in EPOCHS[method] for rates in RATES]
+
+
+def best_of(of_method: Mapping[Setting, Sequence[float]]) -> Setting:
+    return max(of_method, key=lambda setting: mean_of(of_method[setting]))
 
 
 def tuned(changes: Mapping[str, float], num_worlds: int) -> Tuning:
-    """Every method with all rates, in worlds that nothing else is measured in."""
-    config = load_config(CONFIG, OVERRIDES)
+    """Every method with all of its settings, in worlds that nothing else is measured in."""
     seeds = range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + num_worlds)
     name = "-".join(["tuning", *(f"{value:g}" for value in changes.values())])
-    worlds = [scenario_config(config, FOLDER / f"{name}-{seed}", seed, changes) for seed in seeds]
-    draw_and_build(worlds)
-    trials = {
-        (method, place, world.name): trial_config(
-            world, Variant(method, seed, rates), Path(world.runs_path), f"{method}-rates{place}")
-        for world, seed in zip(worlds, seeds) for method in METHODS
-        for place, rates in enumerate(RATES)
-    }
+    worlds = _drawn(name, changes, seeds)
+    trials = {(method, setting, seed): _trial(world, method, seed, setting)
+              for seed, world in worlds.items() for method in METHODS
+              for setting in settings_of(method)}
     train_and_predict_all(trials, SoloWorld())
     return {
-        method: {rates: [truth_metrics(*_known(world, predictions_of(
-            trials[method, place, world.name])))[METRIC] for world in worlds]
-            for place, rates in enumerate(RATES)} for method in METHODS
+        method: {setting: [truth_metrics(*_known(world, predictions_of(
+            trials[method, setting, seed])))[METRIC] for seed, world in worlds.items()]
+            for setting in settings_of(method)} for method in METHODS
     }
 
 
 def gaps_of(
-    name: str, changes: Mapping[str, float], num_replicates: int, rates: Mapping[str, LearningRates]
+    name: str, changes: Mapping[str, float], num_replicates: int, settings: Mapping[str, Setting]
 ) -> Gaps:
     """Draws a world, trains all methods in it, and scores them."""
-    config = load_config(CONFIG, OVERRIDES)
-    worlds = [scenario_config(config, FOLDER / f"{name}-{seed}", seed, changes)
-              for seed in range(1, num_replicates + 1)]
-    draw_and_build(worlds)
-    trials = {(seed, method): trial_config(world, Variant(method, seed, rates[method]),
-                                           Path(world.runs_path))
-              for seed, world in enumerate(worlds, start=1) for method in METHODS}
+    worlds = _drawn(name, changes, range(1, num_replicates + 1))
+    trials = {(seed, method): _trial(world, method, seed, settings[method])
+              for seed, world in worlds.items() for method in METHODS}
     train_and_predict_all(trials, SoloWorld())
     scores: dict[str, list[float]] = {method: [] for method in METHODS}
     parts: dict[str, list[list[float]]] = {method: [] for method in METHODS}
     best: list[float] = []
     counts = (0, 0, 0)
-    for seed, world in enumerate(worlds, start=1):
+    for seed, world in worlds.items():
         for method in METHODS:
             known, truth = _known(world, predictions_of(trials[seed, method]))
             scores[method].append(truth_metrics(known, truth)[METRIC])
@@ -117,6 +136,22 @@ def gaps_of(
         counts = _counts(world, len(known))
     return Gaps(scores, best, {method: np.array(of_one) for method, of_one in parts.items()},
                 *counts)
+
+
+def _drawn(name: str, changes: Mapping[str, float], seeds: Sequence[int]) -> dict[int, Config]:
+    """A world for each seed, with its samples."""
+    config = load_config(CONFIG, OVERRIDES)
+    worlds = {seed: scenario_config(config, FOLDER / f"{name}-{seed}", seed, changes)
+              for seed in seeds}
+    draw_and_build(list(worlds.values()))
+    return worlds
+
+
+def _trial(world: Config, method: str, seed: int, setting: Setting) -> Config:
+    train = world.train.model_copy(update={"num_epochs": setting.num_epochs})
+    return trial_config(world.model_copy(update={"train": train}),
+                        Variant(method, seed, setting.rates), Path(world.runs_path),
+                        f"{method}-{setting.run_name}")
 
 
 def _known(config: Config, predictions: Predictions) -> tuple[Predictions, Truth]:
