@@ -28,9 +28,6 @@ from esmm_dist.distributed.waiting import wait_until
 
 # Only defaults: what the user exports, or horovodrun sets by its flags, stands.
 HOROVOD_DEFAULTS = {
-    # Milliseconds between two looks for work. At Horovod's 1.0 every collective of a step waits
-    # that long; much below .5, the looking itself takes a quarter of a core from the towers.
-    "HOROVOD_CYCLE_TIME": "0.5",
     # A collective that some rank has not reached: the ranks missing are named after the first time,
     # and after the second one the job ends.
     "HOROVOD_STALL_CHECK_TIME_SECONDS": "60",

@@ -54,6 +54,13 @@ def test_rank_zero_is_heard_by_all_and_all_by_each(heard: list[dict[str, Any]]) 
         assert h["objects"] == objects
 
 
+def test_ranks_that_have_nothing_to_say_leave_the_processor_to_the_towers(
+    heard: list[dict[str, Any]]
+) -> None:
+    assert max(h["waits_of_an_idle_second"] for h in heard) < 1_500, [
+        h["waits_of_an_idle_second"] for h in heard]
+
+
 @pytest.mark.parametrize(
     "name, counts",
     [

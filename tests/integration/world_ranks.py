@@ -41,9 +41,24 @@ def speak(world: World, folder: Path) -> None:
             for step in (2, 3, 1, 0, 2)
         ],
         "only_to_last": exchange(world, [0] * (num_ranks - 1) + [3], "last"),
+        "waits_of_an_idle_second": waits_of_an_idle_second(),
     }
     world.barrier("end")
     (folder / f"{rank}.json").write_text(json.dumps(heard))
+
+
+def waits_of_an_idle_second() -> int:
+    """How often this process's threads go to sleep while nobody has anything to say."""
+    before = num_waits()
+    time.sleep(1)
+    return num_waits() - before
+
+
+def num_waits() -> int:
+    """Since the threads began."""
+    lines = [line for status in Path("/proc/self/task").glob("*/status")
+             for line in status.read_text().splitlines()]
+    return sum(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt"))
 
 
 def exchange(
