@@ -132,7 +132,7 @@ def main() -> None:
     if not arguments.quick:
         print(write_record(stem("scale"), heading(
             "Two ranks of one thread against one rank of two threads",
-            f"python -m benchmarks.scale --turns {num_turns}",
+            " ".join(["python -m benchmarks.scale", *sys.argv[1:]]),
             f"{NUM_ROWS:,} rows over 20 fields of dimension 18, towers 360-200-80, batches of "
             f"4,096, {num_steps} steps; {num_turns} turns, medians.",
         ) + f"\n{figures(turns)}\n" + bars(found, bar_of_label, why_missed(turns).__getitem__)))

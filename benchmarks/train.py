@@ -224,7 +224,7 @@ def main() -> None:
     if not arguments.quick:
         print(write_record(stem("train"), heading(
             "Training: samples per second, end to end, beside the towers alone and the peers",
-            f"python -m benchmarks.train --turns {num_turns}",
+            " ".join(["python -m benchmarks.train", *sys.argv[1:]]),
             f"20 fields of dimension {EMBEDDING_DIM}, towers 360-200-80, batches of "
             f"{BATCH_SIZE:,}, {NUM_THREADS} threads; medians of {num_turns} turns.",
         ) + f"\n{figures(turns)}\n" + bars(
