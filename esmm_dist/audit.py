@@ -38,7 +38,7 @@ from esmm_dist.evaluation.saturation import saturated
 from esmm_dist.evaluation.tasks import Task
 from esmm_dist.evaluation.truth import Truth, read_truth
 from esmm_dist.scenarios import draw_and_build, scenario_config
-from esmm_dist.storage.address import path_of
+from esmm_dist.storage.address import is_local, path_of
 from esmm_dist.storage.files import write
 from esmm_dist.trials import (
     COMMON_CTR,
@@ -84,6 +84,9 @@ def main(argv: Sequence[str]) -> None:
                              "start it without horovodrun")
         config = config_from(arguments)
         folder = path_of(config.runs_path) / f"{config.name}.audit"
+        if config.simulate is not None and not is_local(folder):
+            raise InputError(f"runs_path = {config.runs_path}: worlds are drawn and built below it "
+                             "on a disk of this machine: give a local path")
         if arguments.quick:
             config, folder = quick(config), folder.with_name(f"{config.name}.audit-quick")
         scenarios, varied = scenarios_of(config, folder)

@@ -26,7 +26,7 @@ from esmm_dist.gating.verdict import VERDICT, Verdict
 from esmm_dist.samples.days import Calendar
 from esmm_dist.serving.difference import metrics_of
 from esmm_dist.serving.store import BundleStore, store_of
-from esmm_dist.storage.address import is_local, path_of
+from esmm_dist.storage.address import is_elsewhere, path_of
 
 PREFIX = "esmm_dist"
 
@@ -48,12 +48,13 @@ def main(argv: Sequence[str]) -> None:
     config = config_from(arguments)
     experiment = load_config(arguments.config, arguments.overrides).name  # the same every day
     place = config.retraining.metrics_file if config.retraining else None
-    path = path_of(place) if place else path_of(config.runs_path) / f"{experiment}.prom"
-    if not is_local(path):
+    place = place or f"{config.runs_path}/{experiment}.prom"
+    if is_elsewhere(place):
         raise InputError(
-            f"{path}: a collector reads files of its own machine: give retraining.metrics_file a "
+            f"{place}: a collector reads files of its own machine: give retraining.metrics_file a "
             "local path"
         )
+    path = path_of(place)
     path.parent.mkdir(parents=True, exist_ok=True)
     found, damage = readings(config)
     write_readings(path, experiment, found)

@@ -24,12 +24,15 @@ def path_of(address: str | os.PathLike[str]) -> Path:
     """
     if not isinstance(address, str):
         return cast(Path, address)
-    protocol, separator, rest = address.partition("://")
-    if not separator:
-        return Path(address)
-    if protocol == LOCAL:
-        return Path(rest)
-    return _reached(address)
+    if is_elsewhere(address):
+        return _reached(address)
+    return Path(address.removeprefix(f"{LOCAL}://"))
+
+
+def is_elsewhere(address: str) -> bool:
+    """Whether an address of a config means no path of this machine; nobody is asked for it."""
+    protocol, separator, _ = address.partition("://")
+    return bool(separator) and protocol != LOCAL
 
 
 def is_local(path: Path) -> bool:

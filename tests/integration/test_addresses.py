@@ -16,11 +16,14 @@ import torch
 from moto.server import ThreadedMotoServer
 from safetensors.torch import load_file
 
+from esmm_dist.audit import main as audit
+from esmm_dist.compare import main as compare
 from esmm_dist.contract.command_line import run_command
 from esmm_dist.contract.config import load_config
 from esmm_dist.distributed.world import SoloWorld
 from esmm_dist.evaluate import main as evaluate
 from esmm_dist.export import main as export
+from esmm_dist.gate import main as gate
 from esmm_dist.publish import main as publish
 from esmm_dist.serving.predictor import Predictor, differences_on_sample
 from esmm_dist.serving.store import BundleStore
@@ -62,6 +65,8 @@ class Twins:
         here = small_document(folder, num_test_days=2)
         here["train"] |= {"steps_per_checkpoint": 5, "steps_per_log": 1}
         here["publish"] = {"path": str(folder / "bundles")}
+        here["gate"] = {"quality": "ignored", "bounds": [{"metric": "ctr_auc", "min": 0.5}]}
+        here["audit"] = {"methods": ["esmm"], "num_replicates": 1}
         write_samples(here, num_rows_of_day=2_400)
         put_folder(folder / "samples", path_of(f"{bucket}/samples"))
         there: dict[str, Any] = here | {
@@ -143,7 +148,7 @@ def test_a_run_killed_there_and_resumed_is_the_run_here_bit_for_bit(twins: Twins
 def test_what_is_trained_there_is_measured_published_and_served(
     twins: Twins, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for command in (evaluate, export, publish):
+    for command in (evaluate, export, gate, publish):
         twins.run(command)
     here, there = (json.loads((run / "metrics.json").read_text())["pooled"]
                    for run in (twins.here, twins.there))
@@ -167,6 +172,24 @@ def test_what_is_trained_there_is_measured_published_and_served(
     monkeypatch.setattr(files, "_KEPT", {})  # as another process opens it
     with pytest.raises(ValueError, match="s3://models/bundles/.*metrics.json: its checksum"):
         BundleStore(str(twins.store.path)).open("current")
+
+
+@pytest.mark.slow
+def test_methods_are_compared_and_audited_there_and_nothing_is_done_twice(twins: Twins) -> None:
+    day = [*days("evaluate", *2 * [FOLD]), "--set", "train.steps_per_checkpoint=1000"]
+    twins.run(compare, "--methods", "esmm", *day)
+    here, there = (json.loads((run.parent / "small.compare/comparison.json").read_text())
+                   for run in (twins.here, twins.there))
+    for of_one in (*here["methods"], *there["methods"]):
+        assert of_one.pop("costs")["1"]["is_whole"]
+    assert here["methods"] == there["methods"]
+    config = ["--config", str(twins.configs[1]), *day]
+    assert run_command(audit, config) == 0
+    files = files_below(twins.there.parent / "small.audit")
+    assert {"audit.json", "audit.html"} <= {path.name for path in files}
+    trained = {str(path): path.stat().st_mtime for path in files if path.name == "index.json"}
+    assert run_command(audit, config) == 0
+    assert trained == {path: path_of(path).stat().st_mtime for path in trained}
 
 
 @pytest.mark.slow

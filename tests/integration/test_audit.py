@@ -89,3 +89,13 @@ def test_several_processes_are_refused(
     config = write_config(tmp_path, small_document(tmp_path))
     assert run_command(main, ["--config", str(config)]) == 2
     assert "takes one process" in capsys.readouterr().err
+
+
+def test_worlds_are_drawn_on_no_object_store(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = simulation_document(tmp_path, impressions_per_day=100)
+    config = write_config(tmp_path, document | {"runs_path": "memory://audited/runs"})
+    assert run_command(main, ["--config", str(config)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: runs_path = memory://audited/runs: worlds are drawn")

@@ -92,6 +92,18 @@ def test_of_a_damaged_model_nothing_is_told_and_of_the_rest_all(tmp_path: Path) 
     assert not [name for name in names if name.startswith("esmm_dist_model")]
 
 
+@pytest.mark.parametrize("override", [
+    "runs_path=memory://watched/runs", "retraining.metrics_file=s3://watched/small.prom",
+])
+def test_a_file_that_no_collector_could_read_is_refused(
+    override: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = write_config(tmp_path, document(tmp_path))
+    assert run_command(main, ["--config", str(config), "--set", override]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "://watched/" in line and "give retraining.metrics_file a local path" in line
+
+
 def test_the_verdict_of_another_night_is_not_told(tmp_path: Path) -> None:
     write_config(tmp_path, document(tmp_path))
     (tmp_path / "runs" / "small-2024-01-02").mkdir(parents=True)

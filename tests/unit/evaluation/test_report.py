@@ -89,7 +89,7 @@ def test_the_note_is_shown_as_text(html: str) -> None:
 
 
 def test_the_funnel_counts_each_day_and_what_was_dropped(html: str) -> None:
-    row = r'<tr[^>]*><th scope="row">([^<]*)</th><td>(train|test|)</td>(.*?)</tr>'
+    row = r'<tr[^>]*><th scope="row">([^<]*)</th><td class="text">(train|test|)</td>(.*?)</tr>'
     rows = re.findall(row, html)
     assert [(name, role) for name, role, _ in rows] == [
         ("2024-01-01", "train"), ("2024-01-02", "train"), ("2024-01-03", "test"),
