@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 
 from esmm_dist.contract.logs import Logs
 from esmm_dist.labelling.wire import CLICK_TIME
+from esmm_dist.samples.click_rules import CHOICE
 from esmm_dist.samples.days import micros
 from esmm_dist.samples.filing import DAY, REASON, UNTIMELY
 from esmm_dist.samples.logs import (
@@ -100,16 +101,21 @@ def conversions_by_click_id(conversions: DataFrame, clicks: DataFrame) -> DataFr
     """The conversions that a day sees with the impression_id and the time of their click.
 
     Of several clicks of one id that the day sees the earliest is meant, of those at one instant the
-    one of the least impression.
+    one of the least impression. A namesake goes by the time of its burst, after a click of that
+    instant that was made.
 
     Args:
         conversions: with `day`.
         clicks: those that a day sees, with `day`, those that take no part left out.
     """
+    place = [F.unix_micros(EVENT_TIME)]
+    if CHOICE in clicks.columns:
+        burst = F.when(F.col(CHOICE) > 0, F.col(CLICK_TIME))
+        place = [F.coalesce(burst, *place), F.col(CHOICE)]
     named = (
         clicks.where(F.col(CLICK_ID).isNotNull())
         .groupBy(DAY, CLICK_ID)
-        .agg(F.min(F.struct(EVENT_TIME, IMPRESSION_ID, _named(clicks))).alias(CAUSE))
+        .agg(F.min(F.struct(*place, IMPRESSION_ID, _named(clicks))).alias(CAUSE))
     )
     return conversions.join(named, [DAY, CLICK_ID], how="left").select(
         *conversions.columns, *_of_cause(IMPRESSION_ID, CLICK_TIME)

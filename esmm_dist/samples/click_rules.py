@@ -25,8 +25,10 @@ INTERVAL = "interval"
 FOLLOWS = "follows"
 IS_FOLLOWED = "is_followed"
 BEGIN = "begin"
+END = "end"
 IS_DOUBLE = "is_double"
-IS_NAMESAKE = "is_namesake"
+CHOICE = "choice"
+"""Of a namesake whether it is the first to go by, 1, or the second; 0 of a click that was made."""
 
 
 def without_bots(clicks: DataFrame, source: ClickSource) -> DataFrame:
@@ -63,8 +65,9 @@ def without_double_clicks(clicks: DataFrame, source: ClickSource) -> DataFrame:
     counts is told once their impressions are known. Between them none is needed, so a key that
     clicks without end comes to two rows.
 
-    Where clicks have ids, each of those marked gets a namesake: the first click, under the id of
-    the one that goes, by which a conversion may name it.
+    Where clicks have ids, each of those marked gets namesakes, by which a conversion may name it:
+    an end of its burst under its id, and where the ends may be of two impressions the other end
+    too, for the case that the one finds none.
     """
     if source.double_click_seconds is None:
         return clicks
@@ -87,27 +90,42 @@ def without_double_clicks(clicks: DataFrame, source: ClickSource) -> DataFrame:
         CLICK_TIME: F.when(is_last, F.col(BEGIN)), IS_DOUBLE: F.col(FOLLOWS) & ~is_last,
     })
     if CLICK_ID in clicks.columns:
-        clicks = _with_namesakes(clicks)
+        rest = by_time.rowsBetween(Window.currentRow, Window.unboundedFollowing)
+        end = F.first(F.when(~F.col(IS_FOLLOWED), time), ignorenulls=True).over(rest)
+        clicks = _with_namesakes(clicks.withColumn(END, end), source).drop(END)
     return _marked(clicks, F.col(IS_DOUBLE), Mark.CLICKS_DOUBLE).drop(
         FOLLOWS, IS_FOLLOWED, BEGIN, IS_DOUBLE
     )
 
 
-def _with_namesakes(clicks: DataFrame) -> DataFrame:
-    once, twice = F.array(F.lit(False)), F.array(F.lit(False), F.lit(True))
-    copies = F.when(F.col(IS_DOUBLE), twice).otherwise(once)
-    is_namesake = F.col(IS_NAMESAKE)
-    time = F.when(is_namesake, F.timestamp_micros(BEGIN)).otherwise(F.col(EVENT_TIME))
-    return clicks.withColumn(IS_NAMESAKE, F.explode(copies)).withColumns({
-        EVENT_TIME: time, IS_DOUBLE: F.col(IS_DOUBLE) & ~is_namesake,
+def _with_namesakes(clicks: DataFrame, source: ClickSource) -> DataFrame:
+    # A day does not read all impressions before its own, or after them where the first one wins:
+    # whether the end on that side finds one, it cannot tell for certain. Hence that end comes last.
+    ends = (BEGIN, END) if source.credit == "first_impression" else (END, BEGIN)
+    choices = F.array(*[F.lit(n) for n in range(3 if source.keys else 2)])
+    copies = F.when(F.col(IS_DOUBLE), choices).otherwise(F.array(F.lit(0)))
+    time = F.when(F.col(CHOICE) > 0, F.when(F.col(CHOICE) == 1, F.col(ends[0])).otherwise(
+        F.col(ends[1])
+    ))
+    return clicks.withColumn(CHOICE, F.explode(copies)).withColumns({
+        EVENT_TIME: F.coalesce(F.timestamp_micros(time), EVENT_TIME),
+        CLICK_TIME: F.when(F.col(CHOICE) > 0, F.col(BEGIN)).otherwise(F.col(CLICK_TIME)),
+        IS_DOUBLE: F.col(IS_DOUBLE) & (F.col(CHOICE) == 0),
     })
 
 
 def without_namesakes(clicks: DataFrame) -> DataFrame:
     """The clicks that were made, each under its own id."""
-    if IS_NAMESAKE not in clicks.columns:
+    if CHOICE not in clicks.columns:
         return clicks
-    return clicks.where(~F.col(IS_NAMESAKE)).drop(IS_NAMESAKE)
+    return clicks.where(F.col(CHOICE) == 0).drop(CHOICE)
+
+
+def without_lost_namesakes(clicks: DataFrame) -> DataFrame:
+    """Clicks with their impressions, without the namesakes that found none."""
+    if CHOICE not in clicks.columns:
+        return clicks
+    return clicks.where((F.col(CHOICE) == 0) | F.col(IMPRESSION_ID).isNotNull())
 
 
 def _target(source: ClickSource) -> list[str]:

@@ -19,6 +19,7 @@ from esmm_dist.samples.attribution import (
 from esmm_dist.samples.click_rules import (
     without_bots,
     without_double_clicks,
+    without_lost_namesakes,
     without_namesakes,
 )
 from esmm_dist.samples.conversion_rules import without_repeats
@@ -54,7 +55,8 @@ def events_seen(
         )
     converted = conversions_seen(conversions, windows.conversion_days)
     if logs.conversions.attribute_by == "click_id":
-        named = clicks_seen(clicks, windows.click_days).where(F.col(MARK) < min(DROPPED))
+        bearers = clicks_seen(without_lost_namesakes(clicks), windows.click_days)
+        named = bearers.where(F.col(MARK) < min(DROPPED))
         converted = conversions_by_click_id(converted, named)
     return clicks_seen(without_namesakes(clicks), windows.click_days), converted
 

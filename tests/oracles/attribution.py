@@ -28,7 +28,8 @@ class Attributed(NamedTuple):
     clicks: list[Event]
     conversions: list[Event]
     namesakes: list[Event]
-    """The first clicks of bursts, under the ids of those in the middle, which went."""
+    """The ends of bursts, under the ids of those in the middle, which went; by keys only those
+    that found an impression."""
 
 
 def attribute(
@@ -46,6 +47,7 @@ def attribute(
             ]
             for events in (made, namesakes)
         )
+        namesakes = [event for event in namesakes if event.row.impression_id is not None]
     converted = [Event(row, _conversion_reason(row, rules)) for row in conversions]
     converted = _without_repeats(converted, rules)
     if rules.conversions_by == "keys":
@@ -98,11 +100,17 @@ def by_click_id(conversion: Row, clicks: Sequence[Row]) -> Row:
     same = [row for row in clicks if row.click_id == conversion.click_id]
     if not same:
         return replace(conversion, impression_id=None)
-    click = min(same, key=_place)
+    click = min(same, key=_place_of_named)
     return replace(
         conversion, impression_id=click.impression_id,
         click_time=click.click_time or click.event_time,
     )
+
+
+def _place_of_named(row: Row) -> tuple[object, ...]:
+    """A namesake goes by the first click of its burst, after one of that instant that was made."""
+    time, *impression = _place(row)
+    return row.click_time if row.choice else time, row.choice, *impression
 
 
 def _keys(row: Row, rules: Rules) -> tuple[str | None, ...]:
@@ -256,8 +264,10 @@ def _target(row: Row, rules: Rules) -> object:
 def _without_double_clicks(
     clicks: list[Event], rules: Rules
 ) -> tuple[list[Event], list[Event]]:
-    """All clicks; those in the middle of a burst take no part, but leave their ids to its first.
-    The last one notes when the first was: whether it counts depends on what they hit."""
+    """All clicks; those in the middle of a burst take no part, but leave their ids to its ends: to
+    the last, and if that finds no impression to the first; where the first impression wins, the
+    other way round. The last one notes when the first was: whether it counts depends on what they
+    hit."""
     if rules.double_click is None:
         return clicks, []
     bursts: dict[object, list[list[Row]]] = {}
@@ -279,7 +289,12 @@ def _without_double_clicks(
                 found.append(Event(replace(row, click_time=first.event_time), None))
             else:
                 found.append(Event(row, "double"))
-                namesakes.append(Event(replace(first, click_id=row.click_id), None))
+                ends = (first, others[-1]) if rules.is_first else (others[-1], first)
+                namesakes += [
+                    Event(replace(end, click_id=row.click_id, click_time=first.event_time,
+                                  choice=choice), None)
+                    for choice, end in enumerate(ends, 1)
+                ]
     return found, namesakes
 
 

@@ -30,6 +30,9 @@ class Row:
     """Of an event that was looked up by keys: the day of its impression."""
     click_time: datetime | None = None
     """Of a conversion whose click was looked up; of the last click of a burst that of the first."""
+    choice: int = 0
+    """Of a namesake of a click in the middle of a burst: whether it is the first one to go by, 1,
+    or the second."""
 
 
 class Rules(NamedTuple):

@@ -100,7 +100,7 @@ class _SqlDays:
     ) -> None:
         """The live events that the day sees, with the impression of the day if there is one."""
         late = self._rules.lateness // timedelta(microseconds=1)
-        attributed, made = f"live_{log}", "NOT is_namesake" if log == "clicks" else "true"
+        attributed, made = f"live_{log}", "choice = 0" if log == "clicks" else "true"
         self._tally(
             log, f"SELECT reason FROM live_{log} WHERE filed = '{day}' AND {made}", counters
         )
@@ -108,8 +108,9 @@ class _SqlDays:
             attributed = """(
                 SELECT v.* REPLACE (c.cause.id AS impression_id, c.cause.name_t AS click_t)
                 FROM live_conversions v LEFT JOIN (
-                    SELECT click_id, min({'t': t, 'has': id IS NOT NULL, 'id': id,
-                        'name_t': name_t}) AS cause
+                    SELECT click_id, min({
+                        't': CASE WHEN choice > 0 THEN name_t ELSE t END, 'choice': choice,
+                        'has': id IS NOT NULL, 'id': id, 'name_t': name_t}) AS cause
                     FROM named_clicks GROUP BY click_id) c USING (click_id))"""
         named = "named_clicks" if log == "clicks" else "seen_conversions"
         self._base.execute(f"""
@@ -126,7 +127,7 @@ class _SqlDays:
             """)
         if log == "clicks":
             self._base.execute("""
-                CREATE OR REPLACE TABLE seen_clicks AS FROM named_clicks WHERE NOT is_namesake""")
+                CREATE OR REPLACE TABLE seen_clicks AS FROM named_clicks WHERE choice = 0""")
         counters.update(self._counts(f"""
             SELECT count(*) FILTER (shown IS NULL AND is_own) AS {log}_without_impression,
                 count(*) FILTER (shown IS NOT NULL AND NOT is_own) AS {log}_from_other_days

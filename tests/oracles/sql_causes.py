@@ -109,31 +109,39 @@ class SqlCauses:
 
     def _find_double_clicks(self, target: str) -> None:
         """Of a burst the first and the last stay, which notes when the first was; those between
-        leave their ids to the first: as rows that are namesakes."""
+        leave their ids to the one that the credit prefers, and else to the other: as namesakes."""
         rules = self._rules
         tie = ["click_id"] if rules.conversions_by == "click_id" else list(self._names.keys)
         order = ", ".join(f"{name} NULLS FIRST" for name in ["t", *tie])
         gap = (rules.double_click or timedelta(microseconds=-1)) // timedelta(microseconds=1)
         one = f"(PARTITION BY reason IS NULL, filed, {target} ORDER BY {order}"
         before = "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"
+        after = "ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING"
+        begin, end = (1, 2) if rules.is_first else (2, 1)
+        aside = "is_middle, is_last, begins_t, ends_t"
         self._base.execute(f"""
             CREATE TABLE bursts AS SELECT * EXCLUDE (follows, is_followed),
                 follows AND NOT is_followed AND t > begins_t AS is_last,
                 follows AND (is_followed OR t = begins_t) AS is_middle
             FROM (SELECT *, last_value(CASE WHEN NOT follows THEN t END IGNORE NULLS)
-                      OVER {one} {before}) AS begins_t
+                      OVER {one} {before}) AS begins_t,
+                  first_value(CASE WHEN NOT is_followed THEN t END IGNORE NULLS)
+                      OVER {one} {after}) AS ends_t
                   FROM (SELECT *,
                         reason IS NULL AND coalesce(t - lag(t) OVER {one}) <= {gap}, false)
                             AS follows,
                         reason IS NULL AND coalesce(lead(t) OVER {one}) - t <= {gap}, false)
                             AS is_followed FROM clicks_2));
             CREATE TABLE clicks_3 AS
-            SELECT * EXCLUDE (is_middle, is_last, begins_t)
+            SELECT * EXCLUDE ({aside})
                 REPLACE (CASE WHEN is_middle THEN 'double' ELSE reason END AS reason),
-                CASE WHEN is_last THEN begins_t ELSE t END AS name_t, false AS is_namesake
+                CASE WHEN is_last THEN begins_t ELSE t END AS name_t, 0 AS choice
             FROM bursts
-            UNION ALL SELECT * EXCLUDE (is_middle, is_last, begins_t)
-                REPLACE (-n AS n, begins_t AS t), begins_t, true FROM bursts WHERE is_middle""")
+            UNION ALL SELECT * EXCLUDE ({aside})
+                REPLACE (-2 * n AS n, begins_t AS t), begins_t, {begin} FROM bursts WHERE is_middle
+            UNION ALL SELECT * EXCLUDE ({aside})
+                REPLACE (-2 * n - 1 AS n, ends_t AS t), begins_t, {end} FROM bursts
+                WHERE is_middle""")
 
     def _find_impressions_of_clicks(self) -> None:
         if self._rules.clicks_by != "keys":
@@ -156,7 +164,8 @@ class SqlCauses:
         self._base.execute(f"""
             CREATE TABLE live_clicks AS
             SELECT c.* REPLACE (cause.id AS impression_id), cause.day AS impression_day
-            FROM clicks_3 c LEFT JOIN ({looked_up}) USING (n)""")
+            FROM clicks_3 c LEFT JOIN ({looked_up}) USING (n)
+            WHERE choice = 0 OR cause.id IS NOT NULL""")
 
     def _find_clicks_of_conversions(self) -> None:
         rules = self._rules
