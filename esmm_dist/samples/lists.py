@@ -69,7 +69,7 @@ def _finite_float(weight: Column) -> Column:
 def _hex_of_id(value: Canonical, feature: MultiValuedFeature, encodings: Encodings) -> Column:
     """The four bytes of an id, the least significant first, as eight hexadecimal digits."""
     if isinstance(feature.encode, HashEncoding):
-        number = hash_id(value, feature.encode).cast("bigint")
+        number = hash_id(value, feature.encode)
         low, second = number.bitwiseAND(0xFF), number.bitwiseAND(0xFF00)
         third, high = F.shiftright(number, 8).bitwiseAND(0xFF00), F.shiftright(number, 24)
         swapped = F.shiftleft(low, 24) + F.shiftleft(second, 8) + third + high

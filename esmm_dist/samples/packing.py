@@ -132,6 +132,6 @@ def _pairs(ids: Sequence[Column]) -> list[Column]:
     if len(longs) % 2:
         longs.append(F.lit(0).cast("bigint"))
     return [
-        (F.shiftleft(upper, 32) + lower).alias(f"pair_{n}")
+        F.shiftleft(upper, 32).bitwiseOR(lower).alias(f"pair_{n}")
         for n, (upper, lower) in enumerate(zip(longs[::2], longs[1::2]))
     ]
