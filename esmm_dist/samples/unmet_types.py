@@ -30,16 +30,21 @@ def of_unmet_types(
         conversions: the same rows, not counted.
 
     Raises:
-        InputError: none is of a declared type; or none of a day that was over, unless the log says
+        InputError: none is of a declared type, or none of a day that was over, unless the log says
             that its days may be empty.
     """
     met = {kind: days for kind, days in rows_of_type.items() if kind is not None and days}
     if source.types and not met and rows_of_type[None]:
-        raise InputError(
+        found = (
             f"logs.conversions.types = {list(source.types)}: no conversion of these days is of "
-            f"such a type, there are {_known(conversions)}: correct them, or ask for days that "
-            "hold some"
+            f"such a type, there are {_known(conversions)}"
         )
+        if source.empty_days == "refuse":
+            raise InputError(
+                f"{found}: correct them, or ask for days that hold some; if nothing of these "
+                "happened, set logs.conversions.empty_days: allow"
+            )
+        return [f"{found}: all labels are 0 (logs.conversions.empty_days: allow)"]
     of_some_type = {day: n for days in met.values() for day, n in days.items()}
     missing = [day for day in wanted.missing(of_some_type) if day in rows_of_type[None]]
     if met and missing and source.empty_days == "refuse":

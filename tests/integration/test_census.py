@@ -182,7 +182,8 @@ def test_types_that_no_conversion_is_of_are_told_and_refused_if_that_are_all(
     assert note.endswith("no conversion of these days is of the type 'Order'")
     wrong = RULES._replace(types=("purchase", "Order"))
     with pytest.raises(InputError, match=(
-        r"^logs.conversions.types = \['purchase', 'Order'\]: .*there are 'order': correct them"
+        r"^logs.conversions.types = \['purchase', 'Order'\]: .*there are 'order': correct them.*"
+        "set logs.conversions.empty_days: allow$"
     )):
         notes_of(config_in(tmp_path, wrong))
 
@@ -225,14 +226,15 @@ def test_conversions_without_the_id_that_is_declared_are_told(
     assert notes_of(config_in(tmp_path)) == []
 
 
-def test_days_without_rows_do_not_hide_that_no_conversion_is_of_a_type(
+def test_days_none_of_whose_conversions_is_of_a_type_may_be_allowed(
     notes_of: Callable[..., list[str]], tmp_path: Path
 ) -> None:
     write(tmp_path, {"conversions": [BUILT]})
     wrong = RULES._replace(types=("purchase",))
-    with pytest.raises(InputError, match="there are 'order': correct them") as raised:
-        notes_of(config_in(tmp_path, wrong, allowing=True))
-    assert "empty_days" not in str(raised.value)
+    assert notes_of(config_in(tmp_path, wrong, allowing=True))[-1] == (
+        "logs.conversions.types = ['purchase']: no conversion of these days is of such a type, "
+        "there are 'order': all labels are 0 (logs.conversions.empty_days: allow)"
+    )
     shutil.rmtree(tmp_path / "conversions")
     write(tmp_path, {"conversions": DAYS[:-1]})
     notes = notes_of(config_in(tmp_path, wrong, allowing=True))
