@@ -3,6 +3,7 @@
 Called by all ranks in step; they share the counting, and none opens a file for training yet.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from esmm_dist.contract.errors import InputError
@@ -12,8 +13,32 @@ from esmm_dist.contract.multiplicity import Multiplicity
 from esmm_dist.contract.schema import FAKE_NEGATIVE, MATURE
 from esmm_dist.contract.sections import Config
 from esmm_dist.contract.world import World
+from esmm_dist.model.method import method_of
 from esmm_dist.reader.plan import TrainPlan
 from esmm_dist.reader.samples import SampleReader
+
+
+def plan_stages(
+    config: Config, folds: Mapping[str, Fold], manifest: Manifest, num_lanes: int, world: World
+) -> dict[str, list[tuple[TrainPlan, ...]]]:
+    """By fold the epochs of every stage of the config's method: whatever can be known to be amiss
+    with method and samples before the first step, is known then.
+
+    Args:
+        num_lanes: as `plan_epochs` takes it.
+
+    Raises:
+        InputError: the method does not fit the model section or the rules by which the samples were
+            labelled; or as `plan_epochs`.
+    """
+    stages = method_of(config.model, config.train.seed).stages
+    for check in (stage.check_samples for stage in stages if stage.check_samples):
+        check(config.samples)
+    return {
+        name: [plan_epochs(config, fold, manifest, stage.rows, num_lanes, world)
+               for stage in stages]
+        for name, fold in folds.items()
+    }
 
 
 def plan_epochs(

@@ -21,14 +21,23 @@ from esmm_dist.evaluation.prediction_files import (
     remove_other_folds,
     write_part,
 )
-from esmm_dist.evaluation.predictions import Logits, Predict, Predictions
+from esmm_dist.evaluation.predictions import (
+    Logits,
+    NonFinitePredictions,
+    Predict,
+    Predictions,
+)
 from esmm_dist.model.method import Prediction
 from esmm_dist.reader.samples import SampleReader
 from esmm_dist.training.trained_run import TrainedRun
 
 
 def predict_run(run: TrainedRun, world: World) -> None:
-    """Writes this rank's part of the model's predictions for every fold."""
+    """Writes this rank's part of the model's predictions for every fold.
+
+    Raises:
+        NonFinitePredictions: on all ranks, before any of them writes those of the fold.
+    """
     device = pick_device(world)
     if world.rank == 0:
         remove_other_folds(run.path / "predictions", names_of_folds(run))
@@ -37,6 +46,11 @@ def predict_run(run: TrainedRun, world: World) -> None:
                                            device))
         predictions = predict_days(predict, trained.fold.test_days, run, world,
                                    f"predict {trained.fold.name}")
+        if not all(world.gather_objects(predictions.are_finite, name="finite")):
+            raise NonFinitePredictions(
+                f"{trained.checkpoint}: it predicts numbers that are infinite or not defined: "
+                "lower train.*.learning_rate, and train again"
+            )
         origin = Origin(run.config.model.method, run.manifest.number, trained.digest,
                         world.num_ranks)
         write_part(run.path / "predictions" / trained.fold.name, world.rank, predictions, origin)

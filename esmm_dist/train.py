@@ -8,8 +8,8 @@ Leaves runs/<name>/ with config.yaml, and by fold curves/, events/ and checkpoin
 """
 
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -37,8 +37,8 @@ from esmm_dist.contract.settings import check_settings
 from esmm_dist.contract.telling import tell
 from esmm_dist.contract.world import World
 from esmm_dist.distributed.elastic import run_in_world
-from esmm_dist.model.method import Stage, method_of
-from esmm_dist.planning import immature_notice, plan_epochs
+from esmm_dist.model.method import Stage
+from esmm_dist.planning import immature_notice, plan_stages
 from esmm_dist.reader.plan import TrainPlan
 from esmm_dist.reader.samples import SampleReader
 from esmm_dist.storage.address import path_of
@@ -104,15 +104,8 @@ def train_run(config: Config, world: World, *, resume: bool) -> None:
     if interrupted.parent or not interrupted.checkpoints:
         warm = WarmStart.find(config, encodings, world, interrupted.parent)
     num_lanes = interrupted.num_lanes or config.train.num_lanes
-    stages = method_of(config.model, config.train.seed).stages
-    for check in (stage.check_samples for stage in stages if stage.check_samples):
-        check(config.samples)
     learned = {fold.name: fold if warm is None else warm.new_days(fold) for fold in folds}
-    plans = {
-        name: [plan_epochs(config, fold, manifest, stage.rows, num_lanes, world)
-               for stage in stages]
-        for name, fold in learned.items()
-    }
+    plans = plan_stages(config, learned, manifest, num_lanes, world)
     if world.rank == 0:
         notices = {plan.notice for of_fold in plans.values() for of_stage in of_fold
                    for plan in of_stage if plan.notice}
@@ -226,17 +219,18 @@ class FoldRun:
             self.optimizer, stage, self.world, [feature.name for feature in self.config.features],
             torch.bfloat16 if self.config.train.mixed_precision == "bfloat16" else None,
         )
-        train(
-            learner, self._batches(stage, plans, first_step - stage_start),
-            first_step=first_step, num_steps=stage_end, batch_size=self.config.train.batch_size,
-            steps_per_point=self.config.train.steps_per_log, on_point=self.journals,
-            steps_per_checkpoint=self.config.train.steps_per_checkpoint,
-            on_checkpoint=self._write_checkpoint,
-        )
+        with closing(self._batches(stage, plans, first_step - stage_start)) as batches:
+            train(
+                learner, batches, first_step=first_step, num_steps=stage_end,
+                batch_size=self.config.train.batch_size,
+                steps_per_point=self.config.train.steps_per_log, on_point=self.journals,
+                steps_per_checkpoint=self.config.train.steps_per_checkpoint,
+                on_checkpoint=self._write_checkpoint,
+            )
 
     def _batches(
         self, stage: Stage, plans: Sequence[TrainPlan], first_step: int
-    ) -> Iterator[Batch]:
+    ) -> Generator[Batch, None, None]:
         """This rank's batches of a stage from a step of it on, epoch after epoch."""
         reader = SampleReader(
             self.config.samples.path, self.manifest, self.config.features,

@@ -32,6 +32,11 @@ class Logits:
 Predict = Callable[[Batch], Logits]
 
 
+class NonFinitePredictions(InputError):
+    """A model predicts numbers that are infinite or not defined: no metric of them means anything.
+    """
+
+
 @dataclass(frozen=True)
 class Predictions:
     """Rows with their labels and logits, in columns of equal length."""
@@ -49,6 +54,12 @@ class Predictions:
 
     def __len__(self) -> int:
         return len(self.sample_id_N)
+
+    @property
+    def are_finite(self) -> bool:
+        """Whether every number that is predicted is one."""
+        predicted = (getattr(self, field.name) for field in fields(Logits))
+        return all(values_N is None or bool(np.isfinite(values_N).all()) for values_N in predicted)
 
     @classmethod
     def collect(cls, day: date, batches: Iterable[Batch], predict: Predict) -> Self:

@@ -45,3 +45,8 @@ class Feed:
         batch = next(self._batches)
         self.waited_seconds += time.perf_counter() - asked
         self._next = batch, self._begin_route(batch)
+
+    def settle(self) -> None:
+        """Waits for what is still on its way, of which nobody will ask any more."""
+        if self._next is not None:
+            self._next[1].wait()

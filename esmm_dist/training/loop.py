@@ -137,6 +137,7 @@ class Learner:
                 self.model, self.field_names, batch, rows_UD, route.places, sums
             )
             gathered = self.world.gather_objects(finding.model_dump(), name="culprits")
+            sent.wait()  # whoever goes on with something else begins with nothing on its way
             raise NonFiniteLoss(step, [Finding.model_validate(found) for found in gathered])
 
         *totals, _, weight_of_rows, weight = flat_P[-len(terms_S3):].clone()
@@ -215,7 +216,11 @@ def train(
     meter = _Meter(feed, learner.world, batch_size, first_step)
     for step in range(first_step, num_steps):
         batch, ahead = feed.take()
-        meter.count(*learner.step(batch, step, ahead, meanwhile=feed.look_ahead))
+        try:
+            meter.count(*learner.step(batch, step, ahead, meanwhile=feed.look_ahead))
+        except NonFiniteLoss:
+            feed.settle()
+            raise
         done = step + 1
         if done % steps_per_point == 0 or done == num_steps:
             point = meter.point(done)

@@ -47,6 +47,25 @@ def test_a_batch_is_not_taken_before_it_was_looked_for() -> None:
         feed.take()
 
 
+def test_what_is_on_its_way_when_all_ends_is_waited_for() -> None:
+    waited: list[int] = []
+
+    class Route:
+        def wait(self) -> None:
+            waited.append(1)
+
+    def begin_route(batch: Batch) -> Pending[Any]:
+        return cast(Pending[Any], Route())
+
+    feed = Feed(cast(Iterator[Batch], iter([1, 2])), 2, begin_route)
+    feed.take()
+    feed.settle()
+    assert not waited
+    feed.look_ahead()
+    feed.settle()
+    assert waited == [1]
+
+
 def test_waiting_for_batches_is_counted() -> None:
     feed = feed_of(2, [])
     feed.take()
