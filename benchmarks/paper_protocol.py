@@ -74,7 +74,7 @@ def record(comparison: Comparison, num_seeds: int) -> str:
         "they hold the chance of the test rows and of training.\n\n",
         table(["method", "CVR AUC", "less BASE", "paper", "CTCVR AUC", "less BASE", "paper"],
               [_row(comparison, method) for method in PUBLISHED]), "\n",
-        "Paper: its published difference to BASE on Ali-CCP.\n\n",
+        "Paper: its published difference to BASE on Ali-CCP.\n\n", _within(comparison),
     ]
     for name in METRICS:
         parts += [write_figure(f"{stem('paper_protocol')}_{name}.svg", _chart(comparison, name)),
@@ -103,6 +103,29 @@ def _row(comparison: Comparison, method: str) -> list[str]:
         cells.append(f"{gap.mean:+.4f} ± {reach(gap):.4f}" if gap else "")
         cells.append(f"{(PUBLISHED[method][place] - PUBLISHED['base'][place]) / 100:+.4f}")
     return cells
+
+
+def _within(comparison: Comparison) -> str:
+    """The same AUCs over the pairs that one training scored; '' of comparisons without them."""
+    of_base = comparison.of("base").metrics
+    names = [name for name in ("cvr_auc_within_model_click", f"{COMMON_CTR_AUC}_within_model")
+             if name in of_base]
+    if not names:
+        return ""
+    rows = []
+    for method in PUBLISHED:
+        figures, cells = comparison.of(method), [method]
+        for name in names:
+            gap = figures.differences.get(name)
+            cells += [f"{figures.metrics[name].mean:.4f} ± {figures.metrics[name].std or 0:.4f}",
+                      f"{gap.mean:+.4f} ± {reach(gap):.4f}" if gap else ""]
+        rows.append(cells)
+    headings = ["method", *(cell for name in names for cell in (name, "less BASE"))]
+    return (
+        "Each test day is scored by a training of its own, and scores of two trainings do not "
+        "compare. The same AUCs over the pairs of rows that one training scored:\n\n"
+        f"{table(headings, rows)}\n"
+    )
 
 
 def _chart(comparison: Comparison, name: str) -> str:
@@ -149,7 +172,8 @@ def _tuning(comparison: Comparison) -> str:
 
 
 def _trial(trial: TuningTrial, is_best: bool) -> str:
-    value = f"**{trial.value:.4f}**" if is_best else f"{trial.value:.4f}"
+    value = "diverged" if trial.value is None else f"{trial.value:.4f}"
+    value = f"**{value}**" if is_best else value
     return "; ".join([value, *(f"{name} {tried:g}" for name, tried in trial.options.items())])
 
 

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from esmm_dist.contract.manifest import Day
 from esmm_dist.contract.sections import Config
 from esmm_dist.evaluation.figures import figure, interval_text, method_name
-from esmm_dist.evaluation.metrics import METRICS
-from esmm_dist.evaluation.scorecard import FoldRecord, Scorecard
+from esmm_dist.evaluation.scorecard import FoldRecord, Scorecard, metric_names
 from esmm_dist.evaluation.tasks import Task, metric_name
 from esmm_dist.pages.text import count, percent, span
 
@@ -50,7 +49,7 @@ def model_card(
         "",
         "| metric | value | 95 % interval |",
         "|---|---|---|",
-        *[_metric(card, metric_name(task, metric)) for task in Task for metric in METRICS],
+        *[_metric(card, name) for task in Task for name in metric_names(task, card.pooled)],
         "",
         "`ctr_*` and `ctcvr_*` are over impressions, `cvr_*_click` over clicked impressions. How a "
         "click would convert on impressions that nobody clicked was not observed, and is not "

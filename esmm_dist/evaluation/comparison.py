@@ -20,13 +20,18 @@ from esmm_dist.evaluation.comparison_document import (
     Spread,
 )
 from esmm_dist.evaluation.delong import Placements, difference_interval
-from esmm_dist.evaluation.intervals import Statistic, bootstrap, interval, task_statistic
+from esmm_dist.evaluation.intervals import (
+    Statistic,
+    bootstrap,
+    interval,
+    task_statistic,
+    why_no_interval,
+)
 from esmm_dist.evaluation.metrics import (
-    METRICS,
-    GroupSums,
-    Sums,
-    auc,
+    all_metrics,
     equal_weight_edges,
+    explain,
+    metrics_of,
 )
 from esmm_dist.evaluation.predictions import Predictions
 from esmm_dist.evaluation.scorecard import BOOTSTRAP_SEED, DRIVEN_BY_NOISE
@@ -50,8 +55,8 @@ class Trial:
 
     seed: int
     predictions: Predictions
-    common: Predictions
-    """The same rows by the CTR network that all methods share under this seed."""
+    common: Predictions | None
+    """The same rows by the CTR network that all methods share under this seed; None: it failed."""
     cost: Cost
 
 
@@ -73,12 +78,14 @@ class TestRows:
 
 @dataclass
 class _Total:
-    """What is added up over the seeds of a method."""
+    """What is kept of the seeds of a method."""
 
-    seeds: dict[int, dict[str, float]]
-    costs: dict[int, Cost]
-    draws: dict[str, FloatArray]
-    placements: dict[str, Placements | None]
+    seeds: dict[int, dict[str, float]] = field(default_factory=dict)
+    undefined: dict[str, str] = field(default_factory=dict)
+    costs: dict[int, Cost] = field(default_factory=dict)
+    draws: dict[int, dict[str, FloatArray]] = field(default_factory=dict)
+    placements: dict[str, Placements | None] = field(default_factory=dict)
+    """Added up over the seeds."""
 
 
 def compare(
@@ -87,8 +94,8 @@ def compare(
     """Figures of every method, and of the truth itself.
 
     Args:
-        trials_of_method: begins with the baseline; all have trials of the same seeds, in order.
-            They are read one at a time.
+        trials_of_method: begins with the baseline; trials of a method are in order of seeds, and
+            of trainings that failed there is none. They are read one at a time.
     """
     assert next(iter(trials_of_method)) == baseline
     totals = {}
@@ -97,9 +104,10 @@ def compare(
         total = totals[method] = _total(rows, trials)
         base = totals[baseline]
         figures.append(MethodFigures(
-            method=method, seeds=total.seeds, costs=total.costs,
+            method=method, seeds=total.seeds, costs=total.costs, undefined=total.undefined,
             metrics={name: _spread(values) for name, values in _by_metric(total.seeds).items()},
-            differences={} if method == baseline else _differences(total, base),
+            differences={} if method == baseline else _differences(
+                total, base, group_codes(rows.first)[1]),
         ))
         if method != baseline:
             del totals[method]
@@ -111,86 +119,107 @@ def compare(
 
 
 def _total(rows: TestRows, trials: Iterable[Trial]) -> _Total:
-    total = _Total({}, {}, {}, {})
+    total = _Total()
     for trial in trials:
-        values, draws, placements = _measure(rows, trial)
-        total.seeds[trial.seed], total.costs[trial.seed] = values, trial.cost
-        for name, draw_D in draws.items():
-            total.draws[name] = draw_D + total.draws.get(name, 0.0)
-        for name, placed in placements.items():
+        measured = _measure(rows, trial)
+        total.seeds[trial.seed], total.costs[trial.seed] = measured.values, trial.cost
+        total.undefined |= measured.undefined
+        total.draws[trial.seed] = measured.draws
+        for name, placed in measured.placements.items():
             before = total.placements.get(name)
             total.placements[name] = placed.plus(before) if placed and before else placed
     return total
 
 
-def _measure(
-    rows: TestRows, trial: Trial
-) -> tuple[dict[str, float], dict[str, FloatArray], dict[str, Placements | None]]:
+@dataclass
+class _Measured:
+    """What is known of one trial."""
+
+    values: dict[str, float] = field(default_factory=dict)
+    undefined: dict[str, str] = field(default_factory=dict)
+    """Why metrics have no value."""
+    draws: dict[str, FloatArray] = field(default_factory=dict)
+    placements: dict[str, Placements | None] = field(default_factory=dict)
+
+
+def _measure(rows: TestRows, trial: Trial) -> _Measured:
     """Every metric, its values on the draws, and the placements of AUCs."""
+    found = _Measured()
     group_N, num_groups = group_codes(trial.predictions)
-    statistics: dict[str, Statistic] = {}
-    values: dict[str, float] = {}
-    placements: dict[str, Placements | None] = {}
-    for task in Task:
-        of_task = rows_of(task, trial.predictions, group_N, rows.model_N)
-        if not of_task.is_predicted:
-            continue
-        edges = equal_weight_edges(of_task)
-        statistics[task.value] = task_statistic(of_task, edges, num_groups)
-        groups = GroupSums.by_group(of_task, num_groups).weighted(np.ones(num_groups))
-        measured = {"auc": auc(of_task), "gauc": float(groups.gauc()),
-                    **{k: float(v) for k, v in Sums.of(of_task, edges).metrics().items()}}
-        values |= {metric_name(task, metric): measured[metric] for metric in METRICS}
-        placements[metric_name(task, "auc")] = Placements.of(of_task)
+    metrics = metrics_of(rows.model_N)
+    predictors = {
+        task.value: (rows_of(task, trial.predictions, group_N, rows.model_N),
+                     {metric_name(task, metric): metric for metric in metrics}) for task in Task
+    }
     with_common = _rows_with_common_ctr(trial, group_N, rows.model_N)
-    if with_common is not None:
-        edges = equal_weight_edges(with_common)
-        statistics[COMMON_CTR_AUC] = task_statistic(with_common, edges, num_groups)
-        values[COMMON_CTR_AUC] = auc(with_common)
-        placements[COMMON_CTR_AUC] = Placements.of(with_common)
+    predictors[COMMON_CTR_AUC] = with_common, {
+        metric.replace("auc", COMMON_CTR_AUC, 1): metric for metric in metrics if "auc" in metric
+        and metric != "gauc"}
+    statistics: dict[str, Statistic] = {}
+    for key, (of_task, metric_of_name) in predictors.items():
+        values = {}
+        if of_task.is_predicted:
+            edges = equal_weight_edges(of_task)
+            statistics[key] = task_statistic(of_task, edges, num_groups)
+            values = all_metrics(of_task, edges, num_groups)
+            found.placements[next(iter(metric_of_name))] = Placements.of(of_task)
+        for name, metric in metric_of_name.items():
+            value = values.get(metric, np.nan)
+            if np.isfinite(value):
+                found.values[name] = value
+            else:
+                found.undefined[name] = explain(metric, of_task)
+    if trial.common is None:
+        found.undefined |= dict.fromkeys(predictors[COMMON_CTR_AUC][1], "the CTR network failed")
     drawn = bootstrap(statistics, num_groups, rows.num_bootstraps, BOOTSTRAP_SEED)
-    draws = {metric_name(task, metric): drawn[task.value][metric]
-             for task in Task if task.value in drawn for metric in METRICS}
-    if COMMON_CTR_AUC in drawn:
-        draws[COMMON_CTR_AUC] = drawn[COMMON_CTR_AUC]["auc"]
+    for key, (_, metric_of_name) in predictors.items():
+        if key in drawn:
+            found.draws |= {name: drawn[key][metric] for name, metric in metric_of_name.items()}
     if rows.truth is not None:
-        values |= truth_metrics(trial.predictions.take(rows.known_N), rows.truth)
-    return _defined(values), draws, placements
+        known = trial.predictions.take(rows.known_N)
+        found.values |= _defined(truth_metrics(known, rows.truth))
+    return found
 
 
-def _rows_with_common_ctr(trial: Trial, group_N: IntArray, model_N: IntArray) -> Rows | None:
-    """CTCVR rows whose pCTR is the common network's; None where the method has no pCVR."""
+def _rows_with_common_ctr(trial: Trial, group_N: IntArray, model_N: IntArray) -> Rows:
+    """CTCVR rows whose pCTR is the common network's; none where that or the method's pCVR lacks."""
     cvr = logs_of(Task.CVR, trial.predictions)
-    ctr = logs_of(Task.CTR, trial.common)
-    if cvr is None:
-        return None
-    assert ctr is not None
+    ctr = None if trial.common is None else logs_of(Task.CTR, trial.common)
+    if cvr is None or ctr is None:
+        nothing = replace(trial.predictions, ctr_logit_N=None, ctcvr_logit_N=None)
+        return rows_of(Task.CTCVR, nothing, group_N, model_N)
+    assert trial.common is not None
     labelled = rows_of(Task.CTCVR, replace(trial.common, ctcvr_logit_N=trial.common.ctr_logit_N),
                        group_N, model_N)
     log_p_N, log_not_p_N = log_p_and_not_p((ctr[0] + cvr[0])[trial.predictions.weight_N > 0])
     return replace(labelled, log_p_N=log_p_N, log_not_p_N=log_not_p_N)
 
 
-def _differences(total: _Total, base: _Total) -> dict[str, Difference]:
+def _differences(total: _Total, base: _Total, num_groups: int) -> dict[str, Difference]:
+    """Over the seeds that both came to an end with."""
     found = {}
-    num_seeds = len(total.seeds)
+    seeds = [seed for seed in total.seeds if seed in base.seeds]
+    are_whole = set(total.seeds) == set(base.seeds)
     for name in _by_metric(total.seeds):
-        gaps = [total.seeds[seed][name] - base.seeds[seed][name] for seed in total.seeds
+        gaps = [total.seeds[seed][name] - base.seeds[seed][name] for seed in seeds
                 if name in total.seeds[seed] and name in base.seeds[seed]]
-        if len(gaps) < num_seeds:
+        if not gaps or len(gaps) < len(seeds):
             continue  # of some seeds it is not defined: no pairs
-        spread, low_high, delong = _spread(gaps), None, None
-        if name in total.draws:
-            draw_D = (total.draws[name] - base.draws[name]) / num_seeds
+        spread, low_high, delong, reason = _spread(gaps), None, None, None
+        if all(name in of_one.draws[seed] for of_one in (total, base) for seed in seeds):
+            draw_D = np.mean([total.draws[seed][name] - base.draws[seed][name] for seed in seeds],
+                             axis=0)
             low_high = interval(draw_D, spread.mean,
                                 reflect=DRIVEN_BY_NOISE in name.split("_"))
+            reason = None if low_high else why_no_interval(num_groups)
         one, other = total.placements.get(name), base.placements.get(name)
-        if one and other:
-            delong = difference_interval(one.over(num_seeds), other.over(num_seeds))
+        if one and other and are_whole:
+            delong = difference_interval(one.over(len(seeds)), other.over(len(seeds)))
         found[name] = Difference(
             **spread.model_dump(),
             low=low_high.low if low_high else None, high=low_high.high if low_high else None,
             delong_low=delong.low if delong else None, delong_high=delong.high if delong else None,
+            reason=reason,
         )
     return found
 

@@ -3,6 +3,7 @@ their learning rates were chosen. The content of comparison.json; it computes no
 """
 
 from datetime import datetime
+from math import inf
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -11,6 +12,9 @@ from esmm_dist.contract.protocols import LearningRates
 
 COMMON_CTR_AUC = "ctcvr_auc_common_ctr"
 """The paper's CTCVR AUC: every method's pCVR times the pCTR of one CTR network trained apart."""
+
+COMMON_CTR_NET = "common_ctr"
+"""That network, where it is named beside methods."""
 
 
 class _Document(BaseModel):
@@ -35,6 +39,8 @@ class Difference(Spread):
     delong_low: float | None = None
     delong_high: float | None = None
     """95 % of the mean, rows taken as independent; of AUCs."""
+    reason: str | None = None
+    """Why draws of users give no interval; None: they do, or the metric has none."""
 
 
 class Cost(_Document):
@@ -54,21 +60,33 @@ class TuningTrial(_Document):
     rates: LearningRates
     options: dict[str, int | float] = {}
     """In place of the config's."""
-    value: float
+    value: float | None
+    """None: it diverged."""
+    failure: str | None = None
+    """How it diverged."""
 
 
 class Choice(_Document):
     """How a method's learning rates and options were chosen."""
 
     method: str
+    """Or COMMON_CTR_NET."""
     metric: str
-    """Of the validation day; higher is better."""
+    """Of the validation day; higher is better. '': no trial came to a value."""
     trials: tuple[TuningTrial, ...]
 
     @property
-    def best(self) -> TuningTrial:
-        """Of equal ones the first."""
-        return max(self.trials, key=lambda trial: trial.value)
+    def best(self) -> TuningTrial | None:
+        """Of equal ones the first; none: all have diverged."""
+        best = max(self.trials, key=lambda trial: -inf if trial.value is None else trial.value)
+        return None if best.value is None else best
+
+    @property
+    def failure(self) -> str | None:
+        """Why there is no best one."""
+        if self.best is not None:
+            return None
+        return f"all {len(self.trials)} tuning trials diverged, the last: {self.trials[-1].failure}"
 
 
 class MethodFigures(_Document):
@@ -80,6 +98,10 @@ class MethodFigures(_Document):
     """To the baseline; empty for itself."""
     seeds: dict[int, dict[str, float]]
     costs: dict[int, Cost]
+    undefined: dict[str, str] = {}
+    """By metric, why a seed has no value of it."""
+    failures: dict[int, str] = {}
+    """By seed, why it came to no predictions; the figures are those of the other seeds."""
 
 
 class Comparison(_Document):
@@ -101,6 +123,8 @@ class Comparison(_Document):
     best: dict[str, float]
     """Truth metrics of the truth itself: what can be had."""
     methods: tuple[MethodFigures, ...]
+    common_ctr_failures: dict[int, str] = {}
+    """By seed, why there is no CTR network for all, and so no COMMON_CTR_AUC."""
     tuning: tuple[Choice, ...] = ()
     """Empty: all methods have the learning rates and options of the config."""
 

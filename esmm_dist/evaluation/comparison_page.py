@@ -15,14 +15,18 @@ from rich.table import Table
 from esmm_dist.evaluation.charts import difference_chart
 from esmm_dist.evaluation.comparison_document import (
     COMMON_CTR_AUC,
+    COMMON_CTR_NET,
     Comparison,
     Spread,
 )
 from esmm_dist.evaluation.figures import figure, signed
+from esmm_dist.evaluation.metrics import NOT_PREDICTED
 from esmm_dist.pages.svg import Mark
 
 TEMPLATE = "comparison.html.j2"
 MAIN = ("cvr_auc_click", COMMON_CTR_AUC, "ctcvr_auc", "cvr_pcoc_click", "ctcvr_ne")
+WITHIN_MODELS = ("ctr_auc_within_model", "cvr_auc_within_model_click", "ctcvr_auc_within_model",
+                 f"{COMMON_CTR_AUC}_within_model")
 OF_TRUTH = ("true_cvr_auc", "true_cvr_auc_unclicked", "true_cvr_excess", "true_cvr_pcoc",
             "true_cvr_pcoc_click", "true_cvr_pcoc_unclicked")
 DEFINITIONS = {
@@ -30,39 +34,74 @@ DEFINITIONS = {
     COMMON_CTR_AUC: "click and conversion, over all test rows, every method's pCVR times the pCTR "
                     "of one CTR network trained apart under the same seed: the paper's CTCVR AUC",
     "ctcvr_…": "the same by the method's own pCTCVR",
+    "…_within_model": "the same AUC over the pairs of rows that one training scored, where several "
+                      "did, as with evaluate.retrain daily: scores of two trainings do not compare",
     "true_cvr_…": "against the true p(conversion | do(click), x) of simulated logs, over all test "
                   "rows, or the clicked or un-clicked ones; auc is the expected one, without "
                   "noise of labels; excess is the mean divergence from the truth, 0 at best",
     "potential_cvr_auc…": "against whether a row would have converted, had it been clicked",
     "± and std": "standard deviation of single seeds",
+    "failed": "the loss or the predictions of that training became infinite or undefined; figures "
+              "are over the other seeds, differences over those that both have",
+    "common_ctr": "the one CTR network of all: `independent`, chosen by its CTR AUC",
     "difference": "method less baseline, paired by seed and row; 95 % intervals of the mean over "
                   "seeds: by draws of users, and DeLong's, which takes rows as independent. "
                   "Neither holds the chance of training: that is the std",
 }
 CSV_COLUMNS = ("method", "metric", "mean", "std", "num_seeds", "difference", "difference_std",
-               "low", "high", "delong_low", "delong_high")
+               "low", "high", "delong_low", "delong_high", "note")
 
 
 def print_comparison(comparison: Comparison) -> None:
     """Prints the main figures, and those against the truth where there is one."""
     console = Console()
     console.print(_table(comparison, MAIN, f"{comparison.name}: {_counts(comparison)}"))
+    if any(_has(comparison, name) for name in WITHIN_MODELS):
+        console.print(_table(comparison, WITHIN_MODELS, "within what one training scored"))
     if comparison.best:
         console.print(_table(comparison, OF_TRUTH, "against the truth"))
+    for note in notes(comparison):
+        console.print(note, soft_wrap=True, markup=False, highlight=False)
 
 
 def to_csv(comparison: Comparison) -> str:
-    """One line a method and metric."""
+    """One line a method and metric; of a metric without a value, and of a seed without figures, the
+    last column says why."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
     for method in comparison.methods:
         for name, spread in method.metrics.items():
             gap = method.differences.get(name)
-            tail = (gap.mean, gap.std, gap.low, gap.high, gap.delong_low, gap.delong_high) \
-                if gap else (None,) * 6
+            tail = (gap.mean, gap.std, gap.low, gap.high, gap.delong_low, gap.delong_high,
+                    gap.reason) if gap else (None,) * 7
             writer.writerow((method.method, name, spread.mean, spread.std, spread.num_seeds, *tail))
+        empty = (None,) * (len(CSV_COLUMNS) - 3)
+        for name, reason in method.undefined.items():
+            if name not in method.metrics:
+                writer.writerow((method.method, name, *empty, reason))
+        for seed, reason in method.failures.items():
+            writer.writerow((method.method, None, *empty, f"seed {seed} failed: {reason}"))
     return text.getvalue()
+
+
+def notes(comparison: Comparison) -> list[str]:
+    """What the figures lack, and why: trainings that failed, metrics and intervals that are not
+    defined. What a method is not made to predict is not among it."""
+    told = [f"{method.method}, seed {seed}: failed: {reason}"
+            for method in comparison.methods for seed, reason in method.failures.items()]
+    told += [f"{COMMON_CTR_NET}, seed {seed}: failed, and with it {COMMON_CTR_AUC}: {reason}"
+             for seed, reason in comparison.common_ctr_failures.items()]
+    methods_of: dict[tuple[str, str], list[str]] = {}
+    for method in comparison.methods:
+        for name, reason in method.undefined.items():
+            if reason != NOT_PREDICTED:
+                methods_of.setdefault((name, reason), []).append(method.method)
+    told += [f"{name} is not defined ({', '.join(methods)}): {reason}"
+             for (name, reason), methods in methods_of.items()]
+    reasons = dict.fromkeys(gap.reason for method in comparison.methods
+                            for gap in method.differences.values() if gap.reason)
+    return told + [f"no interval from draws of groups: {reason}" for reason in reasons]
 
 
 def render_comparison(comparison: Comparison) -> str:
@@ -70,10 +109,11 @@ def render_comparison(comparison: Comparison) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True,
                               lstrip_blocks=True)
     text = resources.files("esmm_dist.evaluation").joinpath(TEMPLATE).read_text(encoding="utf-8")
-    names = [name for name in (*MAIN, *OF_TRUTH) if _has(comparison, name)]
+    names = [name for name in (*MAIN, *WITHIN_MODELS, *OF_TRUTH) if _has(comparison, name)]
     others = sorted({name for method in comparison.methods for name in method.metrics} - set(names))
     return environment.from_string(text).render(
         comparison=comparison, counts=_counts(comparison), definitions=DEFINITIONS,
+        notes=notes(comparison),
         names=names, cells=_cells(comparison, names), best=_best(comparison, names),
         other_names=others, other_cells=_cells(comparison, others),
         other_best=_best(comparison, others),
@@ -91,14 +131,17 @@ def _table(comparison: Comparison, names: tuple[str, ...], title: str) -> Table:
     for name in names:
         table.add_column(name, justify="right")
     for method, cells in _cells(comparison, list(names)).items():
-        table.add_row(method, *("\n".join(part for part in cell if part) for cell in cells))
+        shown = ["\n".join(part for part in cell if part) for cell in cells]
+        is_lost = comparison.of(method).failures and not comparison.of(method).seeds
+        table.add_row(method, *(["failed", *shown[1:]] if is_lost else shown))
     if any(name in comparison.best for name in names):
         table.add_row("(the truth)", *_best(comparison, list(names)))
     return table
 
 
 def _cells(comparison: Comparison, names: list[str]) -> dict[str, list[tuple[str, str]]]:
-    """By method, of each metric its value and its difference to the baseline."""
+    """By method, of each metric its value and its difference to the baseline; '-' where there is
+    none, or no interval: `notes` say why."""
     cells: dict[str, list[tuple[str, str]]] = {}
     for method in comparison.methods:
         row = cells[method.method] = []
@@ -122,7 +165,7 @@ def _spread(spread: Spread, name: str) -> str:
 
 def _interval(low: float | None, high: float | None, name: str) -> str:
     if low is None or high is None:
-        return "no interval"
+        return "-"
     return f"{signed(low, name)} to {signed(high, name)}"
 
 
@@ -142,7 +185,9 @@ def _is_differing(comparison: Comparison, name: str) -> bool:
 
 
 def _has(comparison: Comparison, name: str) -> bool:
-    return any(name in method.metrics for method in comparison.methods)
+    """Whether some method has it, or would, were it not for the rows or for what failed."""
+    return any(name in method.metrics or method.undefined.get(name, NOT_PREDICTED) != NOT_PREDICTED
+               for method in comparison.methods)
 
 
 def _cost(comparison: Comparison, method: str) -> tuple[str, str, str]:

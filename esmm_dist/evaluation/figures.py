@@ -29,7 +29,7 @@ def interval_text(estimate: Estimate, metric: str, *, of_difference: bool = Fals
     if estimate.value is None:
         return estimate.reason or "undefined"
     if estimate.interval is None:
-        return "too few draws define it"
+        return estimate.reason or "too few draws define it"
     write = signed if of_difference else figure
     return f"{write(estimate.low, metric)} to {write(estimate.high, metric)}"
 

@@ -9,18 +9,21 @@ is given.
 Shape legend: N rows; G groups; D draws; K blocks of neighbouring rows.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
 
-from esmm_dist.evaluation.metrics import GroupSums, Sums, ratio
+from esmm_dist.evaluation.metrics import AUC_WITHIN_MODEL, GroupSums, Sums, ratio
 from esmm_dist.evaluation.tasks import FloatArray, IntArray, Mask, Rows
 
 LEVEL = 0.95
 # An interval from fewer draws than this share (rare positives leave AUC undefined) says too little.
 MIN_DEFINED_SHARE = 0.95
+# Below it the central 95 % of draws hold the truth less than .925 of the time, even of a mean of
+# normal values; draws of a single group do not differ at all (docs/LOG.md).
+MIN_GROUPS = 20
 # Elements of a matrix by draw that is held at a time: small, so that it stays in the cache.
 MAX_ELEMENTS = 1_000_000
 
@@ -47,15 +50,25 @@ def bootstrap(
     """The values of all statistics on the same draws.
 
     Returns:
-        For every statistic its values by name, (D,); NaN where a draw leaves one undefined.
+        For every statistic its values by name, (D,); NaN where a draw leaves one undefined, and
+        all NaN where there are fewer than MIN_GROUPS groups to be drawn.
     """
     values: dict[str, dict[str, list[FloatArray]]] = {name: {} for name in statistics}
     for count_GD in _draws(num_groups, num_draws, seed):
         for name, statistic in statistics.items():
             for key, value_D in statistic(count_GD).items():
                 values[name].setdefault(key, []).append(value_D)
-    return {name: {key: np.concatenate(chunks) for key, chunks in of_name.items()}
-            for name, of_name in values.items()}
+    means_something = 1.0 if num_groups >= MIN_GROUPS else np.nan
+    return {name: {key: means_something * np.concatenate(chunks)
+                   for key, chunks in of_name.items()} for name, of_name in values.items()}
+
+
+def why_no_interval(num_groups: int) -> str:
+    """Why draws of so many groups gave a figure no interval."""
+    if num_groups < MIN_GROUPS:
+        groups = "one group is" if num_groups == 1 else f"{num_groups} groups are"
+        return f"{groups} too few to draw from, {MIN_GROUPS} are needed"
+    return "too few draws define it"
 
 
 def interval(value_D: FloatArray, estimate: float, *, reflect: bool = False) -> Interval | None:
@@ -85,15 +98,25 @@ def task_statistic(rows: Rows, edges: FloatArray, num_groups: int) -> Statistic:
     sums_G = Sums.by_group(rows, edges, num_groups)
     group_sums_G = GroupSums.by_group(rows, num_groups)
     ranking = Ranking(rows, num_groups)
+    models = np.unique(rows.model_N)
+    within = [Ranking(_of_model(rows, model), num_groups) for model in models if len(models) > 1]
 
     def statistic(count_GD: FloatArray) -> dict[str, FloatArray]:
+        auc_D = ranking.auc(count_GD)
         return {
-            "auc": ranking.auc(count_GD),
+            "auc": auc_D,
+            AUC_WITHIN_MODEL: auc_of(within, count_GD) if within else auc_D,
             "gauc": group_sums_G.weighted(count_GD).gauc(),
             **sums_G.weighted(count_GD).metrics(),
         }
 
     return statistic
+
+
+def _of_model(rows: Rows, model: int) -> Rows:
+    chosen_N = rows.model_N == model
+    return replace(rows, **{name: getattr(rows, name)[chosen_N] for name in (
+        "label_N", "weight_N", "group_N", "model_N", "log_p_N", "log_not_p_N")})
 
 
 class Ranking:
@@ -121,20 +144,32 @@ class Ranking:
 
     def auc(self, count_GD: FloatArray) -> FloatArray:
         """AUC of every draw, (D,); NaN where a class is missing."""
+        return auc_of([self], count_GD)
+
+    def wins_and_pairs(self, count_GD: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Pairs that the positive wins, ties half, and all pairs, of every draw, (D,)."""
         num_blocks, num_draws = self.positive_KG.shape[0], count_GD.shape[1]
         step = max(1, MAX_ELEMENTS // max(1, num_blocks))
-        return np.concatenate([
-            self._auc(count_GD[:, start:start + step]) for start in range(0, num_draws, step)
-        ])
+        parts = [self._wins_and_pairs(count_GD[:, start:start + step])
+                 for start in range(0, num_draws, step)]
+        wins_D, pairs_D = (np.concatenate(of_parts) for of_parts in zip(*parts, strict=True))
+        return wins_D, pairs_D
 
-    def _auc(self, count_GD: FloatArray) -> FloatArray:
+    def _wins_and_pairs(self, count_GD: FloatArray) -> tuple[FloatArray, FloatArray]:
         positive_KD = self.positive_KG @ count_GD
         negative_KD = self.negative_KG @ count_GD
         ties_D = np.einsum("kd,kd->d", positive_KD, negative_KD)
         pairs_D = (self.positive_G @ count_GD) * (self.negative_G @ count_GD)
         negative_up_to_KD = np.cumsum(negative_KD, axis=0, out=negative_KD)
         wins_D = np.einsum("kd,kd->d", positive_KD, negative_up_to_KD) - ties_D / 2
-        return ratio(wins_D, pairs_D)
+        return wins_D, pairs_D
+
+
+def auc_of(rankings: Sequence[Ranking], count_GD: FloatArray) -> FloatArray:
+    """AUC of every draw, (D,), over the pairs within each of the rankings; NaN where there is none.
+    """
+    wins, pairs = zip(*(ranking.wins_and_pairs(count_GD) for ranking in rankings), strict=True)
+    return ratio(np.sum(wins, axis=0), np.sum(pairs, axis=0))
 
 
 def _blocks(score_N: FloatArray, label_N: Mask) -> IntArray:

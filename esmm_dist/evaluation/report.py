@@ -22,9 +22,8 @@ from esmm_dist.evaluation.figures import (
     signed,
     verdict,
 )
-from esmm_dist.evaluation.metrics import METRICS
 from esmm_dist.evaluation.ripeness import horizon
-from esmm_dist.evaluation.scorecard import Estimate, Scorecard
+from esmm_dist.evaluation.scorecard import Estimate, Scorecard, metric_names
 from esmm_dist.evaluation.tasks import Task, metric_name
 from esmm_dist.pages.charts import day_chart
 from esmm_dist.pages.page import rendered
@@ -87,7 +86,7 @@ def render_report(evidence: Evidence) -> str:
 
 
 def _task_view(task: Task, card: Scorecard) -> dict[str, Any]:
-    names = [metric_name(task, metric) for metric in METRICS]
+    names = metric_names(task, card.pooled)
     return {
         "title": TITLES[task], "question": QUESTIONS[task], "auc": metric_name(task, "auc"),
         "metrics": names, "gauc": metric_name(task, "gauc"),

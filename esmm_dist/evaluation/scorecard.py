@@ -15,15 +15,21 @@ from esmm_dist.contract.calibration import Calibration
 from esmm_dist.contract.days import DayRange
 from esmm_dist.contract.folds import Fold
 from esmm_dist.evaluation.calibration import ReliabilityBin, reliability
-from esmm_dist.evaluation.intervals import Interval, bootstrap, interval, task_statistic
+from esmm_dist.evaluation.intervals import (
+    Interval,
+    bootstrap,
+    interval,
+    task_statistic,
+    why_no_interval,
+)
 from esmm_dist.evaluation.metrics import (
+    AUC_WITHIN_MODEL,
     METRICS,
     NUM_BINS,
-    GroupSums,
-    Sums,
-    auc,
+    all_metrics,
     equal_weight_edges,
     explain,
+    metrics_of,
 )
 from esmm_dist.evaluation.predictions import Predictions
 from esmm_dist.evaluation.tasks import (
@@ -49,6 +55,8 @@ DEFINITIONS = {
     "auc": "probability that a positive ranks above a negative, ties half; exact",
     "gauc": "mean AUC of lists weighted by their rows, a list being what one model scored of one "
             "group; lists of one class are left out",
+    "auc_within_model": "auc over the pairs of rows that one model scored; where several models "
+                        "scored the rows",
     "logloss": "mean negative log-likelihood, from logits",
     "ne": "logloss / entropy of the rows' own positive rate",
     "pcoc": "predicted / observed positives",
@@ -73,7 +81,7 @@ class Estimate(_Document):
     left_out_share: float | None = None
     """Of gauc: the share of weight in lists of one class."""
     reason: str | None = None
-    """Why there is no value."""
+    """Why there is no value, or a value but no interval."""
 
     @property
     def interval(self) -> Interval | None:
@@ -203,6 +211,12 @@ def model_codes(predictions: Predictions, folds: Sequence[FoldRecord]) -> IntArr
     return np.searchsorted(last_days, predictions.day_N)
 
 
+def metric_names(task: Task, scope: Scope) -> list[str]:
+    """Of the metrics of a task those that were measured: some need several models."""
+    names = (metric_name(task, metric) for metric in (*METRICS, AUC_WITHIN_MODEL))
+    return [name for name in names if name in scope.model]
+
+
 def make_scope(
     model: Predictions, reference: Predictions, folds: Sequence[FoldRecord], num_bootstraps: int
 ) -> Scope:
@@ -219,11 +233,11 @@ def make_scope(
 
     estimates: dict[str, dict[str, Estimate]] = {"model": {}, "reference": {}, "difference": {}}
     for task in Task:
-        values = {name: _values(rows[name, task], edges[name, task], num_groups)
+        values = {name: all_metrics(rows[name, task], edges[name, task], num_groups)
                   for name in predictors}
         draws_of = {name: draws[f"{name} {task}"] for name in predictors}
-        for metric in METRICS:
-            of_metric = _estimates(metric, rows["model", task], values, draws_of)
+        for metric in metrics_of(model_N):
+            of_metric = _estimates(metric, rows["model", task], values, draws_of, num_groups)
             for name, estimate in of_metric.items():
                 estimates[name][metric_name(task, metric)] = estimate
     return Scope(
@@ -232,19 +246,12 @@ def make_scope(
     )
 
 
-def _values(rows: Rows, edges: FloatArray, num_groups: int) -> dict[str, float]:
-    """Every metric on the rows as they are, and the share that gauc leaves out."""
-    groups = GroupSums.by_group(rows, num_groups).weighted(np.ones(num_groups))
-    sums = {name: float(value) for name, value in Sums.of(rows, edges).metrics().items()}
-    return {"auc": auc(rows), "gauc": float(groups.gauc()), **sums,
-            "left_out_share": float(groups.left_out_share())}
-
-
 def _estimates(
     metric: str,
     rows: Rows,
     values: Mapping[str, Mapping[str, float]],
     draws: Mapping[str, Mapping[str, FloatArray]],
+    num_groups: int,
 ) -> dict[str, Estimate]:
     """One metric of the model, of the reference, and their difference."""
     value_of = {name: of_name[metric] for name, of_name in values.items()}
@@ -262,7 +269,7 @@ def _estimates(
         share = values[name]["left_out_share"] if metric == "gauc" and name in values else None
         estimates[name] = Estimate(
             value=value, low=found.low if found else None, high=found.high if found else None,
-            left_out_share=share,
+            left_out_share=share, reason=None if found else why_no_interval(num_groups),
         )
     return estimates
 

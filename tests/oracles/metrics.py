@@ -48,6 +48,19 @@ def auc(rows: Sequence[Row]) -> float | None:
     return wins / pairs if pairs else None
 
 
+def auc_within_model(rows: Sequence[Row]) -> float | None:
+    """Every pair of a positive and a negative that one model scored; a tie is half a win."""
+    wins = pairs = 0.0
+    for positive in rows:
+        for negative in rows:
+            if (positive.label, negative.label) == (1, 0) and positive.model == negative.model:
+                pair = positive.weight * negative.weight
+                pairs += pair
+                wins += pair * ((positive.score > negative.score)
+                                + (positive.score == negative.score) / 2)
+    return wins / pairs if pairs else None
+
+
 def gauc(rows: Sequence[Row]) -> tuple[float | None, float]:
     """The mean AUC of what one model scored of one group, by weight, and the weight's share left
     out."""

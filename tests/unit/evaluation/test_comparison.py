@@ -139,7 +139,7 @@ def test_table_csv_and_page_hold_the_figures(
         TuningTrial(rates=LearningRates(towers=rate, tables=0.05), options={"cvr_weight": 0.3},
                     value=value)
         for rate, value in ((0.001, 0.61), (0.003, 0.62), (0.01, 0.62))))
-    assert choice.best.rates.towers == 0.003
+    assert choice.best and choice.best.rates.towers == 0.003
     comparison = Comparison(
         name="<toy>", note="Made up & small.", compared_at=datetime(2026, 1, 1, tzinfo=UTC),
         commit=None, baseline="bad", num_impressions=NUM_ROWS, num_clicks=2, num_conversions=1,
@@ -157,3 +157,33 @@ def test_table_csv_and_page_hold_the_figures(
     print_comparison(comparison)
     assert f"{figures['good'].metrics['cvr_auc_click'].mean:.4f}" in capsys.readouterr().out
     assert Comparison.model_validate_json(comparison.model_dump_json()) == comparison
+
+
+def test_seeds_that_failed_leave_figures_of_the_others_paired() -> None:
+    rows = TestRows(predictions_of(0.5, 1), np.zeros(NUM_ROWS, np.intp), 100)
+    base, partly = list(trials(1.5)), list(trials(0.2))[1:]
+    _, found = compare(rows, "bad", {"bad": base, "partly": partly})[0]
+    whole = compare(rows, "bad", {"bad": base[1:], "partly": partly})[0][1]
+    gap = found.differences["ctr_auc"]
+    assert gap.num_seeds == 2 and found.metrics["ctr_auc"].num_seeds == 2
+    expected = whole.differences["ctr_auc"]
+    assert (gap.mean, gap.low, gap.high) == (expected.mean, expected.low, expected.high)
+    assert gap.delong_low is None and expected.delong_low is not None
+
+
+def test_without_the_common_network_what_needs_it_alone_is_undefined() -> None:
+    rows = TestRows(predictions_of(0.5, 1), np.zeros(NUM_ROWS, np.intp), 100)
+    one = [replace(next(trials(0.2)), common=None)]
+    (found,), _ = compare(rows, "one", {"one": one})
+    assert found.undefined[COMMON_CTR_AUC] == "the CTR network failed"
+    assert "ctcvr_auc" in found.metrics and COMMON_CTR_AUC not in found.metrics
+
+
+def test_within_models_every_auc_has_its_figure_and_interval() -> None:
+    model_N = np.arange(NUM_ROWS) % 2
+    rows = TestRows(predictions_of(0.5, 1), model_N, 100)
+    _, good = compare(rows, "bad", {"bad": trials(1.5), "good": trials(0.2)})[0]
+    for name in ("ctr_auc_within_model", "cvr_auc_within_model_click", "ctcvr_auc_within_model",
+                 f"{COMMON_CTR_AUC}_within_model"):
+        gap = good.differences[name]
+        assert gap.low is not None and gap.high is not None and 0 < gap.low < gap.mean < gap.high

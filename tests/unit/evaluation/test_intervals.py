@@ -6,8 +6,15 @@ import numpy as np
 import pytest
 
 from esmm_dist.evaluation import intervals
-from esmm_dist.evaluation.intervals import Interval, bootstrap, interval, task_statistic
-from esmm_dist.evaluation.metrics import METRICS, auc, equal_weight_edges
+from esmm_dist.evaluation.intervals import (
+    MIN_GROUPS,
+    Interval,
+    bootstrap,
+    interval,
+    task_statistic,
+    why_no_interval,
+)
+from esmm_dist.evaluation.metrics import AUC_WITHIN_MODEL, METRICS, auc, equal_weight_edges
 from esmm_dist.evaluation.tasks import FloatArray, IntArray, Rows, Task, group_codes, rows_of
 from tests.factories.predictions import random_predictions
 from tests.oracles import metrics as oracle
@@ -33,7 +40,7 @@ def test_every_draw_equals_metrics_of_the_drawn_rows_copied(task: Task) -> None:
     draws = [rng.integers(num_groups, size=num_groups) for _ in range(NUM_DRAWS)]
     edges = equal_weight_edges(rows)
     found = task_statistic(rows, edges, num_groups)(counts_of(draws, num_groups))
-    assert set(found) == set(METRICS)
+    assert set(found) == {*METRICS, AUC_WITHIN_MODEL}
 
     columns = (rows.label_N, rows.weight_N, rows.log_p_N, rows.group_N, rows.p_N, rows.model_N)
     whole = [oracle.Row(*values) for values in zip(*columns)]
@@ -42,7 +49,8 @@ def test_every_draw_equals_metrics_of_the_drawn_rows_copied(task: Task) -> None:
         fixed_bins = [[row for row in copied if low <= row.score < high] for low, high
                       in zip([-np.inf, *edges], [*edges, np.inf])]
         expected = {
-            "auc": oracle.auc(copied), "gauc": oracle.gauc(copied)[0],
+            "auc": oracle.auc(copied), AUC_WITHIN_MODEL: oracle.auc_within_model(copied),
+            "gauc": oracle.gauc(copied)[0],
             "logloss": oracle.logloss(copied), "ne": oracle.ne(copied),
             "pcoc": oracle.pcoc(copied), "ece": oracle.ece([b for b in fixed_bins if b]),
         }
@@ -116,6 +124,17 @@ def test_too_few_defined_draws_give_no_interval() -> None:
     assert interval(values, estimate=0.5) is None
     assert interval(values[2:], estimate=0.5) is not None
     assert interval(np.ones(10), estimate=np.nan) is None
+
+
+@pytest.mark.parametrize("num_groups", [1, MIN_GROUPS - 1, MIN_GROUPS])
+def test_few_groups_give_no_interval_and_say_so(num_groups: int) -> None:
+    """Draws of one group are all alike, and would pass for certainty."""
+    rows, _ = rows_and_groups(Task.CTR, num_rows=600, num_groups=200)
+    rows = dataclasses.replace(rows, group_N=np.arange(len(rows)) % num_groups)
+    statistic = task_statistic(rows, equal_weight_edges(rows), num_groups)
+    values = bootstrap({"model": statistic}, num_groups, 200, seed=0)["model"]["auc"]
+    assert (interval(values, auc(rows)) is None) == (num_groups < MIN_GROUPS)
+    assert (f"{MIN_GROUPS} are needed" in why_no_interval(num_groups)) == (num_groups < MIN_GROUPS)
 
 
 def test_an_interval_excludes_zero_on_either_side() -> None:

@@ -11,14 +11,17 @@ from hypothesis import strategies as st
 from sklearn.metrics import log_loss, roc_auc_score
 
 from esmm_dist.evaluation.metrics import (
+    AUC_WITHIN_MODEL,
     METRICS,
     GroupSums,
     Sums,
     auc,
     auc_by_list,
+    auc_within_model,
     bin_of,
     equal_weight_edges,
     explain,
+    metrics_of,
 )
 from esmm_dist.evaluation.tasks import Rows, Task, group_codes, log_probabilities, rows_of
 from tests.factories.predictions import random_predictions
@@ -180,3 +183,28 @@ def test_gauc_says_when_no_group_can_be_ranked() -> None:
     rows = make_rows([(0, 1.0, 0.1, 0, 0), (1, 1.0, 0.2, 1, 0)])
     assert np.isnan(GroupSums.by_group(rows, 2).weighted(np.ones(2)).gauc())
     assert explain("gauc", rows) == "no list with both classes"
+
+
+@given(tables)
+def test_auc_within_models_equals_its_definition(table: Table) -> None:
+    rows = make_rows(table)
+    same(auc_within_model(rows), oracle.auc_within_model(as_oracle_rows(rows)))
+
+
+def test_a_level_that_moves_between_models_counts_against_auc_and_not_within_them() -> None:
+    predictions = random_predictions(num_rows=2000, num_groups=200)
+    model_N = np.arange(len(predictions)) % 2
+    rows = rows_of(Task.CTR, predictions, group_codes(predictions)[0], model_N)
+    moved = dataclasses.replace(rows, log_p_N=rows.log_p_N - 3.0 * rows.model_N)
+    assert auc(moved) < auc(rows) - 0.05
+    assert auc_within_model(moved) == pytest.approx(auc_within_model(rows), abs=1e-12)
+    assert AUC_WITHIN_MODEL in metrics_of(model_N)
+    one = dataclasses.replace(rows, model_N=np.zeros_like(model_N))
+    assert auc_within_model(one) == pytest.approx(auc(one), abs=1e-12)
+    assert metrics_of(one.model_N) == METRICS
+
+
+def test_auc_within_models_says_when_no_model_scored_both_classes() -> None:
+    rows = make_rows([(0, 1.0, 0.1, 0, 0), (1, 1.0, 0.2, 0, 1)])
+    assert np.isnan(auc_within_model(rows)) and not np.isnan(auc(rows))
+    assert explain(AUC_WITHIN_MODEL, rows) == "no model scored rows of both classes"

@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 
 from esmm_dist.contract.days import DayRange
 from esmm_dist.contract.folds import Fold
-from esmm_dist.evaluation.metrics import METRICS
+from esmm_dist.evaluation.metrics import AUC_WITHIN_MODEL, METRICS
 from esmm_dist.evaluation.predictions import Predictions
 from esmm_dist.evaluation.scorecard import (
     FoldRecord,
@@ -146,3 +146,23 @@ def test_a_calibration_error_is_never_negative(card: Scorecard) -> None:
         for estimates in (scope.model, scope.reference):
             low = estimates["ctcvr_ece"].low
             assert low is not None and low >= 0
+
+
+def test_where_several_models_scored_the_rows_auc_within_them_stands_beside(
+    predictions: tuple[Predictions, Predictions]
+) -> None:
+    days = (date(2024, 1, 3), date(2024, 1, 4))
+    folds = tuple(FoldRecord.of(Fold((date(2024, 1, 1),), (day,)), "c", 10, 1) for day in days)
+    found = make_scorecard(run_record().model_copy(update={"folds": folds}), *predictions)
+    names = {metric_name(task, AUC_WITHIN_MODEL) for task in Task}
+    assert set(found.pooled.model) == NAMES | names
+    gap = found.pooled.difference["cvr_auc_within_model_click"]
+    assert gap.value and gap.value > 0 and gap.interval and gap.interval.excludes_zero
+    assert all(set(scope.model) == NAMES for scope in found.days.values()), "a day has one model"
+
+
+def test_few_groups_leave_figures_without_intervals_and_say_why() -> None:
+    few = [random_predictions(num_groups=3, noise=noise) for noise in (0.2, 1.0)]
+    estimate = make_scorecard(run_record(), *few).pooled.model["ctr_auc"]
+    assert estimate.value is not None and estimate.interval is None
+    assert estimate.reason == "3 groups are too few to draw from, 20 are needed"
