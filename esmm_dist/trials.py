@@ -4,10 +4,9 @@ once, and read one at a time.
 A comparison and an audit are made of them; what they mean is not known here.
 """
 
-import json
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -20,26 +19,37 @@ from esmm_dist.contract.method_options import MethodName
 from esmm_dist.contract.protocols import LearningRates
 from esmm_dist.contract.sections import Config
 from esmm_dist.contract.world import World
-from esmm_dist.evaluation.comparison import Trial
-from esmm_dist.evaluation.comparison_document import Cost
+from esmm_dist.evaluation.comparison_document import COMMON_CTR_NET, Cost
 from esmm_dist.evaluation.prediction_files import read_parts
-from esmm_dist.evaluation.predictions import Predictions
+from esmm_dist.evaluation.predictions import NonFinitePredictions, Predictions
 from esmm_dist.model.method import options_of
 from esmm_dist.predicting import pooled_predictions, predict_run
-from esmm_dist.storage.address import path_of
-from esmm_dist.storage.files import write
 from esmm_dist.train import CHECKPOINTS, train_run
+from esmm_dist.training.finite import NonFiniteLoss
 from esmm_dist.training.trained_run import TrainedRun, open_run
+from esmm_dist.trial_folders import (
+    check_folders,
+    folder_of_run,
+    note_cost,
+    note_failure,
+    noted_failure,
+)
 
 METHOD_NAMES: tuple[str, ...] = get_args(MethodName)
 COMMON_CTR = "independent"
-"""Its CTR network is the one that all methods share in the paper's protocol."""
-COST = "cost.json"
+"""The method whose CTR network is the one that all share in the paper's protocol."""
+# What predictions must agree on to be compared.
+ROW_COLUMNS = ("sample_id_N", "day_N", "group_id_N", "click_N", "conversion_N", "weight_N")
 
 
 # ---------------------------------------------------------------------------------------------
 # What is trained
 # ---------------------------------------------------------------------------------------------
+
+
+def method_of_role(role: str) -> str:
+    """The method that is trained in a role: its own, or to be the CTR network of all."""
+    return COMMON_CTR if role == COMMON_CTR_NET else role
 
 
 @dataclass(frozen=True)
@@ -52,6 +62,20 @@ class Variant:
     """None: the config's."""
     options: Mapping[str, Any] | None = None
     """In place of the config's."""
+
+    @property
+    def values(self) -> str:
+        """Its rates and options as the name of a folder may hold them; '' of the config's."""
+        rates = {} if self.rates is None else dict(self.rates)
+        tried = rates | dict(self.options or {})
+        return "-".join(f"{name}{_in_a_name(value)}" for name, value in tried.items())
+
+
+def _in_a_name(value: float) -> str:
+    """As short as the number allows, since two numbers must not come to one name; and without a +,
+    which names do not hold."""
+    short = f"{value:g}"
+    return (short if float(short) == value else repr(value)).replace("+", "")
 
 
 def trial_config(config: Config, variant: Variant, folder: Path, name: str = "") -> Config:
@@ -80,13 +104,51 @@ def trial_config(config: Config, variant: Variant, folder: Path, name: str = "")
 # ---------------------------------------------------------------------------------------------
 
 
+class TrialFailed(InputError):
+    """A loss, or what a trained model predicts, became infinite or NaN. The run's folder notes it,
+    and the same training is not tried again."""
+
+
 def train_and_predict_all(configs: Mapping[Any, Config], world: World) -> None:
-    """Does what is not done yet, one training after the other, and says which."""
+    """Does what is not done yet, one training after the other, and says which.
+
+    Raises:
+        InputError: as `check_folders`, before the first step.
+        TrialFailed: as `train_and_predict`.
+    """
+    check_folders(configs.values())
     for number, config in enumerate(configs.values(), start=1):
-        if world.rank == 0:
-            title = config.name.replace("-seed", ", seed ")
-            print(f"[{number}/{len(configs)}] {title}", file=sys.stderr)
+        _say(number, len(configs), config, world)
         train_and_predict(config, world)
+
+
+def train_and_predict_each(configs: Iterable[Config], world: World) -> dict[str, str]:
+    """The same, but goes on where one fails; configs of one name are one training.
+
+    Returns:
+        Why trainings failed, by their names.
+
+    Raises:
+        InputError: as `check_folders`, before the first step.
+    """
+    by_name = {config.name: config for config in configs}
+    check_folders(by_name.values())
+    failures = {}
+    for number, (name, config) in enumerate(by_name.items(), start=1):
+        _say(number, len(by_name), config, world)
+        try:
+            train_and_predict(config, world)
+        except TrialFailed as error:
+            failures[name] = str(error)
+            if world.rank == 0:
+                print(f"failed: {error}", file=sys.stderr)
+    return failures
+
+
+def _say(number: int, num_trials: int, config: Config, world: World) -> None:
+    if world.rank == 0:
+        title = config.name.replace("-seed", ", seed ")
+        print(f"[{number}/{num_trials}] {title}", file=sys.stderr)
 
 
 def train_and_predict(config: Config, world: World) -> None:
@@ -94,20 +156,47 @@ def train_and_predict(config: Config, world: World) -> None:
 
     Raises:
         InputError: the folder holds a training by another config.
+        TrialFailed: on all ranks alike.
     """
-    path = path_of(config.runs_path) / config.name
-    if all(world.gather_objects(_is_predicted(config, path), name="predicted before")):
+    path = folder_of_run(config)
+    told = world.gather_objects([_is_predicted(config, path), noted_failure(config)], name="before")
+    if all(is_predicted for is_predicted, _ in _pairs(told)):
         return
+    _, failed_before = _pairs(told)[0]
+    if failed_before is not None:
+        raise TrialFailed(failed_before)
+    reason = None
+    try:
+        _train_and_predict(config, path, world)
+    except (NonFiniteLoss, NonFinitePredictions) as error:
+        reason = str(error)
+    if reason is not None:  # out of the handler: nothing keeps the model that failed in memory
+        if world.rank == 0:
+            note_failure(config, reason)
+        raise TrialFailed(reason)
+
+
+def _train_and_predict(config: Config, path: Path, world: World) -> None:
     is_whole = not any((path / CHECKPOINTS).glob("*/*"))
     _forget_peak_memory()
     start = time.perf_counter()
     train_run(config, world, resume=True)
     if world.rank == 0:
-        cost = Cost(train_seconds=time.perf_counter() - start, peak_memory_mb=_peak_memory_mb(),
-                    num_ranks=world.num_ranks, is_whole=is_whole)
-        write(path / COST, cost.model_dump_json())
+        note_cost(config, Cost(
+            train_seconds=time.perf_counter() - start, peak_memory_mb=_peak_memory_mb(),
+            num_ranks=world.num_ranks, is_whole=is_whole,
+        ))
     world.barrier(name="trained")
     predict_run(open_run(config, path), world)
+
+
+def _pairs(told: Sequence[object]) -> list[tuple[bool, str | None]]:
+    """What every rank has found, out of JSON."""
+    pairs = []
+    for found in told:
+        assert isinstance(found, list)
+        pairs.append((found[0], found[1]))
+    return pairs
 
 
 def _is_predicted(config: Config, path: Path) -> bool:
@@ -143,7 +232,7 @@ def _peak_memory_mb() -> float:
 
 def run_of(config: Config) -> TrainedRun:
     """The trained run of a config."""
-    return open_run(config, path_of(config.runs_path) / config.name)
+    return open_run(config, folder_of_run(config))
 
 
 def predictions_of(config: Config) -> Predictions:
@@ -151,32 +240,17 @@ def predictions_of(config: Config) -> Predictions:
     return pooled_predictions(run_of(config), "predictions")
 
 
-class Trials:
-    """The trained runs of some methods and seeds, read one at a time."""
+def check_same_rows(own: Predictions, first: Predictions, config: Config) -> None:
+    """Refuses to compare what was not predicted of the same rows, or is held to other labels.
 
-    def __init__(self, configs: dict[tuple[str, int], Config]) -> None:
-        self.configs = configs
-
-    def of(self, method: str, seeds: Sequence[int], first: Predictions) -> Iterator[Trial]:
-        """A method's trials in order of seeds.
-
-        Raises:
-            InputError: a run predicted other rows than the first.
-        """
-        for seed in seeds:
-            print(f"measuring {method}, seed {seed}", file=sys.stderr)
-            own, common = (predictions_of(self.configs[name, seed])
-                           for name in (method, COMMON_CTR))
-            for name, other in ((method, own), (COMMON_CTR, common)):
-                if not np.array_equal(other.sample_id_N, first.sample_id_N):
-                    config = self.configs[name, seed]
-                    raise InputError(
-                        f"{config.runs_path}/{config.name}: it predicted other samples than the "
-                        "first run: remove the runs of the older samples, and compare again"
-                    )
-            yield Trial(seed, own, common, self._cost(method, seed))
-
-    def _cost(self, method: str, seed: int) -> Cost:
-        config = self.configs[method, seed]
-        document: Any = json.loads((path_of(config.runs_path) / config.name / COST).read_text())
-        return Cost.model_validate(document)
+    Raises:
+        InputError: names the folder of the config's run, and the column.
+    """
+    for column in ROW_COLUMNS:
+        if not np.array_equal(getattr(own, column), getattr(first, column)):
+            folder = folder_of_run(config)
+            raise InputError(
+                f"{folder}: its rows are not those of the first run: {column.removesuffix('_N')} "
+                f"differs, as the samples were built anew in between: remove {folder}, and "
+                "compare again"
+            )

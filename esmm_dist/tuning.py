@@ -14,24 +14,32 @@ from esmm_dist.contract.config import parse_config
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.sections import Config
 from esmm_dist.contract.world import World
-from esmm_dist.evaluation.comparison_document import Choice, TuningTrial
+from esmm_dist.evaluation.comparison_document import COMMON_CTR_NET, Choice, TuningTrial
 from esmm_dist.evaluation.metrics import auc
 from esmm_dist.evaluation.predictions import Predictions
 from esmm_dist.evaluation.tasks import Task, logs_of, metric_name, rows_of
 from esmm_dist.model.method import options_of
-from esmm_dist.trials import Variant, predictions_of, train_and_predict_all, trial_config
+from esmm_dist.trials import (
+    Variant,
+    method_of_role,
+    predictions_of,
+    train_and_predict_each,
+    trial_config,
+)
 
 FOLDER = "tuning"
 
 
 def chosen_trials(
-    config: Config, methods: Sequence[str], folder: Path, world: World
+    config: Config, roles: Sequence[str], folder: Path, world: World
 ) -> Mapping[str, Choice]:
     """What each method is to be trained with; nothing where the config asks for no tuning.
 
     Called by all ranks in step; trials that were done before are not done again.
 
     Args:
+        roles: methods, and COMMON_CTR_NET, whose network is chosen by what it is there for, its CTR
+            AUC.
         folder: of the comparison.
 
     Raises:
@@ -39,32 +47,32 @@ def chosen_trials(
     """
     if config.tune is None:
         return {}
-    before = _before_validation_day(config)
-    variants = {
-        (method, place): Variant(method, config.train.seed, rates,
-                                 config.tune.options_of_trial(options_of(method), place))
-        for method in methods for place, rates in enumerate(config.tune.learning_rates)
-    }
-    configs = {place: trial_config(before, variant, folder / FOLDER, _name(variant))
-               for place, variant in variants.items()}
-    train_and_predict_all(configs, world)
-    own = [_value(predictions_of(of_trial), config) if world.rank == 0 else ("", 0.0)
-           for of_trial in configs.values()]
+    before = before_validation_day(config)
+    choices = {}
+    variants = {(role, place): _variant(config, role, place) for role in roles
+                for place in range(len(config.tune.learning_rates))}
+    configs = {key: trial_config(before, variant, folder / FOLDER,
+                                 f"{variant.method}-{variant.values}")
+               for key, variant in variants.items()}
+    failures = train_and_predict_each(configs.values(), world)
+    own = [_value(key[0], of_trial, config) if world.rank == 0 and of_trial.name not in failures
+           else ("", None) for key, of_trial in configs.items()]
     told = world.gather_objects(own, name="tuned")[0]
     assert isinstance(told, list)
     value_of_trial = dict(zip(configs, told))
-    return {
-        method: Choice(
-            method=method, metric=value_of_trial[method, 0][0],
-            trials=tuple(
-                TuningTrial(rates=rates, options=dict(variants[method, place].options or {}),
-                            value=value_of_trial[method, place][1])
-                for place, rates in enumerate(config.tune.learning_rates)),
-        ) for method in methods
-    }
+    for role in roles:
+        keys = [key for key in configs if key[0] == role]
+        choices[role] = Choice(
+            method=role, metric=max(value_of_trial[key][0] for key in keys),
+            trials=tuple(TuningTrial(
+                rates=config.tune.learning_rates[key[1]], options=dict(variants[key].options or {}),
+                value=value_of_trial[key][1], failure=failures.get(configs[key].name),
+            ) for key in keys),
+        )
+    return choices
 
 
-def _before_validation_day(config: Config) -> Config:
+def before_validation_day(config: Config) -> Config:
     """The same experiment a day earlier: trained up to the day before, tested on the day."""
     document, day = config.model_dump(mode="json"), config.train.days.last
     document["train"]["days"]["last"] = (day - timedelta(days=1)).isoformat()
@@ -73,16 +81,17 @@ def _before_validation_day(config: Config) -> Config:
     return parse_config(document | {"tune": None}, "tune")
 
 
-def _name(variant: Variant) -> str:
-    assert variant.rates is not None
-    tried = {"towers": variant.rates.towers, "tables": variant.rates.tables,
-             **(variant.options or {})}
-    return "-".join([variant.method, *(f"{name}{value:g}" for name, value in tried.items())])
+def _variant(config: Config, role: str, place: int) -> Variant:
+    assert config.tune is not None
+    method = method_of_role(role)
+    return Variant(method, config.train.seed, config.tune.learning_rates[place],
+                   config.tune.options_of_trial(options_of(method), place))
 
 
-def _value(predictions: Predictions, config: Config) -> tuple[str, float]:
+def _value(role: str, of_trial: Config, config: Config) -> tuple[str, float]:
     """What a trial is judged by, and its name."""
-    task = Task.CVR if logs_of(Task.CVR, predictions) is not None else Task.CTCVR
+    predictions = predictions_of(of_trial)
+    task = _judged_by(role, predictions)
     code_N = np.zeros(len(predictions), np.intp)
     value = auc(rows_of(task, predictions, code_N, code_N))
     if math.isnan(value):
@@ -90,3 +99,9 @@ def _value(predictions: Predictions, config: Config) -> tuple[str, float]:
         raise InputError(f"tune: on the validation day, train.days.last = {day}, clicks and "
                          "conversions are too few to choose by: give it more rows")
     return metric_name(task, "auc"), value
+
+
+def _judged_by(role: str, predictions: Predictions) -> Task:
+    if role == COMMON_CTR_NET:
+        return Task.CTR
+    return Task.CTCVR if logs_of(Task.CVR, predictions) is None else Task.CVR

@@ -17,6 +17,7 @@ from esmm_dist.contract.command_line import run_command
 from esmm_dist.contract.config import load_config
 from esmm_dist.evaluation.comparison_document import COMMON_CTR_AUC, Comparison
 from esmm_dist.simulation.record import RECORD, digest_of
+from esmm_dist.trials import method_of_role
 from tests.factories.simulated_logs import FIELDS
 from tests.factories.written_samples import small_document, write_config, write_samples
 
@@ -198,13 +199,14 @@ def test_rates_are_chosen_on_the_last_training_day_by_equal_trials(
     folder = tmp_path / "runs" / "small.compare"
     comparison = Comparison.model_validate_json((folder / "comparison.json").read_text())
     assert [choice.method for choice in comparison.tuning] == [
-        "base", "ctcvr_direct", "aman", "independent"]
+        "base", "ctcvr_direct", "aman", "common_ctr"]
     assert [choice.metric for choice in comparison.tuning] == [
-        "cvr_auc_click", "ctcvr_auc", "cvr_auc_click", "cvr_auc_click"]
+        "cvr_auc_click", "ctcvr_auc", "cvr_auc_click", "ctr_auc"]
     for choice in comparison.tuning:
         assert [trial.rates.model_dump() for trial in choice.trials] == rates
-        assert choice.best.rates.towers == 0.003, "what has hardly learned ranks worse"
-        trained = load_config(folder / f"{choice.method}-seed1" / "config.yaml")
+        assert choice.best and choice.best.rates.towers == 0.003, "what hardly learned ranks worse"
+        (path,) = folder.glob(f"{method_of_role(choice.method)}-seed1-towers0.003-tables0.05*")
+        trained = load_config(path / "config.yaml")
         assert trained.train.towers.learning_rate == 0.003
         shares = [trial.options.get("share_of_unclicked") for trial in choice.trials]
         if choice.method == "aman":
