@@ -78,7 +78,7 @@ def to_csv(comparison: Comparison) -> str:
             writer.writerow((method.method, name, spread.mean, spread.std, spread.num_seeds, *tail))
         empty = (None,) * (len(CSV_COLUMNS) - 3)
         for name, reason in method.undefined.items():
-            if name not in method.metrics:
+            if name not in method.metrics and reason != NOT_PREDICTED:
                 writer.writerow((method.method, name, *empty, reason))
         for seed, reason in method.failures.items():
             writer.writerow((method.method, None, *empty, f"seed {seed} failed: {reason}"))
