@@ -17,6 +17,7 @@ from esmm_dist.contract.command_line import run_command
 from esmm_dist.contract.manifest import Manifest
 from esmm_dist.evaluation.comparison_document import COMMON_CTR_AUC, Comparison
 from tests.factories.written_samples import small_document, write_config, write_samples
+from tests.integration.horovodrun import horovodrun
 
 Spoil = Callable[[date, pa.Table], pa.Table]
 
@@ -244,3 +245,13 @@ def test_a_test_day_without_conversions_is_told_metric_by_metric(
     assert f"{COMMON_CTR_AUC} is not defined (base, esmm): one class only" in output
     assert "ctcvr_auc is not defined (esmm): one class only: 0 positives in 900 rows" in output
     assert "does not predict it" not in output
+
+
+@pytest.mark.distributed
+def test_two_ranks_go_on_after_a_training_that_failed(trained: Comparing, tmp_path: Path) -> None:
+    comparing = copy_of(trained, tmp_path)
+    ended = horovodrun(2, "-m", "esmm_dist.compare", "--config", comparing.config_path,
+                       "--set", "model.options.cvr_weight=1e300",
+                       "--methods", "base", "escm2_ips", "esmm")
+    assert ended.returncode != 0 and "error: 1 trainings failed" in ended.stdout
+    assert "cvr_auc_click" in comparing.read().of("esmm").differences
