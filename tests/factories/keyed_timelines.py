@@ -231,6 +231,30 @@ BY_KEYS_AND_CLICK_ID = (
                  touch(24 * HOUR + SECOND, click_id="e")),
                 (buy(26 * HOUR, click_id="d"),), shown()), (1, 1),
              f"clicks_credited {FROM_LATER} conversions_credited {V_FROM_LATER}"),
+    Timeline("of two clicks of one id one inside a burst is as early as its first",
+             of((touch(HOUR), touch(HOUR + SECOND, click_id="d"),
+                 touch(HOUR + 2 * SECOND, click_id="e"),
+                 touch(HOUR + SECOND / 2, item="x", click_id="d")),
+                (buy(2 * HOUR, click_id="d"),), shown(), shown(name=B, item="x")), (1, 1),
+             "clicks_credited=2 clicks_double=2 conversions_credited", other=(1, 0)),
+    Timeline("and after one of that instant that stands alone",
+             of((touch(HOUR), touch(HOUR + SECOND, click_id="d"),
+                 touch(HOUR + 2 * SECOND, click_id="e"), touch(HOUR, item="x", click_id="d")),
+                (buy(2 * HOUR, click_id="d"),), shown(), shown(name=B, item="x")), (1, 0),
+             "clicks_credited=2 clicks_double=2 conversions_credited", other=(1, 1)),
+)
+FIRST_OF_KEYS_AND_CLICK_ID = (
+    Timeline("where the first impression wins, one between them has that of the first click",
+             of((touch(24 * HOUR - SECOND), touch(24 * HOUR, click_id="d"),
+                 touch(24 * HOUR + SECOND, click_id="e")),
+                (buy(26 * HOUR, click_id="d"),), *TWO_SHOWN), (1, 1),
+             f"clicks_credited=2 {FROM_LATER}=2 conversions_credited {V_FROM_LATER}",
+             other=(1, 0)),
+    Timeline("and that of the last one if the first was before any impression",
+             of((touch(-SECOND), touch(0 * SECOND, click_id="d"), touch(SECOND, click_id="e")),
+                (buy(2 * HOUR, click_id="d"),), shown()), (1, 1),
+             "clicks_without_impression clicks_double clicks_credited conversions_credited",
+             delays=(1, 7_199)),
 )
 BY_ID_AND_KEYS = (
     Timeline("an order finds the last click of its keys, and that says its impression",
@@ -266,6 +290,11 @@ KEYED_STORIES = {
     "by keys, orders by click id": Story(
         RULES._replace(clicks_by="keys", conversions_by="click_id", double_click=SECOND),
         BY_KEYS_AND_CLICK_ID,
+    ),
+    "by the first of equal keys, orders by click id": Story(
+        RULES._replace(
+            clicks_by="keys", conversions_by="click_id", is_first=True, double_click=SECOND
+        ), FIRST_OF_KEYS_AND_CLICK_ID,
     ),
     "by impression id, orders by keys": Story(
         RULES._replace(conversions_by="keys", lateness=24 * HOUR), BY_ID_AND_KEYS

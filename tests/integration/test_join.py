@@ -89,9 +89,13 @@ OF_PARTITIONS = {"impressions_misfiled", "impressions_null_time", "clicks_null_t
                         conversions_by="keys", num_conversion_keys=1, lateness=30 * HOURS),
          {"clicks_misfiled", "conversions_conflicting", "conversions_before_click",
           "conversions_after_window"} | OF_IMPLYING | OF_CLICK_RULES),
+        (7, True, Rules(NEW_YORK, 24 * HOURS, 24 * HOURS, ("order", "lead"), max_skew=HOURS,
+                        clicks_by="keys", conversions_by="click_id", double_click=HOURS / 2),
+         {"clicks_of_bots", "conversions_misfiled", "clicks_before_impression",
+          "clicks_after_window", "conversions_conflicting"} | OF_IMPLYING | OF_BOTH),
     ],
     ids=["partitioned", "by event time", "by click id", "by last of keys", "by first of keys",
-         "orders alone by keys"],
+         "orders alone by keys", "clicks alone by keys"],
 )
 def test_dirty_logs_come_to_what_the_oracle_says(
     spark: "SparkSession", tmp_path: Path, seed: int, is_partitioned: bool, rules: Rules,
