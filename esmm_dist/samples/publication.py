@@ -53,6 +53,9 @@ def refuse_other_reading(manifest: Manifest, days: Iterable[date], config: Confi
     new one, the day before it; the first days are held to the one after them. So too if rows may
     be more or less late: one of both days would look for them where the other does not.
 
+    One day is enough: what passes adds no change of reading from one built day to the next, so that
+    every change there is was declared once.
+
     Raises:
         InputError: names that day, and what differs.
     """

@@ -1,9 +1,13 @@
 """How a build's days join those that another published meanwhile; no Spark."""
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
+from itertools import pairwise
 from typing import cast
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from esmm_dist.contract.config import load_config
 from esmm_dist.contract.encodings import Encodings
@@ -42,6 +46,9 @@ def config_of(**samples: object) -> Config:
     """The small config, with some settings of its samples changed."""
     config = load_config(MINIMAL, ())
     return config.model_copy(update={"samples": config.samples.model_copy(update=samples)})
+
+
+OLD, LATER = config_of(), config_of(lateness_hours=24.0)
 
 
 def day_of(number: int, as_of: datetime | None = None) -> Day:
@@ -141,6 +148,33 @@ def test_a_day_is_read_as_the_one_before_it_was(
         f"2024-01-0{near} was built from logs read otherwise: .*columns.city.*--logs-changed"
     )):
         refuse_other_reading(directory.manifests[-1], asked, new if renamed else old)
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.booleans(), st.booleans()), max_size=12))
+def test_who_declares_no_change_of_the_logs_adds_none_between_days(
+    builds: list[tuple[int, bool, bool]]
+) -> None:
+    """Each is of a day, with the old or the new lateness, declared or not."""
+    directory, read_by = Directory(), [reading_of(c) for c in (OLD, LATER)]
+    published(directory, OLD, 5)
+    (manifest,) = directory.manifests
+    days = {5: day_of(5).model_copy(update={"read_by": read_by[0]})}
+    for number, is_new, is_declared in builds:
+        there = manifest.model_copy(update={"days": tuple(days[n] for n in sorted(days))})
+        if not is_declared:
+            try:
+                refuse_other_reading(there, [date(2024, 1, number)], LATER if is_new else OLD)
+            except InputError:
+                continue
+        before = num_changes(days)
+        days[number] = day_of(number).model_copy(update={"read_by": read_by[is_new]})
+        assert is_declared or num_changes(days) <= before
+
+
+def num_changes(days: Mapping[int, Day]) -> int:
+    """From one built day to the next."""
+    in_order = [days[number].read_by for number in sorted(days)]
+    return sum(one != other for one, other in pairwise(in_order))
 
 
 def test_days_of_other_settings_that_began_on_an_empty_directory_too_are_refused_by_name() -> None:
