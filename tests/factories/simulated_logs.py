@@ -93,3 +93,9 @@ def read_truth(folder: Path) -> pa.Table:
     """The truth of all days."""
     return pa.concat_tables([pq.ParquetFile(path).read()
                              for path in sorted(folder.glob("truth/*/*.parquet"))])
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """The content of every Parquet file, by its path below the folder."""
+    return {str(path.relative_to(folder)): path.read_bytes()
+            for path in sorted(folder.rglob("*.parquet"))}

@@ -27,10 +27,12 @@ from esmm_dist.distributed.world import SoloWorld
 from esmm_dist.evaluation.prediction_files import read_parts
 from esmm_dist.samples.build import Builder
 from esmm_dist.serving.store import store_of
+from esmm_dist.simulate import main as simulate
 from esmm_dist.train import train_run
 from jobs.score_impressions import score, shipped
 from tests.factories.built_samples import sample_id
 from tests.factories.raw_logs import config_of, dirty_logs, write_logs
+from tests.factories.simulated_logs import files_of, simulation_config
 from tests.integration.killed_job import kill_job_when
 from tests.integration.logged import objects_in
 from tests.integration.standalone_cluster import NUM_WORKERS, Cluster, cluster, submit, submitted
@@ -181,3 +183,22 @@ def expect_trainers_probabilities(folder: Path, rows: pa.Table) -> None:
         gaps = np.abs(np.array(found[number]) - expected).max(axis=1)
         assert gaps.min() <= TOLERANCE
     assert len({tuple(p) for of_id in found.values() for p in of_id}) > 2, "rows differ"
+
+
+# ---------------------------------------------------------------------------------------------
+# Simulation
+# ---------------------------------------------------------------------------------------------
+
+
+def test_two_workers_draw_the_logs_that_one_process_draws(
+    standalone: Cluster, tmp_path: Path
+) -> None:
+    there, here = tmp_path / "there", tmp_path / "here"
+    for folder in (there, here):
+        folder.mkdir()
+        write(simulation_config(folder, impressions_per_day=300))
+    submit(there, standalone.address, "simulate_logs", "--config", str(there / "config.yaml"))
+    assert run_command(simulate, ["--config", str(here / "config.yaml"), "--workers", "1"]) == 0
+    for name in ("impressions", "clicks", "conversions", "simulated"):
+        assert files_of(there / name) == files_of(here / name) != {}
+    assert (there / "simulated" / "simulation.json").exists()

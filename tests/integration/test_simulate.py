@@ -16,7 +16,13 @@ from esmm_dist.contract.folds import days_of
 from esmm_dist.simulate import main
 from esmm_dist.simulation.parts import Part
 from esmm_dist.simulation.run import PartWriter, simulate
-from tests.factories.simulated_logs import ALL_DIRT, read_log, read_truth, simulation_config
+from tests.factories.simulated_logs import (
+    ALL_DIRT,
+    files_of,
+    read_log,
+    read_truth,
+    simulation_config,
+)
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -24,11 +30,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.spark
 
 LAST_DAY = "2026-03-02"
-
-
-def files_of(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes()
-            for path in sorted(folder.rglob("*.parquet"))}
 
 
 def columns_of(paths: Sequence[Path], *names: str) -> list[Any]:
