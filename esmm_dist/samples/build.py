@@ -110,7 +110,7 @@ class Builder:
         self._kinds = value_kinds(
             [self._frames.impressions, *self._snapshots.values()], config.features
         )
-        self._rows_in: dict[str, dict[date, int]] = {}
+        self._counts: dict[str, dict[date, int]] = {}
 
     def due(self, days: Sequence[date]) -> tuple[date, ...]:
         """Those of the days that are not built yet, or whose labels have ripened since they were;
@@ -134,7 +134,7 @@ class Builder:
         config = self._config
         self._refuse_conflicts(days)
         with phase(f"counting the logs of {text_of(days)}{text_of_horizon(config)}"):
-            self._rows_in, notes = census(self._frames, days, self._fit_days(), config, now())
+            self._counts, notes = census(self._frames, days, self._fit_days(), config, now())
         for note in notes:
             print(f"note: {note}", file=sys.stderr)
         known = None if self._base is None or self._refit else self._base.encodings
@@ -146,7 +146,7 @@ class Builder:
         built: list[Day] = []
         manifest: Manifest | None = None
         for some in self._jobs(days):
-            num_rows = sum(self._rows_in["impressions"][day] for day in some)
+            num_rows = sum(self._counts["impressions_in"][day] for day in some)
             with phase(f"building {text_of(some)}: {num_rows:,} impressions"):
                 built += self._build_days(some, ids)
                 # What starts anew must not be seen with half of its days.
@@ -174,10 +174,10 @@ class Builder:
         some: list[date] = []
         num_rows = 0
         for day in sorted(days):
-            num_rows += self._rows_in["impressions"][day]
+            num_rows += self._counts["impressions_in"][day]
             if some and (num_rows > MAX_ROWS_PER_JOB or len(some) == MAX_DAYS_PER_JOB):
                 yield some
-                some, num_rows = [], self._rows_in["impressions"][day]
+                some, num_rows = [], self._counts["impressions_in"][day]
             some.append(day)
         yield some
 
@@ -196,7 +196,7 @@ class Builder:
             impressions = impressions_and_before(
                 fit_days, self._frames, self._snapshots, self._config
             )
-            num_rows = sum(self._rows_in["impressions"][day] for day in fit_days)
+            num_rows = sum(self._counts["impressions_in"][day] for day in fit_days)
             seen = sightings(impressions, features, num_rows, repeat_span(self._config))
             with naming_the_file(f"logs.impressions ({self._config.logs.impressions.place})"):
                 return fitted((Sighting(*row) for row in seen.toLocalIterator()), features)
@@ -205,7 +205,7 @@ class Builder:
         """Writes and checks days; they are not yet published."""
         config = self._config
         layout = Layout({
-            day: num_files(self._rows_in["impressions"][day], config.samples.rows_per_file)
+            day: num_files(self._counts["impressions_in"][day], config.samples.rows_per_file)
             for day in days
         })
         large = {
@@ -242,7 +242,7 @@ class Builder:
         config, folder = self._config, build_folder(day, build_id)
         names = sorted(self.store.files.names(folder))
         found = self.store.look_into([f"{folder}/{name}" for name in names], sample_columns(config))
-        counters = counters_of(day, merged(file.tally for file in found), self._rows_in)
+        counters = counters_of(day, merged(file.tally for file in found), self._counts)
         refuse_nameless(day, counters, config)
         refuse_no_samples(day, counters, config)
         first, last = (instant_of(counters.pop(name)) for name in (FIRST_TIME, LAST_TIME))

@@ -4,7 +4,7 @@ A label of 0 that stands for a folder that was never written looks like any othe
 missing is looked for before anything is joined. It labels nothing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from typing import NamedTuple
 
@@ -23,11 +23,15 @@ from esmm_dist.samples.missing_days import Wanted, of_missing_days
 from esmm_dist.samples.schedule import Windows, days_seen, repeat_span, text_of
 from esmm_dist.samples.unmet_types import of_unmet_types
 
+UNNAMED = "conversions_null_conversion_id"
+
 
 class Census(NamedTuple):
-    """The rows filed under each day, by log, and what a reader of the samples should be told."""
+    """Of the rows filed under each day, and what a reader of the samples should be told."""
 
-    rows_in: dict[str, dict[date, int]]
+    counts: dict[str, dict[date, int]]
+    """By counter: of each log its rows, as `clicks_in`; where conversions have ids also those
+    without, as `conversions_null_conversion_id`."""
     notes: list[str]
 
 
@@ -68,7 +72,12 @@ def census(
         filed(frames.conversions, days_of_log["conversions"], _calendar(config)),
         Wanted.of(days_of_log["conversions"], min(days), config, now), config.logs.conversions,
     )
-    return Census(rows_in, [*notes, *_of_unnamed(conversions, config.logs.conversions)])
+    counts = {f"{log}_in": of_day for log, of_day in rows_in.items()}
+    if config.logs.conversions.conversion_id is not None:
+        counted = _of_declared_types(conversions, config.logs.conversions)
+        counts[UNNAMED] = _by_day(counted, lambda row: int(row.num_rows - row.num_named))
+        notes += _of_unnamed(counted, config.logs.conversions)
+    return Census(counts, notes)
 
 
 def count_rows(
@@ -135,11 +144,13 @@ def _counted(
         return counts[0].unionByName(counts[1]).unionByName(counts[2]).collect()
 
 
-def _by_day(rows: Sequence[Row]) -> dict[date, int]:
+def _by_day(
+    rows: Sequence[Row], number: Callable[[Row], int] = lambda row: int(row.num_rows)
+) -> dict[date, int]:
     of_day: dict[date, int] = {}
     for row in rows:
         if row.filed_day not in (None, NO_DAY):
-            of_day[row.filed_day] = of_day.get(row.filed_day, 0) + row.num_rows
+            of_day[row.filed_day] = of_day.get(row.filed_day, 0) + number(row)
     return of_day
 
 
@@ -186,15 +197,18 @@ def _of_no_day(log: str, rows: Sequence[Row], source: LogSource) -> list[str]:
             "sees them"]
 
 
-def _of_unnamed(conversions: Sequence[Row], source: ConversionSource) -> list[str]:
-    """Conversions without the id that is declared: logged twice, they may count twice, and a file
-    that lacks the column reads like one in which each of them is such."""
-    counted = [
+def _of_declared_types(conversions: Sequence[Row], source: ConversionSource) -> list[Row]:
+    return [
         row for row in conversions
         if row.filed_day not in (None, NO_DAY) and (row.type is not None or not source.types)
     ]
+
+
+def _of_unnamed(counted: Sequence[Row], source: ConversionSource) -> list[str]:
+    """Conversions without the id that is declared: logged twice, they may count twice, and a file
+    that lacks the column reads like one in which each of them is such."""
     num_unnamed = sum(row.num_rows - row.num_named for row in counted)
-    if source.conversion_id is None or not num_unnamed:
+    if not num_unnamed:
         return []
     named_days = {row.filed_day for row in counted if row.num_named}
     nameless = sorted({row.filed_day for row in counted} - named_days)

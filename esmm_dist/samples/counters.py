@@ -38,16 +38,16 @@ IDENTITIES = {
 
 
 def counters_of(
-    day: date, tally: Mapping[str, int], rows_in: Mapping[str, Mapping[date, int]]
+    day: date, tally: Mapping[str, int], counts: Mapping[str, Mapping[date, int]]
 ) -> dict[str, int]:
-    """A day's counters: what its files tell, and the rows that an independent count found.
+    """A day's counters: what its files tell, and what an independent count of the logs found.
 
     Args:
         tally: of the day's files together.
-        rows_in: rows filed under each day, by log: impressions, clicks, conversions.
+        counts: of the rows filed under each day, by counter, as `impressions_in`.
     """
     known = {name: 0 for accounted in IDENTITIES.items() for names in accounted for name in names}
-    return known | dict(tally) | {f"{log}_in": rows.get(day, 0) for log, rows in rows_in.items()}
+    return known | dict(tally) | {name: of_day.get(day, 0) for name, of_day in counts.items()}
 
 
 def refuse_nameless(day: date, counters: Mapping[str, int], config: Config) -> None:

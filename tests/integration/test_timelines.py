@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.spark
 
 STORIES = PLAIN_STORIES | KEYED_STORIES
+UNNAMED = "conversions_null_conversion_id"
 Built = dict[date, tuple[Day, Labels]]
 
 
@@ -93,7 +94,7 @@ def test_timeline(found: Callable[[str], Built], story: str, number: int) -> Non
     other = found(story)[FIRST][1].get(sample_id(f"t{number}b"))
     assert (other and other[:4]) == (timeline.other and (*timeline.other, 1, 0.0))
     fates = join(FIRST, *laid_out(story, number), STORIES[story].rules).counters
-    rows = ("_in", "_out", "samples_clicked", "samples_converted")
+    rows = ("_in", "_out", "samples_clicked", "samples_converted", UNNAMED)
     told = Counter({name: n for name, n in fates.items() if n and not name.endswith(rows)})
     assert told == fates_of(timeline.fates)
 
@@ -105,6 +106,11 @@ def test_every_fate_is_counted(found: Callable[[str], Built], story: str) -> Non
     wanted = fates_of(STORIES[story].nameless)
     for name, rows in logs._asdict().items():
         wanted[f"{name}_in"] = sum(row.filed_day == FIRST for row in rows)
+    if STORIES[story].rules.has_ids:
+        wanted[UNNAMED] = sum(
+            row.filed_day == FIRST and row.type == "order" and row.conversion_id is None
+            for row in logs.conversions
+        )
     for timeline in STORIES[story].timelines:
         wanted.update(fates_of(timeline.fates))
     labels = [

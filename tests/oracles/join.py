@@ -68,6 +68,11 @@ def join(
         counters["clicks_untimely"] = sum(
             row.filed_day == day and not is_filed_in_time(row, rules) for row in live_clicks
         )
+    if rules.has_ids:
+        counters["conversions_null_conversion_id"] = sum(
+            event.row.filed_day == day and event.row.conversion_id is None
+            and event.reason != "other_type" for event in attributed.conversions
+        )
     named = live_clicks + [
         _of_day(event.row, day) for event in _events_seen(
             day, attributed.namesakes, "namesakes", rules.click_window, rules, Counter()

@@ -193,6 +193,11 @@ class _SqlDays:
             CREATE OR REPLACE TABLE credited AS
             FROM judged WHERE fate IN ('skewed', 'credited', 'implying_click')""")
         self._tally_fates("conversions", "judged", counters)
+        if self._rules.has_ids:
+            counters.update(self._counts(f"""
+                SELECT count(*) AS conversions_null_conversion_id FROM live_conversions
+                WHERE filed = '{day}' AND {self._names.id} IS NULL
+                    AND reason IS DISTINCT FROM 'other_type'"""))
         counters.update(self._counts("""
             SELECT sum(num_rows - num_different) AS conversions_repeated,
                 sum(num_different - 1) AS conversions_conflicting FROM distinct_conversions"""))

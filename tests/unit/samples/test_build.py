@@ -25,7 +25,7 @@ def test_a_file_that_breaks_while_vocabularies_are_learned_is_named(
     builder = build.Builder.__new__(build.Builder)
     opened: dict[str, Any] = {
         "_config": config, "_frames": None, "_snapshots": {},
-        "_rows_in": {"impressions": defaultdict(lambda: 1)},
+        "_counts": {"impressions_in": defaultdict(lambda: 1)},
     }
     vars(builder).update(opened)
     monkeypatch.setattr(build, "impressions_and_before", lambda *_: None)

@@ -82,7 +82,7 @@ def test_a_day_of_which_all_rows_lack_what_they_belong_to_is_refused(
 
 
 def test_a_day_without_events_lacks_no_ids() -> None:
-    counters = counters_of(DAY, {"impressions_out": 1}, {"impressions": {DAY: 1}})
+    counters = counters_of(DAY, {"impressions_out": 1}, {"impressions_in": {DAY: 1}})
     refuse_nameless(DAY, counters | {"clicks_in": 0, "conversions_in": 0}, load_config())
 
 
@@ -98,8 +98,8 @@ def test_more_conversions_than_clicks_are_noticed() -> None:
 
 
 def test_a_fate_that_no_row_met_counts_nothing() -> None:
-    rows_in = {"impressions": {DAY: 7}, "clicks": {}, "conversions": {}}
-    counters = counters_of(DAY, {"clicks_repeated": 2}, rows_in)
+    counts = {"impressions_in": {DAY: 7}, "clicks_in": {}, "conversions_in": {}}
+    counters = counters_of(DAY, {"clicks_repeated": 2}, counts)
     assert {name: n for name, n in counters.items() if n} == {
         "impressions_in": 7, "clicks_repeated": 2,
     }
