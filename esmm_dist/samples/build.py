@@ -53,7 +53,7 @@ from esmm_dist.samples.label_rules import credit_rules, rate_of_day, thinning
 from esmm_dist.samples.lateness import refuse_later_values
 from esmm_dist.samples.layout import Layout, num_files
 from esmm_dist.samples.learning import InForce, encodings_to_use
-from esmm_dist.samples.logs import value_kinds
+from esmm_dist.samples.logged_features import value_kinds
 from esmm_dist.samples.publication import (
     publish,
     refuse_other_kinds,

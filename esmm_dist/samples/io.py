@@ -35,7 +35,8 @@ from esmm_dist.samples.failures import naming_the_file
 from esmm_dist.samples.files import Files
 from esmm_dist.samples.filing import DAY
 from esmm_dist.samples.footers import columns_of_type
-from esmm_dist.samples.logs import check_key_types, read_impressions
+from esmm_dist.samples.impression_log import read_impressions
+from esmm_dist.samples.logs import check_key_types
 from esmm_dist.samples.snapshots import read_snapshot
 from esmm_dist.samples.visibility import visible
 

@@ -1,4 +1,4 @@
-"""From a log as it lies to columns of our names and types; refuses what it cannot read.
+"""A log's columns by our names of them; refuses those that it lacks or that have other types.
 
 It looks at a log's schema alone, never at its rows.
 """
@@ -12,18 +12,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from esmm_dist.contract.errors import InputError
-from esmm_dist.contract.features import (
-    CategoricalFeature,
-    CrossFeature,
-    Feature,
-    MultiValuedFeature,
-    source_of,
-    time_of,
-    weights_column,
-)
-from esmm_dist.contract.logs import Logs, LogSource, TableSource
-from esmm_dist.contract.value_kinds import ValueKind
-from esmm_dist.labelling.flags import later_column
+from esmm_dist.contract.logs import LogSource, TableSource
 
 IMPRESSION_ID = "impression_id"
 CLICK_ID = "click_id"
@@ -45,7 +34,6 @@ VALUE_TYPES = (*KEY_TYPES, T.FloatType, T.DoubleType, T.BooleanType)
 NUMBER_TYPES = (*VALUE_TYPES[1:], T.DecimalType)
 KEY = "a text or a whole number"
 TIME = "a timestamp"
-ANY_VALUE = "a text, a number or a boolean"
 NUMBER = "a number or a boolean"
 
 Types = tuple[type[T.DataType], ...]
@@ -143,36 +131,6 @@ def check_key_types(frames: Mapping[str, DataFrame]) -> None:
                 )
 
 
-def read_impressions(
-    frame: DataFrame, logs: Logs, features: Sequence[Feature], group_key: str,
-    key_of_snapshot: Mapping[str, str],
-) -> DataFrame:
-    """impression_id, event_time, group_key, the keys by which clicks find impressions and snapshots
-    are looked up, and the features of the log under names that meet no others.
-
-    Raises:
-        InputError: a column is missing, those of outcomes among them, or of a wrong type.
-    """
-    key, source = "logs.impressions", logs.impressions
-    for outcome in source.outcomes:
-        # A name that the log lacks guards against nothing: the column meant is another one.
-        refuse_missing(
-            frame, source, source.columns.get(outcome, outcome), key, f"correct {key}.outcomes"
-        )
-    group = _filled(frame, source, group_key, key)
-    return frame.select(
-        identity(frame, source, IMPRESSION_ID, key),
-        event_time(frame, source, key),
-        group.alias(GROUP_KEY),
-        *keys_of(frame, source, logs.clicks.keys, key),
-        *[key_value(frame, source, column, key).alias(snapshot_key_column(name))
-          for name, column in key_of_snapshot.items()],
-        *feature_values(frame, source, [f for f in features if source_of(f) is None], key),
-        *_lateness(frame, source, features, key),
-        *partition(frame, source, key),
-    )
-
-
 def identity(frame: DataFrame, source: LogSource, name: str, key: str) -> Column:
     """A column that tells rows apart, under our name of it."""
     return key_value(frame, source, name, key).alias(name)
@@ -213,91 +171,19 @@ def partition(frame: DataFrame, source: LogSource, key: str) -> list[Column]:
     return [day.alias(FILED_DAY)]
 
 
-def feature_values(
-    frame: DataFrame, source: TableSource, features: Sequence[Feature], key: str
-) -> list[Column]:
-    """The columns of some features, and of their weights, by `feature_column`."""
-    values: list[Column] = []
-    for feature in features:
-        if isinstance(feature, CrossFeature):
-            continue
-        value = _feature_column(frame, source, feature, key)
-        values.append(value.alias(feature_column(feature.name)))
-        if isinstance(feature, MultiValuedFeature) and feature.weights is not None:
-            wanted = f"a list, each weight {NUMBER},"
-            weights = _list_column(frame, source, feature.weights, key, NUMBER_TYPES, wanted)
-            values.append(weights.alias(feature_column(weights_column(feature))))
-    return values
-
-
-def value_kinds(
-    frames: Sequence[DataFrame], features: Sequence[Feature]
-) -> dict[str, ValueKind]:
-    """How the values of the features are logged, crosses aside.
-
-    Args:
-        frames: canonical logs and snapshots, which hold them by `feature_column`.
-    """
-    type_of = {field.name: field.dataType for frame in frames for field in frame.schema}
-    found = {f.name: type_of.get(feature_column(f.name)) for f in features}
-    return {name: kind_of(column) for name, column in found.items() if column is not None}
-
-
-def kind_of(column: T.DataType) -> ValueKind:
-    """What a column, or a column of lists, holds."""
-    value = column.elementType if isinstance(column, T.ArrayType) else column
-    return "text" if isinstance(value, T.StringType) else "number"
-
-
-def _lateness(
-    frame: DataFrame, source: LogSource, features: Sequence[Feature], key: str
-) -> list[Column]:
-    """Of each feature with a time, whether its value is of after the impression."""
-    shown = typed_column(frame, source, EVENT_TIME, key, TIME_TYPES, TIME)
-    return [
-        F.coalesce(
-            typed_column(frame, source, name, key, TIME_TYPES, TIME) > shown, F.lit(False)
-        ).alias(later_column(feature))
-        for feature in features if (name := time_of(feature)) is not None
-    ]
-
-
 def key_value(frame: DataFrame, source: TableSource, name: str, key: str) -> Column:
     """A column that tells rows apart, as a text or a long; an empty text is null, as it is of
     features."""
-    return _filled(frame, source, name, key).cast(
+    return filled(frame, source, name, key).cast(
         "string" if _is_text(frame, source, name) else "bigint"
     )
 
 
-def _filled(frame: DataFrame, source: TableSource, name: str, key: str) -> Column:
+def filled(frame: DataFrame, source: TableSource, name: str, key: str) -> Column:
+    """The same of whatever type it has."""
     column = typed_column(frame, source, name, key, KEY_TYPES, KEY)
     return F.when(column != "", column) if _is_text(frame, source, name) else column
 
 
 def _is_text(frame: DataFrame, source: TableSource, name: str) -> bool:
     return isinstance(frame.schema[source.columns.get(name, name)].dataType, T.StringType)
-
-
-def _feature_column(frame: DataFrame, source: TableSource, feature: Feature, key: str) -> Column:
-    match feature:
-        case CategoricalFeature():
-            return typed_column(frame, source, feature.name, key, VALUE_TYPES, ANY_VALUE)
-        case MultiValuedFeature():
-            wanted = f"a list, each value {ANY_VALUE},"
-            return _list_column(frame, source, feature.name, key, VALUE_TYPES, wanted)
-    return typed_column(frame, source, feature.name, key, NUMBER_TYPES, NUMBER)
-
-
-def _list_column(
-    frame: DataFrame, source: TableSource, name: str, key: str, types: Types, wanted: str
-) -> Column:
-    column = typed_column(frame, source, name, key, (T.ArrayType,), wanted)
-    found = frame.schema[source.columns.get(name, name)].dataType
-    assert isinstance(found, T.ArrayType)
-    if not isinstance(found.elementType, types):
-        raise InputError(
-            f"{key} ({source.place}): the column {name!r} is {found.simpleString()}, {wanted} is "
-            "wanted: convert it in the log"
-        )
-    return column

@@ -14,12 +14,12 @@ from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.features import Feature, source_of
 from esmm_dist.contract.logs import SnapshotSource
 from esmm_dist.labelling.flags import missing_column
+from esmm_dist.samples.logged_features import feature_values
 from esmm_dist.samples.logs import (
     EVENT_TIME,
     IMPRESSION_ID,
     TIME,
     TIME_TYPES,
-    feature_values,
     key_value,
     snapshot_key_column,
     typed_column,

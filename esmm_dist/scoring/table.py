@@ -22,17 +22,16 @@ from esmm_dist.samples.days import Calendar
 from esmm_dist.samples.encoding import encode, tables_to_join
 from esmm_dist.samples.filing import filed
 from esmm_dist.samples.io import load_table, open_snapshots
+from esmm_dist.samples.logged_features import feature_values, value_kinds
 from esmm_dist.samples.logs import (
     FILED_DAY,
     IMPRESSION_ID,
     column_of,
     event_time,
     feature_column,
-    feature_values,
     key_value,
     partition,
     snapshot_key_column,
-    value_kinds,
 )
 from esmm_dist.samples.snapshots import as_they_stood, check_snapshot_keys
 
