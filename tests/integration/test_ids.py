@@ -2,13 +2,11 @@
 
 import random
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
-from pyspark.sql import functions as F
 
 from esmm_dist.contract.encoder import (
     Value,
@@ -32,11 +30,7 @@ from esmm_dist.contract.features import (
     VocabularyEncoding,
     table_of,
 )
-from esmm_dist.labelling.marks import Mark
 from esmm_dist.samples.encoding import MAX_LITERAL_KEYS, tables_to_join
-from esmm_dist.samples.filing import DAY, MARK
-from esmm_dist.samples.fitting import Sighting, fitted, sightings
-from esmm_dist.samples.logs import EVENT_TIME, IMPRESSION_ID, feature_column
 from tests.factories.encoding_vectors import (
     list_feature,
     packed,
@@ -290,56 +284,6 @@ def test_spark_gives_the_published_vectors(spark: SparkSession, tmp_path: Path) 
     found = spark_ids(log, features, known, tmp_path / "samples")
     for name, ids in wanted.items():
         assert found[name][: len(ids)] == ids, name
-
-
-def test_no_vocabulary_learns_a_key_that_is_too_long_for_the_plan(
-    spark: SparkSession, tmp_path: Path
-) -> None:
-    texts = ["x" * 60_000, "é" * 5_001, "x" * 10_000, "red", None]
-    _, feature = declared({"string": texts})["small_string"]
-    impressions = read_log(spark, tmp_path / "log", {"string": texts}).select(
-        F.lit(Mark.IMPRESSION.value).alias(MARK), F.lit("2024-01-01").alias(DAY),
-        F.col("row").alias(IMPRESSION_ID), F.timestamp_seconds("row").alias(EVENT_TIME),
-        F.col("string").alias(feature_column(feature.name)),
-    )
-    seen = sightings(impressions, [feature], len(texts)).collect()
-    found = fitted((Sighting(*row) for row in seen), [feature])
-    assert found.vocabularies == {"small": ("red", "x" * 10_000)}
-
-
-def test_vocabularies_are_learned_of_the_earliest_row_of_an_impression_unless_such_rows_differ(
-    spark: SparkSession
-) -> None:
-    """Which of them is kept is not known yet, and one that is not kept must not teach."""
-    encode = VocabularyEncoding(min_count=1)
-    city, shop = (CategoricalFeature(name=name, group=Group.USER, encode=encode)
-                  for name in ("city", "shop"))
-    rows = [
-        ("one row", 1, "a", "p"), ("later row", 2, "b", "p"), ("later row", 1, "c", "p"),
-        ("repeated", 1, "d", "p"), ("repeated", 1, "d", "p"), ("repeated", 1, "d", "p"),
-        ("differ", 1, "e", "p"), ("differ", 1, "f", "p"), ("differ", 2, "g", "p"),
-        ("differ in shop", 1, "h", "p"), ("differ in shop", 1, "h", None),
-        ("again", -7, None, None), ("again", -9, None, None), ("again", 1, "i", "p"),
-        ("again later", -8, None, None), ("again later", 1, "j", "q"),
-    ]
-    impressions = spark.createDataFrame(
-        rows, f"{IMPRESSION_ID} string, {EVENT_TIME} int, {feature_column('city')} string, "
-        f"{feature_column('shop')} string"
-    ).withColumns({
-        DAY: F.lit(0), EVENT_TIME: F.timestamp_seconds(EVENT_TIME),
-        MARK: F.when(F.col(EVENT_TIME) < 0, Mark.IMPRESSION_BEFORE.value).otherwise(
-            Mark.IMPRESSION.value
-        ),
-    })
-    span = timedelta(seconds=8)
-    found = [Sighting(*row)
-             for row in sightings(impressions, [city, shop], len(rows), span).collect()]
-    assert {(seen.name, seen.key, seen.num_rows) for seen in found} == {
-        ("city", "a", 1), ("city", "c", 1), ("city", "d", 1), ("city", "j", 1), ("shop", "p", 3),
-        ("shop", "q", 1),
-    }
-    found = [Sighting(*row) for row in sightings(impressions, [city], len(rows), span).collect()]
-    assert {seen.key for seen in found} == set("acdhj")
 
 
 def padded(column: list[Value], num_rows: int) -> list[Value]:

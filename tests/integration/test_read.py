@@ -1,34 +1,27 @@
 """Manifest and real files to batches, with all ranks of a job in one process."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from esmm_dist.contract.batch import Bag, Batch
-from esmm_dist.contract.draws import NUM_DRAWS, draws_of_samples
-from esmm_dist.contract.errors import InputError
-from esmm_dist.contract.manifest import read_manifest
-from esmm_dist.contract.multiplicity import CLICKED_ROWS, EVERY_ROW, Multiplicity
 from esmm_dist.reader.plan import TrainPlan
 from esmm_dist.reader.samples import SampleReader
-from tests.factories.numbered_samples import (
-    FEATURES,
-    FIRST_DAY,
-    expected_row,
-    expected_weights,
-    write_samples,
+from tests.factories.numbered_samples import write_samples
+from tests.integration.epochs import (
+    DAYS,
+    FILE_SIZES_BY_DAY,
+    NUM_ROWS,
+    check_rows,
+    open_reader,
+    read_epoch,
+    weights_of,
 )
 from tests.oracles.plan import batches_of_ranks
-
-FILE_SIZES_BY_DAY = ((40, 40, 13), (40, 25), (7,))
-DAYS = [FIRST_DAY.replace(day=number) for number in (1, 2, 3)]
-NUM_ROWS = 165
 
 pytestmark = pytest.mark.usefixtures("no_thread_is_left_behind")
 
@@ -40,10 +33,6 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def open_reader(samples: Path, with_keys: bool = True) -> SampleReader:
-    return SampleReader(samples, read_manifest(samples), FEATURES, with_keys=with_keys)
-
-
 def make_plan(
     reader: SampleReader, num_ranks: int = 1, num_lanes: int = 8, batch_size: int = 20,
     seed: int = 5, epoch: int = 0,
@@ -52,13 +41,6 @@ def make_plan(
         reader.files(DAYS), batch_size=batch_size, num_lanes=num_lanes, seed=seed, epoch=epoch,
         num_ranks=num_ranks,
     )
-
-
-def read_epoch(
-    reader: SampleReader, plan: TrainPlan, rank: int, first_step: int = 0
-) -> list[Batch]:
-    with reader.train_batches(plan, rank, first_step) as batches:
-        return list(batches)
 
 
 def joined(parts: Sequence[Batch]) -> Batch:
@@ -82,33 +64,9 @@ def same(left: Batch, right: Batch) -> bool:
     names = ("ids_BF", "click_B", "conversion_B", "weight_B", "sample_id_B", "group_id_B")
     return all(torch.equal(getattr(left, name), getattr(right, name)) for name in names) and all(
         torch.equal(a.ids_V, b.ids_V) and torch.equal(a.offsets_B1, b.offsets_B1)
-        and _weights(a) == _weights(b)
+        and weights_of(a) == weights_of(b)
         for a, b in zip(left.bags, right.bags, strict=True)
     )
-
-
-def _weights(bag: Bag) -> list[float] | None:
-    return None if bag.weights_V is None else bag.weights_V.tolist()
-
-
-def check_rows(batch: Batch, num_padding: int = 0) -> None:
-    """Everything in a batch follows from its sample ids; padding is zero throughout."""
-    num_real = batch.num_rows - num_padding
-    rows = [expected_row(sample_id) for sample_id in batch.sample_id_B[:num_real].tolist()]
-    assert batch.ids_BF[:num_real].tolist() == [list(row.ids) for row in rows]
-    assert batch.click_B[:num_real].tolist() == [row.click for row in rows]
-    assert batch.conversion_B[:num_real].tolist() == [row.conversion for row in rows]
-    assert batch.weight_B[:num_real].tolist() == [row.weight for row in rows]
-    assert batch.group_id_B[:num_real].tolist() == [row.group_id for row in rows]
-    for place, bag in enumerate(batch.bags):
-        ids = [i for row in rows for i in row.bags[place]]
-        ends = torch.tensor([len(row.bags[place]) for row in rows]).cumsum(0).tolist()
-        assert bag.ids_V.tolist() == ids
-        assert _weights(bag) == expected_weights(rows, place)
-        assert bag.offsets_B1.tolist() == [0, *ends, *[len(ids)] * num_padding]
-    for tensor in (batch.ids_BF, batch.click_B, batch.conversion_B, batch.weight_B,
-                   batch.sample_id_B, batch.group_id_B):
-        assert not tensor[num_real:].any()
 
 
 def test_a_batch_holds_contiguous_tensors_of_the_types_promised(samples: Path) -> None:
@@ -221,40 +179,6 @@ def test_a_batch_stays_what_it_was_when_the_reader_goes_on(samples: Path) -> Non
         check_rows(batch)
 
 
-@pytest.mark.parametrize("num_ranks", [1, 2, 8])
-def test_rows_left_out_and_repeated_come_as_they_were_counted(
-    samples: Path, num_ranks: int
-) -> None:
-    reader = open_reader(samples, with_keys=True)
-    files = reader.files(DAYS)
-    multiplicity = Multiplicity(share_of_unclicked=0.5, times_clicked=2, times_converted=3)
-    drawn = draws_of_samples(np.arange(NUM_ROWS), 5, 1) < 0.5 * NUM_DRAWS
-    expected = Counter({
-        n: 3 if n % 6 == 0 else 2 if n % 3 == 0 else int(drawn[n]) for n in range(NUM_ROWS)
-    })
-    plan = TrainPlan.make(
-        files, batch_size=1, num_lanes=8, seed=5, epoch=1, num_ranks=num_ranks,
-        multiplicity=multiplicity,
-        rows_of_file=reader.count_rows(files, multiplicity, seed=5, epoch=1),
-    )
-    batches = [b for rank in range(num_ranks) for b in read_epoch(reader, plan, rank)]
-    for batch in batches:
-        check_rows(batch)
-    assert Counter(i for b in batches for i in b.sample_id_B.tolist()) == +expected
-
-
-def test_a_file_that_was_replaced_after_the_count_is_refused(samples: Path) -> None:
-    reader = open_reader(samples)
-    files = reader.files(DAYS)
-    counted = reader.count_rows(files, CLICKED_ROWS, seed=5, epoch=0)
-    plan = TrainPlan.make(
-        files, batch_size=20, num_lanes=8, seed=5, epoch=0, num_ranks=1,
-        multiplicity=CLICKED_ROWS, rows_of_file=[num - 1 for num in counted],
-    )
-    with pytest.raises(InputError, match=r"\.parquet: 1\d of its rows take part, 1\d were"):
-        read_epoch(reader, plan, 0)
-
-
 def test_leaving_early_leaves_no_thread(samples: Path) -> None:
     reader = open_reader(samples)
     with pytest.raises(RuntimeError, match="the trainer's own"):
@@ -282,38 +206,3 @@ def test_more_ranks_than_files_is_no_error(tmp_path: Path) -> None:
     ids = [i for rank in range(5) for b in read_epoch(reader, plan, rank)
            for i in b.sample_id_B.tolist()]
     assert len(ids) == len(set(ids)) == 40
-
-
-def test_fake_negatives_are_read_only_by_who_asks_for_them(samples: Path) -> None:
-    """The last row of every file is one."""
-    manifest = read_manifest(samples)
-    days = tuple(
-        day.model_copy(update={"files": tuple(
-            file.model_copy(update={"num_fake_negatives": 1}) for file in day.files
-        )})
-        for day in manifest.days
-    )
-    reader = SampleReader(
-        samples, manifest.model_copy(update={"days": days}), FEATURES, with_keys=True
-    )
-    files = reader.files(DAYS)
-    ends = np.cumsum([file.num_rows for file in files]).tolist()
-    fakes = {end - 1 for end in ends}
-    with reader.evaluation_batches(DAYS, batch_size=20, num_ranks=1, rank=0) as batches:
-        real = [batch.sample_id_B[: batch.num_rows - batch.num_padded] for batch in batches]
-    evaluated = torch.cat(real).tolist()
-    assert evaluated == [number for number in range(ends[-1]) if number not in fakes]
-
-    def trained(multiplicity: Multiplicity) -> list[int]:
-        rows = None if multiplicity.is_trivial else reader.count_rows(files, multiplicity, 5, 0)
-        plan = TrainPlan.make(
-            files, batch_size=1, num_lanes=1, seed=5, epoch=0, num_ranks=1,
-            multiplicity=multiplicity, rows_of_file=rows,
-        )
-        return sorted(i for b in read_epoch(reader, plan, 0) for i in b.sample_id_B.tolist())
-
-    assert trained(EVERY_ROW) == evaluated
-    assert trained(Multiplicity(fake_negatives=True)) == list(range(ends[-1]))
-    clicked = [number for number in range(ends[-1]) if number % 3 == 0]
-    assert trained(CLICKED_ROWS) == [number for number in clicked if number not in fakes]
-    assert trained(replace(CLICKED_ROWS, fake_negatives=True)) == clicked

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from esmm_dist.contract.config import load_config
+from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.sections import Config
 
 MINIMAL = Path(__file__).with_name("minimal.yaml")
@@ -33,3 +34,12 @@ def load_text(tmp_path: Path) -> LoadText:
 def config(load_text: LoadText) -> Config:
     """The small config as it stands."""
     return load_text()
+
+
+def mistake(load_text: LoadText, replacing: dict[str, str], *overrides: str) -> str:
+    """The line without the name of the file."""
+    with pytest.raises(InputError) as caught:
+        load_text(replacing, *overrides)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message

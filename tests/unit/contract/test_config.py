@@ -9,16 +9,7 @@ from esmm_dist.contract.config import dump_config, load_config, parse_config
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.features import HashEncoding
 from esmm_dist.contract.sections import Config
-from tests.unit.contract.conftest import MINIMAL, LoadText
-
-
-def mistake(load_text: LoadText, replacing: dict[str, str], *overrides: str) -> str:
-    """The line without the name of the file."""
-    with pytest.raises(InputError) as caught:
-        load_text(replacing, *overrides)
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
+from tests.unit.contract.conftest import MINIMAL, LoadText, mistake
 
 
 def test_what_is_not_said_has_a_default(config: Config) -> None:
@@ -225,96 +216,6 @@ def test_test_days_must_lie_after_training_days_and_fitted_days(load_text: LoadT
     leak = {"fit_days: {first: 2024-01-01, last: 2024-01-03}":
             "fit_days: {first: 2024-01-01, last: 2024-01-04}"}
     assert "vocabularies must not see test days" in mistake(load_text, leak)
-
-
-# ---------------------------------------------------------------------------------------------
-# Files
-# ---------------------------------------------------------------------------------------------
-
-
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="absent.yaml: No such file or directory: give an"):
-        load_config(tmp_path / "absent.yaml")
-
-
-def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="Is a directory"):
-        load_config(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("content", "expected"),
-    [
-        (b"name: [1, 2", r"spoilt.yaml:1: no valid YAML: "),
-        (b"name: a\nname: b\n", r"spoilt.yaml:2: no valid YAML: the key 'name' twice"),
-        (b"name: a\ntrain: {days: 1, days: 2}\n", r"spoilt.yaml:2: .* the key 'days' twice"),
-        (b"a: &x {b: *x}\n", r"spoilt.yaml:1: no valid YAML: .*recursive"),
-        (b"name: !!python/object:os.system x\n", r"spoilt.yaml:1: no valid YAML: could not det"),
-        (b"name: a\n---\nname: b\n", r"spoilt.yaml:2: no valid YAML: "),
-        (b"name: \xff\xfe\n", "no text in UTF-8"),
-        (b"name: \x07\n", "no valid YAML"),
-        (b"", "expected a mapping of sections"),
-        (b"- name\n", "expected a mapping of sections"),
-        (b"? [a, b]\n: 1\n", r"spoilt.yaml:1: no valid YAML"),
-    ],
-)
-def test_what_is_no_yaml_mapping_is_refused_with_its_line(
-    tmp_path: Path, content: bytes, expected: str
-) -> None:
-    path = tmp_path / "spoilt.yaml"
-    path.write_bytes(content)
-    with pytest.raises(InputError, match=expected) as caught:
-        load_config(path)
-    assert "\n" not in str(caught.value)
-
-
-# ---------------------------------------------------------------------------------------------
-# Overrides
-# ---------------------------------------------------------------------------------------------
-
-
-def test_overrides_reach_sections_values_and_elements(load_text: LoadText) -> None:
-    config = load_text(
-        {}, "train.batch_size=8192", "train.tables.name=sgd", "features.city.encode.min_count=9",
-        "features.0.encode={hash_size: 7}", "model.hidden_units=[8, 4]", "train.batch_size=16",
-        "logs.impressions.columns.user_id=uid", "runs_path=a=b",
-    )
-    assert config.train.batch_size == 16
-    assert config.train.tables.name == "sgd"
-    assert config.features[1].encode.model_dump() == {"min_count": 9}
-    assert config.features[0].encode == HashEncoding(hash_size=7)
-    assert config.model.hidden_units == (8, 4)
-    assert config.logs.impressions.columns == {"user_id": "uid"}
-    assert config.runs_path == "a=b"
-
-
-def test_an_override_of_a_shared_part_changes_that_section_alone(load_text: LoadText) -> None:
-    shared = {"train:\n": "train:\n  towers: &rule {name: sgd}\n  tables: *rule\n"}
-    config = load_text(shared, "train.tables.learning_rate=0.5")
-    assert config.train.tables.learning_rate == 0.5
-    assert config.train.towers.learning_rate == 1e-3
-
-
-@pytest.mark.parametrize(
-    ("override", "expected"),
-    [
-        ("train.batch_size", "write it as section.key=value"),
-        ("=3", "write it as section.key=value"),
-        ("name=[", "the value is no valid YAML"),
-        ("name=", "no value: write null for none, '' for an empty text"),
-        ("train.batch_size=&a [*a]", "the value is no valid YAML"),
-        ("name.x=3", "name is a value, not a section"),
-        ("name.x.y=3", "there is no section above 'x'"),
-        ("features.nope.group=user", "the list has no element 'nope'"),
-        ("features.5.group=user", "the list has no element '5'"),
-        ("train.batch_sise=3", "unknown key train.batch_sise: did you mean batch_size?"),
-        ("evalute.batch_size=3", "unknown key evalute: did you mean evaluate?"),
-    ],
-)
-def test_a_wrong_override_is_named(load_text: LoadText, override: str, expected: str) -> None:
-    message = mistake(load_text, {}, override)
-    assert f"--set {override}: " in message
-    assert expected in message
 
 
 # ---------------------------------------------------------------------------------------------
