@@ -90,9 +90,10 @@ def without_double_clicks(clicks: DataFrame, source: ClickSource) -> DataFrame:
         CLICK_TIME: F.when(is_last, F.col(BEGIN)), IS_DOUBLE: F.col(FOLLOWS) & ~is_last,
     })
     if CLICK_ID in clicks.columns:
-        rest = by_time.rowsBetween(Window.currentRow, Window.unboundedFollowing)
-        end = F.first(F.when(~F.col(IS_FOLLOWED), time), ignorenulls=True).over(rest)
-        clicks = _with_namesakes(clicks.withColumn(END, end), source).drop(END)
+        # A frame that reaches ahead of each row would be gone through anew at each row.
+        burst = Window.partitionBy(FILED_DAY, apart, *target, BEGIN)
+        clicks = clicks.withColumn(END, F.max(time).over(burst))
+        clicks = _with_namesakes(clicks, source).drop(END)
     return _marked(clicks, F.col(IS_DOUBLE), Mark.CLICKS_DOUBLE).drop(
         FOLLOWS, IS_FOLLOWED, BEGIN, IS_DOUBLE
     )
