@@ -180,7 +180,7 @@ def key_value(frame: DataFrame, source: TableSource, name: str, key: str) -> Col
 
 
 def filled(frame: DataFrame, source: TableSource, name: str, key: str) -> Column:
-    """The same of whatever type it has."""
+    """Such a column as it lies, of whatever type, with nulls for empty texts."""
     column = typed_column(frame, source, name, key, KEY_TYPES, KEY)
     return F.when(column != "", column) if _is_text(frame, source, name) else column
 
