@@ -93,7 +93,8 @@ OF_PARTITIONS = {"impressions_misfiled", "impressions_null_time", "clicks_null_t
         (7, True, Rules(NEW_YORK, 24 * HOURS, 24 * HOURS, ("order", "lead"), max_skew=HOURS,
                         clicks_by="keys", conversions_by="click_id", double_click=HOURS / 2),
          {"clicks_of_bots", "conversions_misfiled", "clicks_before_impression",
-          "clicks_after_window", "conversions_conflicting"} | OF_IMPLYING | OF_BOTH),
+          "clicks_after_window", "conversions_conflicting", "conversions_without_click"}
+         | OF_IMPLYING | OF_BOTH),
     ],
     ids=["partitioned", "by event time", "by click id", "by last of keys", "by first of keys",
          "orders alone by keys", "clicks alone by keys"],
