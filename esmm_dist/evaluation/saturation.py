@@ -3,20 +3,28 @@
 At an x that is clicked with probability q, and then converts with probability r, the expected loss
 is CE(q, a) + CE(q r, a b) in a = p_ctr and b = p_cvr. In (a, c) with c = a b it is a sum of two
 strictly convex functions, so that the one minimum is a = q, c = q r: b = r. docs/audit.md has the
-proof; here the trainer's own loss is minimised numerically.
+proof; here the trainer's own loss is minimised numerically, by Newton's method in (log a, log c):
+there both functions are convex as well, in logits the loss is not, and quasi-Newton steps stall.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 
 import torch
 from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+from torch.autograd.functional import hessian, jacobian
 
 from esmm_dist.model.losses import cross_entropy, ctcvr_loss
 
 CLICK_RATES = (0.001, 0.01, 0.1, 0.5, 0.9)
 CONVERSION_RATES = (0.001, 0.05, 0.5, 0.95)
 STARTS = (-4.0, 0.0, 4.0)
-MAX_STEPS = 500
+"""Logits of a and b."""
+MAX_STEPS = 200
+LARGEST_GRADIENT = 1e-9
+"""By log a and log c, as a share of the conversions expected: a point counts as the minimum only
+where no component is larger."""
 
 
 class Saturated(BaseModel):
@@ -44,22 +52,43 @@ def saturated(
 def _minimum(q: float, r: float) -> Saturated:
     found = []
     for start in STARTS:
-        logits = torch.full((2, 1), start, dtype=torch.float64, requires_grad=True)
-        labels = [torch.tensor([label], dtype=torch.float64) for label in (q, q * r)]
-        optimizer = torch.optim.LBFGS([logits], max_iter=MAX_STEPS, tolerance_grad=1e-14,
-                                      tolerance_change=1e-18, line_search_fn="strong_wolfe")
-
-        def loss() -> torch.Tensor:
-            optimizer.zero_grad()
-            # The losses are linear in their labels: a probability gives the expectation.
-            value = (cross_entropy(logits[0], labels[0])
-                     + ctcvr_loss(logits[0], logits[1], labels[1])).sum()
-            # In units of what a click tells, so that rare clicks do not end the search early.
-            value = value / q
-            value.backward()
-            return value
-
-        optimizer.step(loss)
-        p_ctr, p_cvr = torch.sigmoid(logits.detach()).flatten().tolist()
-        found.append(Saturated(p_click=q, p_conversion_given_click=r, p_cvr=p_cvr, p_ctr=p_ctr))
+        log_p = math.log(1 / (1 + math.exp(-start)))
+        point = torch.tensor([log_p, 2 * log_p], dtype=torch.float64)
+        log_a, log_c = _minimised(_loss_of(q, r), point).tolist()
+        found.append(Saturated(p_click=q, p_conversion_given_click=r,
+                               p_cvr=math.exp(log_c - log_a), p_ctr=math.exp(log_a)))
     return max(found, key=lambda minimum: abs(minimum.p_cvr - r))
+
+
+def _loss_of(q: float, r: float) -> Callable[[Tensor], Tensor]:
+    """The expected loss as a function of (log a, log c), by conversions expected."""
+    click, conversion = (torch.tensor([p], dtype=torch.float64) for p in (q, q * r))
+
+    def loss(point: Tensor) -> Tensor:
+        log_a, log_c = point[:1], point[1:]
+        ctr_logit, cvr_logit = (log_p - torch.log(-torch.expm1(log_p))
+                                for log_p in (log_a, log_c - log_a))
+        # The losses are linear in their labels: a probability gives the expectation.
+        return (cross_entropy(ctr_logit, click)
+                + ctcvr_loss(ctr_logit, cvr_logit, conversion)).sum() / (q * r)
+
+    return loss
+
+
+def _minimised(loss: Callable[[Tensor], Tensor], point: Tensor) -> Tensor:
+    """Where Newton's method arrives, each step halved until the slope along it has fallen."""
+    gradient = jacobian(loss, point)
+    for _ in range(MAX_STEPS):
+        if float(gradient.abs().max()) < LARGEST_GRADIENT:
+            return point
+        step = -torch.linalg.solve(hessian(loss, point), gradient)
+        before = float(abs(gradient @ step))
+        while True:
+            further = point + step
+            if float(further[0]) < 0 and float(further[1]) < float(further[0]):
+                gradient = jacobian(loss, further)
+                if float(abs(gradient @ step)) < before:
+                    break
+            step, before = step / 2, before / 2
+        point = further
+    raise AssertionError(f"Newton's method stands at {point.tolist()}, {gradient.tolist()}")
