@@ -26,12 +26,28 @@ from esmm_dist.contract.command_line import (
 )
 from esmm_dist.contract.config import parse_config
 from esmm_dist.contract.errors import InputError
+from esmm_dist.contract.folds import days_of
+from esmm_dist.contract.manifest import read_manifest
 from esmm_dist.contract.sections import Config
 from esmm_dist.contract.world import World
 from esmm_dist.distributed.world import connect
 from esmm_dist.evaluate import commit
-from esmm_dist.evaluation.audit import against_clicks, against_truth, deciles, of_truth, p_of
-from esmm_dist.evaluation.audit_document import AS_DECLARED, Audit, ScenarioFigures, pooled
+from esmm_dist.evaluation.audit import (
+    REFERENCES,
+    against_clicks,
+    against_truth,
+    deciles,
+    of_truth,
+    p_of,
+    references,
+)
+from esmm_dist.evaluation.audit_document import (
+    AS_DECLARED,
+    LENGTH,
+    Audit,
+    ScenarioFigures,
+    pooled,
+)
 from esmm_dist.evaluation.audit_page import print_audit, render_audit
 from esmm_dist.evaluation.predictions import Predictions
 from esmm_dist.evaluation.saturation import saturated
@@ -44,6 +60,7 @@ from esmm_dist.trials import (
     COMMON_CTR,
     Variant,
     predictions_of,
+    run_of,
     train_and_predict_all,
     trial_config,
 )
@@ -52,6 +69,8 @@ ALWAYS = ("esmm", "base", "aman")
 """What is audited, and the two poles: clicks alone, and every un-clicked row as a negative."""
 POLE_OPTIONS = {"share_of_unclicked": 1.0}
 KEY_OF = {"ctr": "rates.ctr"}
+OF_LENGTH = ("esmm", "base")
+"""What is trained for longer or shorter: whether the two differ by their loss or by their steps."""
 TO_FILE = str.maketrans(" =", "-_")
 QUICK_SCALE, QUICK_REPLICATES = 0.25, 2
 
@@ -64,6 +83,9 @@ class Scenario:
     settings: Mapping[str, float]
     replicates: tuple[Config, ...]
     seeds: tuple[int, ...]
+    methods: tuple[str, ...]
+    tenths_by: str
+    """The scenario whose CTR network tells the tenths: another one's where the rows are the same."""
 
 
 # ---------------------------------------------------------------------------------------------
@@ -127,32 +149,41 @@ def scenarios_of(
 ) -> tuple[list[Scenario], dict[str, tuple[str, ...]]]:
     """The worlds, as declared first; and by key that is varied their names in order of levels."""
     seeds = tuple(range(config.train.seed, config.train.seed + config.audit.num_replicates))
+    methods = tuple(dict.fromkeys((*ALWAYS, *config.audit.methods)))
     if config.simulate is None:
-        return [Scenario(config.name, {}, (config,) * len(seeds), seeds)], {}
+        logs = Scenario(config.name, {}, (config,) * len(seeds), seeds, methods, config.name)
+        return [logs], {}
     declared = settings_of(config)
-    scenarios = {AS_DECLARED: _simulated(config, folder, AS_DECLARED, {}, seeds)}
+    first = _simulated(config, folder, AS_DECLARED, {}, seeds, methods)
+    scenarios = {AS_DECLARED: first}
+    of_varied = config.audit.methods_where_varied
+    if of_varied is not None:
+        methods = tuple(dict.fromkeys((*ALWAYS, *of_varied)))
     names: dict[str, dict[float, str]] = {}
     for key, level in config.audit.vary.levels():
         of_key = names.setdefault(key, {declared[key]: AS_DECLARED})
         if level not in of_key:
             of_key[level] = name = f"{key}={level:g}"
-            scenarios[name] = _simulated(config, folder, name, {KEY_OF.get(key, key): level},
-                                         seeds)
+            scenarios[name] = (
+                _of_length(first, folder, name, int(level)) if key == LENGTH else
+                _simulated(config, folder, name, {KEY_OF.get(key, key): level}, seeds, methods))
     varied = {key: tuple(of_key[level] for level in sorted(of_key))
               for key, of_key in names.items()}
     return list(scenarios.values()), varied
 
 
 def settings_of(config: Config) -> dict[str, float]:
-    """What tells one world from another."""
+    """What tells one scenario from another."""
     simulation = config.simulate
     assert simulation is not None
     return {"ctr": simulation.rates.ctr, "selection": simulation.selection,
-            "sharing": simulation.sharing, "confounding": simulation.confounding}
+            "sharing": simulation.sharing, "confounding": simulation.confounding,
+            LENGTH: config.train.num_epochs}
 
 
 def _simulated(
-    config: Config, folder: Path, name: str, changes: Mapping[str, float], seeds: Sequence[int]
+    config: Config, folder: Path, name: str, changes: Mapping[str, float], seeds: Sequence[int],
+    methods: Sequence[str],
 ) -> Scenario:
     simulation = config.simulate
     assert simulation is not None
@@ -161,19 +192,32 @@ def _simulated(
                         simulation.seed + number - 1, changes)
         for number in range(1, len(seeds) + 1)
     )
-    return Scenario(name, settings_of(replicates[0]), replicates, tuple(seeds))
+    return Scenario(name, settings_of(replicates[0]), replicates, tuple(seeds), tuple(methods),
+                    name)
+
+
+def _of_length(first: Scenario, folder: Path, name: str, num_epochs: int) -> Scenario:
+    """The worlds of the first scenario, learned from for another number of epochs."""
+    replicates = []
+    for number, of_one in enumerate(first.replicates, start=1):
+        document = of_one.model_dump(mode="json")
+        document["train"]["num_epochs"] = num_epochs
+        document["runs_path"] = str(folder / f"{name.translate(TO_FILE)}-{number}" / "runs")
+        replicates.append(parse_config(document, name))
+    return Scenario(name, settings_of(replicates[0]), tuple(replicates), first.seeds, OF_LENGTH,
+                    first.name)
 
 
 def train_all(
     config: Config, scenarios: Sequence[Scenario], folder: Path, world: World
 ) -> dict[tuple[str, int, str], Config]:
     """Trains what is not trained yet; the configs by scenario, replicate and method."""
-    methods = dict.fromkeys((*ALWAYS, COMMON_CTR, *config.audit.methods))
     trials = {}
     for scenario in scenarios:
+        asks_own = (COMMON_CTR,) if scenario.tenths_by == scenario.name else ()
         for place, (of_one, seed) in enumerate(zip(scenario.replicates, scenario.seeds)):
             to = path_of(of_one.runs_path) if config.simulate is not None else folder
-            for method in methods:
+            for method in dict.fromkeys((*scenario.methods, *asks_own)):
                 variant = Variant(method, seed, options=POLE_OPTIONS)
                 trials[scenario.name, place, method] = trial_config(of_one, variant, to)
     train_and_predict_all(trials, world)
@@ -190,9 +234,8 @@ def measured(
 ) -> ScenarioFigures:
     """The figures of one scenario."""
     print(f"measuring {scenario.name}", file=sys.stderr)
-    methods = list(dict.fromkeys((*ALWAYS, *config.audit.methods)))
     places = range(len(scenario.replicates))
-    by_ctr = [predictions_of(trials[scenario.name, place, COMMON_CTR]) for place in places]
+    by_ctr = [predictions_of(trials[scenario.tenths_by, place, COMMON_CTR]) for place in places]
 
     def of(method: str, place: int) -> Predictions:
         return predictions_of(trials[scenario.name, place, method])
@@ -202,7 +245,8 @@ def measured(
         counted, truth = by_ctr[:1], {}
         decile_N = deciles(np.mean([p_of(Task.CTR, own) for own in by_ctr], axis=0))
         found = {method: against_clicks([of(method, place) for place in places], decile_N,
-                                        config.evaluate.num_bootstraps) for method in methods}
+                                        config.evaluate.num_bootstraps)
+                 for method in scenario.methods}
     else:
         known = [_with_truth(of_one, own) for of_one, own in zip(scenario.replicates, by_ctr)]
         counted = [own for own, _, _ in known]
@@ -211,14 +255,32 @@ def measured(
                         for (own, true, _), decile_N in zip(known, decile_of)])
         found = {method: pooled([
             against_truth(of(method, place).take(known_N), true, decile_of[place])
+            | {"num_steps": num_steps_of(trials[scenario.name, place, method])}
             for place, (_, true, known_N) in enumerate(known)
-        ]) for method in methods}
+        ]) for method in scenario.methods}
+        rates = [clicked_rate_of(of_one) for of_one in scenario.replicates]
+        found |= {name: pooled([
+            against_truth(references(own, true, rate)[name], true, decile_N)
+            for (own, true, _), rate, decile_N in zip(known, rates, decile_of)
+        ]) for name in REFERENCES}
     return ScenarioFigures(
         name=scenario.name, settings=dict(scenario.settings), truth=truth, methods=found,
         num_impressions=sum(map(len, counted)),
         num_clicks=sum(int((own.click_N == 1).sum()) for own in counted),
         num_conversions=sum(int((own.conversion_N == 1).sum()) for own in counted),
     )
+
+
+def num_steps_of(config: Config) -> int:
+    """How many steps a run took, over all stages of its method."""
+    return sum(trained.index.step for trained in run_of(config).folds)
+
+
+def clicked_rate_of(config: Config) -> float:
+    """The conversion rate of the clicks of the training days."""
+    manifest = read_manifest(config.samples.path)
+    days = manifest.select(days_of(config.train.days), config.samples.path)
+    return sum(day.num_conversions for day in days) / sum(day.num_clicks for day in days)
 
 
 def _with_truth(

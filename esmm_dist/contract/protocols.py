@@ -63,13 +63,17 @@ class Tune(Section):
 
 
 class Vary(Section):
-    """Levels of the world of `simulate`, one key varied at a time, the others as they stand."""
+    """Levels of the world of `simulate`, and of how long is trained in it: one key varied at a
+    time, the others as they stand."""
 
     ctr: tuple[Rate, ...] = ()
     """Of simulate.rates.ctr."""
     selection: tuple[Correlation, ...] = ()
     sharing: tuple[Annotated[float, Field(ge=0, le=1)], ...] = ()
     confounding: tuple[Annotated[float, Field(ge=-4, le=4)], ...] = ()
+
+    num_epochs: tuple[Annotated[int, Field(gt=0, le=1000)], ...] = ()
+    """Of train.num_epochs, in the worlds as declared: `esmm` and `base` alone."""
 
     def levels(self) -> Iterator[tuple[str, float]]:
         """Every key with each of its levels."""
@@ -85,6 +89,8 @@ class Audit(Section):
         "esmm", "base", "aman", "escm2_ips", "dcmt",
     )
     """`esmm`, `base` and `aman`, with all un-clicked rows, are trained whatever stands here."""
+    methods_where_varied: tuple[MethodName, ...] | None = None
+    """In the worlds of `vary`; None: the same. The three are trained there too."""
     num_replicates: Annotated[int, Field(ge=1, le=100)] = 5
     """Of simulated logs: worlds drawn anew with another seed, and trainings with them. Of other
     logs: seeds of trainings."""
@@ -92,6 +98,7 @@ class Audit(Section):
 
     @model_validator(mode="after")
     def _predict_cvr(self) -> Self:
-        if "ctcvr_direct" in self.methods:
-            raise ValueError("methods: ctcvr_direct predicts no CVR: leave it out")
+        for key in ("methods", "methods_where_varied"):
+            if "ctcvr_direct" in (getattr(self, key) or ()):
+                raise ValueError(f"{key}: ctcvr_direct predicts no CVR: leave it out")
         return self

@@ -11,6 +11,7 @@ Shape legend: N rows; G groups; D draws of groups; K deciles.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -20,10 +21,12 @@ from esmm_dist.evaluation.metrics import ratio, sum_by
 from esmm_dist.evaluation.predictions import Predictions
 from esmm_dist.evaluation.scorecard import BOOTSTRAP_SEED
 from esmm_dist.evaluation.tasks import FloatArray, IntArray, Mask, Task, group_codes, logs_of
-from esmm_dist.evaluation.truth import Truth, truth_metrics
+from esmm_dist.evaluation.truth import Truth, as_predictions, truth_metrics
 
 NUM_DECILES = 10
 KEPT_OF_TRUTH = ("true_cvr_auc", "true_cvr_auc_unclicked", "true_cvr_excess")
+REFERENCES = ("clicked_rate", "truth")
+"""What stands beside the methods: one rate for all impressions, and the best that can be had."""
 
 
 def deciles(p_ctr_N: FloatArray) -> IntArray:
@@ -54,17 +57,36 @@ def against_truth(
     do_N, given_N = truth.p_conversion_do_click_N, truth.p_conversion_given_click_N
     found = {name: value for name, value in truth_metrics(predictions, truth).items()
              if name in KEPT_OF_TRUTH}
+    # The truth's own loss less itself is what rounding leaves.
+    found["true_cvr_excess"] = max(0.0, round(found["true_cvr_excess"], 12))
     for space, space_N in _spaces(predictions).items():
         rows_N = weight_N * space_N
         found[f"true_cvr_pcoc{space}"] = _ratio(p_N, do_N, rows_N)
         found[f"true_cvr_given_pcoc{space}"] = _ratio(p_N, given_N, rows_N)
         for name, truth_N in (("true_cvr", do_N), ("true_cvr_given", given_N)):
             found |= _by_decile(f"{name}_pcoc{space}", p_N, truth_N, rows_N, decile_N)
+    clicked_N = weight_N * (predictions.click_N == 1)
+    found["cvr_to_clicked_rate"] = (
+        _ratio(p_N, np.ones_like(p_N), weight_N) / _clicked_rate(predictions, clicked_N))
     found["cvr_to_true_ctcvr"] = _ratio(p_N, truth.p_click_N * given_N, weight_N)
     if logs_of(Task.CTR, predictions) is not None:
         p_ctr_N = p_of(Task.CTR, predictions)
         found |= _by_decile("true_ctr_pcoc", p_ctr_N, truth.p_click_N, weight_N, decile_N)
     return found
+
+
+def references(
+    predictions: Predictions, truth: Truth, clicked_rate: float
+) -> dict[str, Predictions]:
+    """What predictors that learn nothing of x, and all of it, say of the same rows.
+
+    Args:
+        clicked_rate: conversion rate of the clicks that methods learned from, in (0, 1).
+    """
+    logit = float(np.log(clicked_rate) - np.log1p(-clicked_rate))
+    constant = replace(predictions, ctr_logit_N=None, ctcvr_logit_N=None, cvr_log_p_N=None,
+                       cvr_logit_N=np.full(len(predictions), logit))
+    return dict(zip(REFERENCES, (constant, as_predictions(predictions, truth)), strict=True))
 
 
 def of_truth(predictions: Predictions, truth: Truth, decile_N: IntArray) -> dict[str, float]:
@@ -81,9 +103,8 @@ def of_truth(predictions: Predictions, truth: Truth, decile_N: IntArray) -> dict
     found = {
         "click_rate": _ratio(q_N, np.ones_like(q_N), weight_N),
         "true_cvr": _ratio(do_N, np.ones_like(do_N), weight_N),
-        "clicked_rate_to_true_cvr": float(
-            _ratio(predictions.conversion_N.astype(float), np.ones_like(q_N), clicked_N)
-            / _ratio(do_N, np.ones_like(do_N), weight_N)),
+        "clicked_rate_to_true_cvr": (_clicked_rate(predictions, clicked_N)
+                                     / _ratio(do_N, np.ones_like(do_N), weight_N)),
         "mean_of_ratios_to_ratio_of_means": (
             _ratio(given_N, np.ones_like(q_N), weight_N) / _ratio(q_N * given_N, q_N, weight_N)),
     }
@@ -96,6 +117,11 @@ def of_truth(predictions: Predictions, truth: Truth, decile_N: IntArray) -> dict
 def _spaces(predictions: Predictions) -> dict[str, Mask]:
     click_N = predictions.click_N == 1
     return {"": np.ones(len(predictions), bool), "_click": click_N, "_unclicked": ~click_N}
+
+
+def _clicked_rate(predictions: Predictions, clicked_N: FloatArray) -> float:
+    """Conversion rate of the test days' clicks."""
+    return _ratio(predictions.conversion_N.astype(float), np.ones(len(predictions)), clicked_N)
 
 
 def _ratio(above_N: FloatArray, below_N: FloatArray, weight_N: FloatArray) -> float:

@@ -3,9 +3,17 @@
 It draws nothing.
 """
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 
-from esmm_dist.evaluation.audit_document import AS_DECLARED, Audit, Estimate, ScenarioFigures
+from esmm_dist.evaluation.audit import REFERENCES
+from esmm_dist.evaluation.audit_document import (
+    AS_DECLARED,
+    LENGTH,
+    Audit,
+    Estimate,
+    ScenarioFigures,
+)
 from esmm_dist.evaluation.figures import method_name
 
 LAST_DECILE = "_decile_10"
@@ -17,8 +25,9 @@ def answers(audit: Audit) -> list[str]:
     if not audit.is_simulated:
         return [*found, *_of_clicks(audit.scenarios[0])]
     declared = audit.of(AS_DECLARED)
-    return [*found, _of_targets(declared), *_of_space(declared), *_of_confounding(audit),
-            _of_escm2(audit)]
+    return [*found, _of_targets(declared), *_of_space(declared), _of_rivals(declared),
+            *_of_length(audit), *_of_confounding(audit), _of_mean(audit.worlds),
+            _of_first_step(audit.worlds)]
 
 
 def ratio_text(estimate: Estimate | None) -> str:
@@ -82,27 +91,62 @@ def _of_confounding(audit: Audit) -> Iterator[str]:
             continue
         identified = scenario.truth["given_to_do"]
         seen = ", ".join(f"{method_name(m)} {ratio_text(scenario.methods[m]['true_cvr_pcoc'])}"
-                         for m in scenario.methods if m != "aman")
+                         for m in scenario.methods if m not in ("aman", *REFERENCES))
         yield (f"With hidden confounding of {scenario.settings['confounding']:g}, clicks lead to "
                f"{ratio_text(identified)} times the truth over all impressions, whatever is "
                f"learned from them without error. Seen: {seen}.")
 
 
-def _of_escm2(audit: Audit) -> str:
-    below = [s for s in audit.scenarios if
-             s.methods["esmm"]["true_cvr_pcoc"].value < s.truth["clicked_rate_to_true_cvr"].value]
-    failing = [s for s in audit.scenarios if
-               s.truth["mean_of_ratios_to_ratio_of_means"].value < 1]
-    count = len(audit.scenarios)
+def _of_rivals(declared: ScenarioFigures) -> str:
+    told: dict[str, list[str]] = {"above": [], "below": [], "not told": []}
+    for method, figures in declared.methods.items():
+        if method not in ("aman", *REFERENCES):
+            estimate = figures["true_cvr_pcoc_unclicked"]
+            told[estimate.side_of(1.0)].append(f"{method_name(method)} {ratio_text(estimate)}")
+    words = {"above": "too high", "below": "too low", "not told": "not told from the truth"}
+    return ("Over un-clicked impressions: " + "; ".join(
+        f"{words[side]}: {', '.join(of_side) or 'none'}" for side, of_side in told.items())
+        + f"; the conversion rate of clicks alone "
+        f"{ratio_text(declared.methods['clicked_rate']['true_cvr_pcoc_unclicked'])}.")
+
+
+def _of_length(audit: Audit) -> Iterator[str]:
+    names = audit.varied.get(LENGTH, ())
+    for method in ("esmm", "base") if names else ():
+        told = "; ".join(
+            f"after {figures['num_steps'].value:,.0f} steps "
+            f"{ratio_text(figures['true_cvr_pcoc'])}, {_tenth_text(figures, 1)} over the tenth "
+            f"least likely to be clicked, expected AUC {figures['true_cvr_auc'].value:.3f}"
+            for figures in (audit.of(name).methods[method] for name in names))
+        yield f"{method_name(method)}, trained for longer in the world as declared: {told}."
+
+
+def _tenth_text(figures: Mapping[str, Estimate], tenth: int) -> str:
+    return ratio_text(figures.get(f"true_cvr_pcoc_decile_{tenth}"))
+
+
+def _of_mean(worlds: Sequence[ScenarioFigures]) -> str:
+    sides = _sides([world.methods["esmm"]["cvr_to_clicked_rate"] for world in worlds])
     return (
-        f"By ESCM2's proof ESMM's mean pCVR exceeds the conversion rate of clicks. It lies below "
-        f"it in {len(below)} of {count} worlds. The proof's first inequality, E[p(y, z | x) / "
-        f"p(y | x)] >= E[p(y, z | x)] / E[p(y | x)], fails in {len(failing)} of {count} by the "
-        "true probabilities themselves, so that it is no theorem."
-    ) if failing else (
-        f"By ESCM2's proof ESMM's mean pCVR exceeds the conversion rate of clicks. It lies below "
-        f"it in {len(below)} of {count} worlds; the proof's first inequality holds in all of them."
+        "By ESCM2's proof ESMM's mean pCVR over impressions exceeds the conversion rate of "
+        f"clicks. Paired draw by draw it is above in {sides['above']} of {len(worlds)} worlds, "
+        f"below in {sides['below']}, and not told in {sides['not told']}."
     )
+
+
+def _of_first_step(worlds: Sequence[ScenarioFigures]) -> str:
+    sides = _sides([world.truth["mean_of_ratios_to_ratio_of_means"] for world in worlds])
+    return (
+        "The proof's first inequality, E[p(y, z | x) / p(y | x)] >= E[p(y, z | x)] / E[p(y | x)], "
+        f"fails in {sides['below']} of {len(worlds)} worlds by the true probabilities themselves, "
+        f"holds in {sides['above']}, and is not told in {sides['not told']}"
+        + (", so that it is no theorem." if sides["below"] else ".")
+    )
+
+
+def _sides(estimates: Sequence[Estimate]) -> Counter[str]:
+    """How many intervals lie above 1, below it, or hold it."""
+    return Counter(estimate.side_of(1.0) for estimate in estimates)
 
 
 def _of_clicks(scenario: ScenarioFigures) -> Iterator[str]:

@@ -15,6 +15,8 @@ from esmm_dist.evaluation.intervals import LEVEL
 from esmm_dist.evaluation.saturation import Saturated
 
 AS_DECLARED = "as declared"
+LENGTH = "num_epochs"
+"""The one key whose levels are no worlds of their own."""
 
 
 class _Document(BaseModel):
@@ -42,6 +44,12 @@ class Estimate(_Document):
         return cls(value=float(np.exp(center)), low=float(np.exp(center - reach)),
                    high=float(np.exp(center + reach)))
 
+    def side_of(self, value: float) -> Literal["above", "below", "not told"]:
+        """Where the interval lies; without one nothing is told."""
+        if not self.is_off(value):
+            return "not told"
+        return "above" if self.value > value else "below"
+
     def is_off(self, value: float) -> bool:
         """Whether the interval, if there is one, leaves a value out."""
         return self.low is not None and self.high is not None and not (
@@ -62,7 +70,7 @@ class ScenarioFigures(_Document):
 
     name: str
     settings: dict[str, float]
-    """ctr, selection, sharing and confounding of the world; empty for real logs."""
+    """ctr, selection, sharing and confounding of the world, and num_epochs; empty for real logs."""
     num_impressions: int
     """Of the test days, over all replicates."""
     num_clicks: int
@@ -70,6 +78,7 @@ class ScenarioFigures(_Document):
     truth: dict[str, Estimate]
     """What the truths say of each other; empty for real logs."""
     methods: dict[str, dict[str, Estimate]]
+    """Of simulated logs also what `audit.REFERENCES` names."""
 
 
 class Audit(_Document):
@@ -86,6 +95,12 @@ class Audit(_Document):
     """By key that was varied the scenarios, in order of levels."""
     scenarios: tuple[ScenarioFigures, ...]
     saturated: tuple[Saturated, ...]
+
+    @property
+    def worlds(self) -> tuple[ScenarioFigures, ...]:
+        """The scenarios that were drawn, each world once."""
+        of_length = set(self.varied.get(LENGTH, ())) - {AS_DECLARED}
+        return tuple(figures for figures in self.scenarios if figures.name not in of_length)
 
     def of(self, scenario: str) -> ScenarioFigures:
         """The figures of a scenario by its name."""

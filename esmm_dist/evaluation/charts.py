@@ -115,14 +115,19 @@ def difference_chart(title: str, marks: Mapping[str, Mark], unit: str) -> str:
 
 
 def ratio_chart(
-    title: str, series: Mapping[str, Sequence[Mark | None]], labels: Sequence[str], unit: str
+    title: str, series: Mapping[str, Sequence[Mark | None]], labels: Sequence[str], unit: str,
+    reach: Sequence[float] = (),
 ) -> str:
     """Ratios on a logarithmic axis about a line at 1, a place for each label; two series stand
-    side by side."""
+    side by side.
+
+    Args:
+        reach: what the axis holds beside the series, so that charts can be compared.
+    """
     marks = [mark for of_series in series.values() for mark in of_series if mark is not None]
     if not marks:
         return ""
-    bounds = [v for m in marks for v in (m.value, m.low or m.value, m.high or m.value)]
+    bounds = [*reach] + [v for m in marks for v in (m.value, m.low or m.value, m.high or m.value)]
     low, high = min(0.95, *bounds) / 1.03, max(1.05, *bounds) * 1.03
     y = Axis(max(low, 1e-4), high, HEIGHT - BOTTOM, TOP, log=True)
     slot = (WIDTH - RIGHT - LEFT) / len(labels)

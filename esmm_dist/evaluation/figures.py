@@ -10,6 +10,8 @@ NAMES_OF_REFERENCES = {
     "logistic_regression": "logistic regression",
     "trees_apart": "boosted trees (apart)",
     "trees_jointly": "boosted trees (joint)",
+    "clicked_rate": "conversion rate of clicks",
+    "truth": "the truth itself",
 }
 NUM_DECIMALS = {"ece": 5, "logloss": 5, "excess": 6}
 

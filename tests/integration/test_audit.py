@@ -12,6 +12,7 @@ from esmm_dist.audit import main
 from esmm_dist.contract.command_line import run_command
 from esmm_dist.contract.config import load_config
 from esmm_dist.distributed.world import SoloWorld
+from esmm_dist.evaluation.audit import REFERENCES
 from esmm_dist.evaluation.audit_document import AS_DECLARED, Audit
 from tests.factories.simulated_logs import simulation_document
 from tests.factories.written_samples import small_document, write_config, write_samples
@@ -34,12 +35,19 @@ def test_worlds_are_drawn_built_and_held_against_their_truth_once(
     document["model"] = {"embedding_dim": 4, "hidden_units": [16, 8]}
     document["train"] |= {"batch_size": 64, "num_epochs": 2, "towers": {"learning_rate": 0.01},
                           "tables": {"name": "adagrad", "learning_rate": 0.05}}
-    document["audit"] = {"methods": ["esmm"], "num_replicates": 1, "vary": {"ctr": [0.3, 0.5]}}
+    document["audit"] = {"methods": ["division"], "num_replicates": 1, "methods_where_varied": [],
+                         "vary": {"ctr": [0.3, 0.5], "num_epochs": [1]}}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
     found = audit(tmp_path, "simulated.audit-quick", "--quick")
-    assert found.varied == {"ctr": (AS_DECLARED, "ctr=0.5")}
-    declared, clicked_more = found.scenarios
-    assert set(declared.methods) == {"esmm", "base", "aman"}
+    assert found.varied == {"ctr": (AS_DECLARED, "ctr=0.5"),
+                            "num_epochs": ("num_epochs=1", AS_DECLARED)}
+    declared, clicked_more, shorter = found.scenarios
+    assert set(clicked_more.methods) == {"esmm", "base", "aman", *REFERENCES}
+    assert set(declared.methods) == {*clicked_more.methods, "division"}
+    assert set(shorter.methods) == {"esmm", "base", *REFERENCES}
+    assert shorter.truth == declared.truth, "the same worlds, and the same tenths"
+    assert shorter.methods["esmm"]["num_steps"].value == pytest.approx(
+        declared.methods["esmm"]["num_steps"].value / 2)
     for scenario, rate in ((declared, 0.2), (clicked_more, 0.5)):
         assert scenario.truth["click_rate"].value == pytest.approx(rate, rel=0.05)
         assert scenario.truth["given_to_do"].value == pytest.approx(1, abs=1e-6)

@@ -18,6 +18,7 @@ def test_levels_come_key_by_key() -> None:
 
 @pytest.mark.parametrize(("section", "values", "message"), [
     (Audit, {"methods": ("esmm", "ctcvr_direct")}, "ctcvr_direct predicts no CVR: leave it out"),
+    (Audit, {"methods_where_varied": ("ctcvr_direct",)}, "methods_where_varied: ctcvr_direct"),
     (Audit, {"methods": ("ezmm",)}, "Input should be"),
     (Vary, {"selection": (1.5,)}, "less than or equal to 1"),
     (Tune, {"learning_rates": ({"towers": 0.1, "tables": 0.1},)}, "at least 2 items"),
