@@ -85,7 +85,7 @@ bench: setup ## list the benchmarks, one script a claim
 
 .PHONY: figures
 figures: setup ## make the figures of the README and the docs anew: hours (see CONTRIBUTING.md)
-	for name in demo audit paper_protocol sharing_selection delays; do \
+	for name in demo audit trees paper_protocol sharing_selection delays; do \
 	    python -m benchmarks.$$name; \
 	done
 
