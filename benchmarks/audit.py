@@ -79,8 +79,9 @@ def record_of_simulated(audited: Audit) -> str:
     for scenario in audited.scenarios:
         parts += [f"\n## {_title(scenario)}\n\n", _truths(scenario), "\n",
                   _figures(scenario, is_simulated=True)]
-    parts += ["\n## By tenths of pCTR\n\nPredicted / true, over all impressions of a tenth; tenth 1 "
-              "is the least likely to be clicked.\n\n", _tenths(audited.scenarios[:1], "sharing")]
+    parts += ["\n## By tenths of pCTR\n\nPredicted / true, over all impressions of a tenth; tenth "
+              "1 is the least likely to be clicked.\n\n",
+              _tenths(audited.scenarios[:1], "sharing")]
     for key, names in audited.varied.items():
         parts += [f"\nAs {key} varies:\n\n", _tenths([audited.of(name) for name in names], key)]
     for method in CHARTED:

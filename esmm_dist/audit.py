@@ -12,12 +12,12 @@ The same command goes on where it stopped; docs/audit.md says what the figures m
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
+from esmm_dist.audited import Scenario, scenarios_of
 from esmm_dist.contract.command_line import (
     config_from,
     config_parser,
@@ -41,19 +41,13 @@ from esmm_dist.evaluation.audit import (
     p_of,
     references,
 )
-from esmm_dist.evaluation.audit_document import (
-    AS_DECLARED,
-    LENGTH,
-    Audit,
-    ScenarioFigures,
-    pooled,
-)
+from esmm_dist.evaluation.audit_document import Audit, ScenarioFigures, pooled
 from esmm_dist.evaluation.audit_page import print_audit, render_audit
 from esmm_dist.evaluation.predictions import Predictions
 from esmm_dist.evaluation.saturation import saturated
 from esmm_dist.evaluation.tasks import Task
 from esmm_dist.evaluation.truth import Truth, read_truth
-from esmm_dist.scenarios import draw_and_build, scenario_config
+from esmm_dist.scenarios import draw_and_build
 from esmm_dist.storage.address import is_local, path_of
 from esmm_dist.storage.files import write
 from esmm_dist.trials import (
@@ -65,27 +59,9 @@ from esmm_dist.trials import (
     trial_config,
 )
 
-ALWAYS = ("esmm", "base", "aman")
-"""What is audited, and the two poles: clicks alone, and every un-clicked row as a negative."""
 POLE_OPTIONS = {"share_of_unclicked": 1.0}
-KEY_OF = {"ctr": "rates.ctr"}
-OF_LENGTH = ("esmm", "base")
-"""What is trained for longer or shorter: whether the two differ by their loss or by their steps."""
-TO_FILE = str.maketrans(" =", "-_")
+"""Of aman: every un-clicked row as a negative."""
 QUICK_SCALE, QUICK_REPLICATES = 0.25, 2
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """One world as often as it is drawn, or the real logs as often as they are trained on."""
-
-    name: str
-    settings: Mapping[str, float]
-    replicates: tuple[Config, ...]
-    seeds: tuple[int, ...]
-    methods: tuple[str, ...]
-    tenths_by: str
-    """The scenario whose CTR network tells the tenths: another one's where the rows are the same."""
 
 
 # ---------------------------------------------------------------------------------------------
@@ -113,7 +89,8 @@ def main(argv: Sequence[str]) -> None:
             config, folder = quick(config), folder.with_name(f"{config.name}.audit-quick")
         scenarios, varied = scenarios_of(config, folder)
         if config.simulate is not None:
-            draw_and_build([of_one for s in scenarios for of_one in s.replicates])
+            draw_and_build([of_one for s in scenarios if s.has_own_rows
+                            for of_one in s.replicates])
         trials = train_all(config, scenarios, folder, world)
     audit = Audit(
         name=config.name, note=config.note, audited_at=datetime.now(UTC).replace(microsecond=0),
@@ -140,72 +117,8 @@ def quick(config: Config) -> Config:
 
 
 # ---------------------------------------------------------------------------------------------
-# What is audited
+# Training
 # ---------------------------------------------------------------------------------------------
-
-
-def scenarios_of(
-    config: Config, folder: Path
-) -> tuple[list[Scenario], dict[str, tuple[str, ...]]]:
-    """The worlds, as declared first; and by key that is varied their names in order of levels."""
-    seeds = tuple(range(config.train.seed, config.train.seed + config.audit.num_replicates))
-    methods = tuple(dict.fromkeys((*ALWAYS, *config.audit.methods)))
-    if config.simulate is None:
-        logs = Scenario(config.name, {}, (config,) * len(seeds), seeds, methods, config.name)
-        return [logs], {}
-    declared = settings_of(config)
-    first = _simulated(config, folder, AS_DECLARED, {}, seeds, methods)
-    scenarios = {AS_DECLARED: first}
-    of_varied = config.audit.methods_where_varied
-    if of_varied is not None:
-        methods = tuple(dict.fromkeys((*ALWAYS, *of_varied)))
-    names: dict[str, dict[float, str]] = {}
-    for key, level in config.audit.vary.levels():
-        of_key = names.setdefault(key, {declared[key]: AS_DECLARED})
-        if level not in of_key:
-            of_key[level] = name = f"{key}={level:g}"
-            scenarios[name] = (
-                _of_length(first, folder, name, int(level)) if key == LENGTH else
-                _simulated(config, folder, name, {KEY_OF.get(key, key): level}, seeds, methods))
-    varied = {key: tuple(of_key[level] for level in sorted(of_key))
-              for key, of_key in names.items()}
-    return list(scenarios.values()), varied
-
-
-def settings_of(config: Config) -> dict[str, float]:
-    """What tells one scenario from another."""
-    simulation = config.simulate
-    assert simulation is not None
-    return {"ctr": simulation.rates.ctr, "selection": simulation.selection,
-            "sharing": simulation.sharing, "confounding": simulation.confounding,
-            LENGTH: config.train.num_epochs}
-
-
-def _simulated(
-    config: Config, folder: Path, name: str, changes: Mapping[str, float], seeds: Sequence[int],
-    methods: Sequence[str],
-) -> Scenario:
-    simulation = config.simulate
-    assert simulation is not None
-    replicates = tuple(
-        scenario_config(config, folder / f"{name.translate(TO_FILE)}-{number}",
-                        simulation.seed + number - 1, changes)
-        for number in range(1, len(seeds) + 1)
-    )
-    return Scenario(name, settings_of(replicates[0]), replicates, tuple(seeds), tuple(methods),
-                    name)
-
-
-def _of_length(first: Scenario, folder: Path, name: str, num_epochs: int) -> Scenario:
-    """The worlds of the first scenario, learned from for another number of epochs."""
-    replicates = []
-    for number, of_one in enumerate(first.replicates, start=1):
-        document = of_one.model_dump(mode="json")
-        document["train"]["num_epochs"] = num_epochs
-        document["runs_path"] = str(folder / f"{name.translate(TO_FILE)}-{number}" / "runs")
-        replicates.append(parse_config(document, name))
-    return Scenario(name, settings_of(replicates[0]), tuple(replicates), first.seeds, OF_LENGTH,
-                    first.name)
 
 
 def train_all(
@@ -214,7 +127,7 @@ def train_all(
     """Trains what is not trained yet; the configs by scenario, replicate and method."""
     trials = {}
     for scenario in scenarios:
-        asks_own = (COMMON_CTR,) if scenario.tenths_by == scenario.name else ()
+        asks_own = (COMMON_CTR,) if scenario.has_own_rows else ()
         for place, (of_one, seed) in enumerate(zip(scenario.replicates, scenario.seeds)):
             to = path_of(of_one.runs_path) if config.simulate is not None else folder
             for method in dict.fromkeys((*scenario.methods, *asks_own)):

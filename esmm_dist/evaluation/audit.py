@@ -57,8 +57,8 @@ def against_truth(
     do_N, given_N = truth.p_conversion_do_click_N, truth.p_conversion_given_click_N
     found = {name: value for name, value in truth_metrics(predictions, truth).items()
              if name in KEPT_OF_TRUTH}
-    # The truth's own loss less itself is what rounding leaves.
-    found["true_cvr_excess"] = max(0.0, round(found["true_cvr_excess"], 12))
+    # The truth's own loss less itself is what rounding leaves. numpy's maximum keeps NaN.
+    found["true_cvr_excess"] = float(np.maximum(0.0, round(found["true_cvr_excess"], 12)))
     for space, space_N in _spaces(predictions).items():
         rows_N = weight_N * space_N
         found[f"true_cvr_pcoc{space}"] = _ratio(p_N, do_N, rows_N)

@@ -41,6 +41,7 @@ def test_worlds_are_drawn_built_and_held_against_their_truth_once(
     found = audit(tmp_path, "simulated.audit-quick", "--quick")
     assert found.varied == {"ctr": (AS_DECLARED, "ctr=0.5"),
                             "num_epochs": ("num_epochs=1", AS_DECLARED)}
+    assert capfd.readouterr().err.count("building as-declared-1") == 1
     declared, clicked_more, shorter = found.scenarios
     assert set(clicked_more.methods) == {"esmm", "base", "aman", *REFERENCES}
     assert set(declared.methods) == {*clicked_more.methods, "division"}

@@ -89,6 +89,15 @@ def test_a_constant_knows_no_order_and_the_truth_is_right_everywhere() -> None:
         assert of_truth_itself[f"true_cvr_pcoc_decile_{k}"] == pytest.approx(1)
 
 
+def test_where_a_quotient_is_above_1_there_is_a_ratio_and_no_divergence() -> None:
+    predictions, truth = case()
+    log_p_N = np.log(sigmoid(known(predictions.cvr_logit_N)))
+    log_p_N[0] = np.log(1.5)
+    quotient = replace(predictions, cvr_logit_N=None, cvr_log_p_N=log_p_N)
+    found = against_truth(quotient, truth, np.zeros(NUM_ROWS, np.intp))
+    assert np.isfinite(found["true_cvr_pcoc"]) and not np.isfinite(found["true_cvr_excess"])
+
+
 def test_what_escm2_claims_is_written_as_its_proof_has_it() -> None:
     predictions, truth = case()
     predictions = replace(predictions, weight_N=np.ones(NUM_ROWS))
