@@ -38,7 +38,8 @@ SIMULATED, REAL = "conf/audit.yaml", "benchmarks/kuairand_paper.yaml"
 WORLDS = Path("runs/audit.audit")
 """Those of `benchmarks.audit`, if it has run: the same draws."""
 NUM_WORLDS = 5
-GROWN = {"trees_apart": TreesApart, "trees_jointly": JointTrees}
+GROWN: Mapping[str, type[TreesApart] | type[JointTrees]] = {
+    "trees_apart": TreesApart, "trees_jointly": JointTrees}
 OF_LABELS = ("ctr_auc", "cvr_auc_click", "cvr_ne_click", "cvr_pcoc_click", "ctcvr_auc", "ctcvr_ne")
 OF_TRUTH = ("true_cvr_auc", "true_cvr_auc_unclicked", "true_cvr_excess", "true_cvr_pcoc",
             "true_cvr_pcoc_unclicked", "true_ctcvr_auc")
