@@ -21,6 +21,7 @@ from esmm_dist.evaluation.scorecard import (
     model_codes,
 )
 from esmm_dist.evaluation.tasks import Task, metric_name
+from esmm_dist.evaluation.terminal import print_table
 from tests.factories.predictions import known, random_predictions
 
 NAMES = {metric_name(task, metric) for task in Task for metric in METRICS}
@@ -148,12 +149,18 @@ def test_a_calibration_error_is_never_negative(card: Scorecard) -> None:
             assert low is not None and low >= 0
 
 
-def test_where_several_models_scored_the_rows_auc_within_them_stands_beside(
-    predictions: tuple[Predictions, Predictions]
-) -> None:
+@pytest.fixture(scope="module")
+def card_of_two_models(predictions: tuple[Predictions, Predictions]) -> Scorecard:
+    """Each day is scored by a training of its own."""
     days = (date(2024, 1, 3), date(2024, 1, 4))
     folds = tuple(FoldRecord.of(Fold((date(2024, 1, 1),), (day,)), "c", 10, 1) for day in days)
-    found = make_scorecard(run_record().model_copy(update={"folds": folds}), *predictions)
+    return make_scorecard(run_record().model_copy(update={"folds": folds}), *predictions)
+
+
+def test_where_several_models_scored_the_rows_auc_within_them_stands_beside(
+    card_of_two_models: Scorecard
+) -> None:
+    found = card_of_two_models
     names = {metric_name(task, AUC_WITHIN_MODEL) for task in Task}
     assert set(found.pooled.model) == NAMES | names
     gap = found.pooled.difference["cvr_auc_within_model_click"]
@@ -166,3 +173,14 @@ def test_few_groups_leave_figures_without_intervals_and_say_why() -> None:
     estimate = make_scorecard(run_record(), *few).pooled.model["ctr_auc"]
     assert estimate.value is not None and estimate.interval is None
     assert estimate.reason == "3 groups are too few to draw from, 20 are needed"
+
+
+def test_a_terminal_of_80_columns_shows_every_figure_whole(
+    card_of_two_models: Scorecard, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    print_table(card_of_two_models)
+    printed = capsys.readouterr().out
+    assert "ctcvr_pcoc" in printed and "logistic regression" in printed
+    assert "…" not in printed
