@@ -1,8 +1,8 @@
 """Keeps what a rank brings to an exchange at one size, however many rows it has to send.
 
 Horovod remembers by name and shape what the ranks have agreed on. Distinct rows are a few more or
-fewer in every step; each of their exchanges would be agreed on anew, in five small messages
-between the ranks in place of one. Rows that a rank sends itself, and drops, cost a copy.
+fewer in every step; each of their exchanges would be agreed on anew, by more small messages
+between the ranks. Rows that a rank sends itself, and drops, cost a copy.
 
 It speaks to no rank and knows no table.
 

@@ -21,7 +21,7 @@ CLICK_RATES = (0.001, 0.01, 0.1, 0.5, 0.9)
 CONVERSION_RATES = (0.001, 0.05, 0.5, 0.95)
 STARTS = (-4.0, 0.0, 4.0)
 """Logits of a and b."""
-MAX_STEPS = 200
+MAX_STEPS, MAX_HALVINGS = 200, 60
 LARGEST_GRADIENT = 1e-9
 """By log a and log c, as a share of the conversions expected: a point counts as the minimum only
 where no component is larger."""
@@ -83,7 +83,7 @@ def _minimised(loss: Callable[[Tensor], Tensor], point: Tensor) -> Tensor:
             return point
         step = -torch.linalg.solve(hessian(loss, point), gradient)
         before = float(abs(gradient @ step))
-        while True:
+        for _ in range(MAX_HALVINGS):
             further = point + step
             if float(further[0]) < 0 and float(further[1]) < float(further[0]):
                 gradient = jacobian(loss, further)
