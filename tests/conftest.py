@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 # alone where the cores are shared. Processes that tests start inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# HotSpot's second compiler is a large part of what a JVM does in its first minutes, and no test
+# lasts long enough to repay it. Whatever starts Spark inherits this: sessions, jobs, clusters.
+JVM_FLAGS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+for _starter in ("SPARK_SUBMIT_OPTS", "SPARK_LAUNCHER_OPTS", "SPARK_DAEMON_JAVA_OPTS"):
+    os.environ.setdefault(_starter, JVM_FLAGS)
+
 # A shared machine is slow by moments; what is too slow as a whole shows in the suite's time.
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
