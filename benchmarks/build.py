@@ -177,11 +177,24 @@ def where_time_goes(runs: Runs) -> str:
                  [*rows, ["waiting", *(f"{seconds:.1f}" for seconds in waited)]])
 
 
+def fixed_seconds(runs: Sequence[Run]) -> float:
+    """What a build takes whatever its rows: the line through the least and the most, at none."""
+    least, *_, most = sorted(runs, key=lambda run: run.counts[0])
+    per_row = (most.seconds - least.seconds) / (most.counts[0] - least.counts[0])
+    return least.seconds - per_row * least.counts[0]
+
+
 def record(runs: Runs, ratios: dict[str, float]) -> str:
     """The page."""
     rows, clicks, conversions = runs.first.counts
     told = [f"* {'**missed**' if ratio > BARS[name] else 'met'}: {name}: {ratio:.2f}, bar "
             f"{BARS[name]:g}\n" for name, ratio in ratios.items()]
+    if runs.sized:
+        told.append(
+            f"\nBy the line through the smallest and the largest, a build takes "
+            f"{fixed_seconds([median_run(runs.later), *runs.sized]):.1f} s whatever its rows: to "
+            "count the logs, to plan, and to compile code that differs from size to size. Each "
+            "size is built once here.\n")
     return "".join([
         heading("Building a day: our job beside DuckDB",
                 " ".join(["python -m benchmarks.build", *sys.argv[1:]]),
