@@ -3,10 +3,12 @@
 On real logs of two days, with a model that is really trained, evaluated, exported and published.
 """
 
-from collections.abc import Iterator
+import shutil
+from contextlib import redirect_stdout
 from datetime import date, timedelta
+from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -45,6 +47,9 @@ TRAIN_DAY, DAY, NEXT_DAY = date(2022, 4, 30), date(2022, 5, 1), date(2022, 5, 2)
 PROBABILITIES = ["p_ctr", "p_cvr", "p_ctcvr"]
 TOLERANCE = 1e-6
 
+Scored = tuple[ScoresManifest, dict[date, pa.Table]]
+"""The manifest after days have been scored, and the rows that it lists by day."""
+
 
 def flags(folder: Path) -> list[str]:
     train, test = (f"{{first: {first}, last: {last}}}"
@@ -59,7 +64,7 @@ def flags(folder: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def folder(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def folder(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Samples, a run, its evaluation, its export and its bundle, each by its own command."""
     folder = tmp_path_factory.mktemp("score")
     config = config_in(folder)
@@ -70,7 +75,7 @@ def folder(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Ite
         patch.chdir(ROOT)
         for command in (evaluate.main, export.main, publish.main):
             assert run_command(command, overrides) == 0
-    yield folder
+    return folder
 
 
 def config_in(folder: Path, *more: str) -> Config:
@@ -81,11 +86,8 @@ def bundle_in(folder: Path) -> Bundle:
     return store_of(config_in(folder)).open("current")
 
 
-def scored(
-    spark: SparkSession, folder: Path, config: Config, *days: date, bundle: Bundle | None = None
-) -> tuple[ScoresManifest, dict[date, pa.Table]]:
-    """The manifest after the days have been scored, and the rows that it lists by day."""
-    bundle = bundle or bundle_in(folder)
+def scored(spark: SparkSession, folder: Path, config: Config, *days: date) -> Scored:
+    bundle = bundle_in(folder)
     score(spark, config, bundle, shipped(bundle), days)
     path = Path(config.score.path or f"{config.runs_path}/kuairand/scores")
     latest = max((path / "_manifests").glob("*.json"))
@@ -99,27 +101,28 @@ def scored(
 
 def log_of(day: date) -> list[dict[str, Any]]:
     (path,) = (LOGS / "impressions" / f"dt={day}").glob("*.parquet")
-    rows: list[dict[str, Any]] = pq.ParquetFile(path).read().to_pylist()
-    return rows
+    return list(pq.ParquetFile(path).read().to_pylist())
 
 
 def trainers_probabilities(folder: Path, calibration: Calibration) -> dict[int, list[float]]:
     """What evaluation predicted of the test day, by sample."""
-    predictions, _ = read_parts(folder / "runs" / "kuairand" / "predictions" / "2022-05-01")
-    rates = rates_of(calibrated(
-        Scores(predictions.ctr_logit_N, predictions.cvr_logit_N), calibration
-    ))
+    found, _ = read_parts(folder / "runs" / "kuairand" / "predictions" / "2022-05-01")
+    rates = rates_of(calibrated(Scores(found.ctr_logit_N, found.cvr_logit_N), calibration))
     columns = [column for column in rates if column is not None]
-    return dict(zip(predictions.sample_id_N.tolist(), np.column_stack(columns).tolist()))
+    return dict(zip(found.sample_id_N.tolist(), np.column_stack(columns).tolist()))
 
 
-def test_scores_are_the_trainers_and_every_row_has_one(
-    spark: SparkSession, folder: Path, tmp_path: Path
-) -> None:
-    config = config_in(folder, f"score.path={tmp_path}")
-    bundle = bundle_in(folder)
+@pytest.fixture(scope="module")
+def of_day(spark: SparkSession, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Scored:
+    """What the test day has come to."""
+    path = tmp_path_factory.mktemp("scores")
+    return scored(spark, folder, config_in(folder, f"score.path={path}"), DAY)
+
+
+def test_scores_are_the_trainers_and_every_row_has_one(folder: Path, of_day: Scored) -> None:
+    config, bundle = config_in(folder), bundle_in(folder)
     assert tables_to_join(config.features, bundle.encodings), "large vocabularies are joined"
-    manifest, rows = scored(spark, folder, config, DAY)
+    manifest, rows = of_day
     log, (day,) = log_of(DAY), manifest.days
     assert rows[DAY].column_names == ["impression_id", *PROBABILITIES] == list(day.columns)
     assert day.num_rows == rows[DAY].num_rows == len(log) and day.bundle == bundle.name
@@ -135,10 +138,8 @@ def test_scores_are_the_trainers_and_every_row_has_one(
     assert len({tuple(p) for p in found.values()}) > len(found) / 2, "rows differ"
 
 
-def test_a_request_gets_the_score_of_its_row(
-    spark: SparkSession, folder: Path, tmp_path: Path
-) -> None:
-    _, rows = scored(spark, folder, config_in(folder, f"score.path={tmp_path}"), DAY)
+def test_a_request_gets_the_score_of_its_row(folder: Path, of_day: Scored) -> None:
+    _, rows = of_day
     by_job = {row.pop("impression_id"): row for row in rows[DAY].to_pylist()}
     log = log_of(DAY)[:500]
     online = Predictor.open(bundle_in(folder).path).predict(log)
@@ -148,30 +149,46 @@ def test_a_request_gets_the_score_of_its_row(
             assert abs(found[name] - value) <= TOLERANCE
 
 
-def test_a_day_that_is_scored_again_is_replaced_and_others_stay(
-    spark: SparkSession, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    config = config_in(folder, f"score.path={tmp_path}")
+class Again(NamedTuple):
+    """Two days that have been scored, and the later of them once more; no test changes them."""
+
+    path: Path
+    first: ScoresManifest
+    second: ScoresManifest
+    rows: dict[date, pa.Table]
+    told: str
+
+
+@pytest.fixture(scope="module")
+def again(spark: SparkSession, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Again:
+    path = tmp_path_factory.mktemp("again")
+    config = config_in(folder, f"score.path={path}")
     first, _ = scored(spark, folder, config, DAY, NEXT_DAY)
-    second, rows = scored(spark, folder, config, NEXT_DAY)
+    with redirect_stdout(StringIO()) as told:
+        second, rows = scored(spark, folder, config, NEXT_DAY)
+    return Again(path, first, second, rows, told.getvalue())
+
+
+def test_a_day_that_is_scored_again_is_replaced_and_others_stay(again: Again) -> None:
+    path, first, second, rows, told = again
     assert [day.day for day in first.days] == [day.day for day in second.days] == [DAY, NEXT_DAY]
     assert second.number == first.number + 1 and second.days[0] == first.days[0]
     assert second.days[1].build_id != first.days[1].build_id
     assert rows[NEXT_DAY].num_rows == len(log_of(NEXT_DAY))
-    assert capsys.readouterr().out.splitlines()[-1] == f"{tmp_path}/{second.path}"
-    assert not list((tmp_path / "_drafts").iterdir())
+    assert told.splitlines()[-1] == f"{path}/{second.path}"
+    assert not list((path / "_drafts").iterdir())
 
 
 def test_scores_that_were_replaced_are_cleaned_away_if_one_says_so(
-    spark: SparkSession, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    spark: SparkSession, folder: Path, again: Again, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    config = config_in(folder, f"score.path={tmp_path}")
-    first, _ = scored(spark, folder, config, DAY, NEXT_DAY)
-    second, _ = scored(spark, folder, config, NEXT_DAY)
-    killed = tmp_path / "_drafts" / "killed" / "part-0.parquet"
+    path = shutil.copytree(again.path, tmp_path / "scores")
+    config = config_in(folder, f"score.path={path}")
+    killed = path / "_drafts" / "killed" / "part-0.parquet"
     killed.parent.mkdir(parents=True)
     killed.write_bytes(b"half")
-    replaced = tmp_path / first.days[1].files[0].path
+    replaced = path / again.first.days[1].files[0].path
     stay = Stay(num_kept=1, pinned=(), grace=timedelta(hours=1))
     clean(spark, config, stay, of_scores=True, deletes=True)
     assert replaced.exists() and killed.exists(), "within the grace"
@@ -182,9 +199,9 @@ def test_scores_that_were_replaced_are_cleaned_away_if_one_says_so(
     assert "not needed: manifest 1, build 1, draft 1" in told and "give --delete" in told
     clean(spark, config, stay, of_scores=True, deletes=True)
     assert not replaced.parent.exists() and not killed.parent.exists()
-    assert not (tmp_path / first.path).exists()
-    assert {path.parent for path in tmp_path.glob("day=*/build=*/*.parquet")} == {
-        (tmp_path / file.path).parent for day in second.days for file in day.files
+    assert not (path / again.first.path).exists()
+    assert {path.parent for path in path.glob("day=*/build=*/*.parquet")} == {
+        (path / file.path).parent for day in again.second.days for file in day.files
     }
 
 
