@@ -5,6 +5,7 @@ libraries we import pull in. Every module of the package is covered by its place
 here until it is given its libraries.
 """
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -45,18 +46,32 @@ ABSENT_FOR = {
     "evaluation": SPARK | HOROVOD,
     "gating": SPARK | HOROVOD | FILES,
 }
-ABSENT_FOR_ENTRY_POINTS = SPARK
+ENTRY_POINTS, ABSENT_FOR_ENTRY_POINTS = "entry points", SPARK
 
-IMPORT_WITHOUT = """\
-import importlib, sys
-absent, modules = sys.argv[1].split(","), sys.argv[2:]
-for name in absent:
-    sys.modules[name] = None
-for name in modules:
+# Torch takes longer than all else: where it may be there it is, and a process forked from there
+# imports each room's modules. What torch brought along must be none of what the room must not know.
+IMPORT_EACH = """\
+import importlib, json, os, sys
+rooms, may_have = json.load(sys.stdin)
+for name in may_have:
+    importlib.import_module(name)
+for room, (absent, modules) in rooms.items():
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+        continue
+    name, complaint = " ".join(may_have), ""
     try:
-        importlib.import_module(name)
+        for one in absent:
+            if one in sys.modules:
+                raise ImportError(f"it imports {one}")
+            sys.modules[one] = None
+        for name in modules:
+            importlib.import_module(name)
     except ImportError as error:
-        sys.exit(f"{name} cannot be imported without {', '.join(absent)}: {error}")
+        complaint = f"{name} cannot be imported without {', '.join(absent)}: {error}"
+    print(json.dumps([room, complaint]), flush=True)
+    os._exit(0)
 """
 
 
@@ -73,26 +88,49 @@ def modules(paths: Iterable[Path]) -> list[str]:
     return [module_name(path) for path in sorted(paths)]
 
 
-def import_without(absent: set[str], names: list[str]) -> str:
-    """Imports the modules in a new interpreter; returns what it complained of, or nothing."""
-    command = [sys.executable, "-c", IMPORT_WITHOUT, ",".join(sorted(absent)), *names]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
-    return done.stderr.strip() if done.returncode else ""
+def import_each(rooms: dict[str, tuple[set[str], list[str]]]) -> dict[str, str]:
+    """Imports each room's modules without what it must not know, each in an interpreter that has
+    imported none of them; returns what those complained of, or nothing, by room."""
+    complaints: dict[str, str] = {}
+    for may_have_torch in (True, False):
+        some = {room: (sorted(absent), modules) for room, (absent, modules) in rooms.items()
+                if ("torch" not in absent) == may_have_torch}
+        done = subprocess.run(
+            [sys.executable, "-c", IMPORT_EACH], cwd=ROOT, capture_output=True, text=True,
+            input=json.dumps((some, ["torch"] if may_have_torch else [])), timeout=240,
+        )
+        assert done.returncode == 0, done.stderr
+        complaints |= dict(json.loads(line) for line in done.stdout.splitlines())
+    return complaints
+
+
+@pytest.fixture(scope="module")
+def complaints() -> dict[str, str]:
+    """Of all rooms, of the entry points, and of a library that cannot do without another."""
+    return import_each({
+        **{room: (ABSENT_FOR.get(room, set()), modules((PACKAGE / room).rglob("*.py")))
+           for room in rooms()},
+        ENTRY_POINTS: (ABSENT_FOR_ENTRY_POINTS, modules(PACKAGE.glob("*.py"))),
+        "a library": ({"numpy", "torch"}, ["pandas"]),
+        "torch": ({"typing_extensions"}, ["torch"]),
+    })
 
 
 @pytest.mark.parametrize("room", rooms())
-def test_a_room_imports_without_the_libraries_it_must_not_know(room: str) -> None:
+def test_a_room_imports_without_the_libraries_it_must_not_know(
+    room: str, complaints: dict[str, str]
+) -> None:
     assert room in ABSENT_FOR, f"say in ABSENT_FOR what esmm_dist/{room} must import without"
-    assert import_without(ABSENT_FOR[room], modules((PACKAGE / room).rglob("*.py"))) == ""
+    assert complaints[room] == ""
 
 
-def test_entry_points_import_without_spark() -> None:
-    assert import_without(ABSENT_FOR_ENTRY_POINTS, modules(PACKAGE.glob("*.py"))) == ""
+def test_entry_points_import_without_spark(complaints: dict[str, str]) -> None:
+    assert complaints[ENTRY_POINTS] == ""
 
 
-def test_what_a_library_pulls_in_is_noticed() -> None:
-    complaint = import_without({"numpy"}, ["pandas"])
-    assert "pandas cannot be imported without numpy" in complaint
+def test_what_a_library_pulls_in_is_noticed(complaints: dict[str, str]) -> None:
+    assert "pandas cannot be imported without numpy" in complaints["a library"]
+    assert complaints["torch"].startswith("torch cannot be imported without typing_extensions")
 
 
 def test_every_init_is_empty() -> None:
