@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -49,9 +49,10 @@ import sys
 from esmm_dist.contract.config import load_config
 from esmm_dist.distributed.world import connect
 from esmm_dist.train import train_run
+resumes = sys.argv[1] == "--resume"
 with connect() as world:
-    for path in sys.argv[1:]:
-        train_run(load_config(path), world, resume=False)
+    for path in sys.argv[1 + resumes:]:
+        train_run(load_config(path), world, resume=resumes)
 """
 
 Documents = dict[str, dict[str, Any]]
@@ -186,65 +187,86 @@ def test_the_loss_curve_is_that_of_plain_tables_and_layers(
 # ---------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def started() -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Processes that end with the test, each by its own group."""
-    processes: list[subprocess.Popen[bytes]] = []
-    yield processes
-    for process in processes:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+# By the number of ranks: how often a run is killed on them, and on how many one began that goes on.
+NUM_KILLS = {1: 2, 2: 2, 4: 1}
+RANKS_BEFORE = {1: 2, 2: 4, 4: 2}
 
 
-def train_until_killed(
-    num_ranks: int, arguments: list[str], curve: Path, step: int,
-    started: list[subprocess.Popen[bytes]],
-) -> None:
+def train_until_killed(num_ranks: int, arguments: list[str], curve: Path, step: int) -> None:
     """Starts a training and kills it without warning once its curve has reached a step."""
     process = subprocess.Popen(
         command_on(num_ranks, "-m", "esmm_dist.train", *arguments),
         start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )
-    started.append(process)
-    deadline = time.monotonic() + 120
-    while not curve.exists() or len(curve.read_text().splitlines()) < step:
-        assert process.poll() is None and time.monotonic() < deadline, "it never got there"
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    try:
+        deadline = time.monotonic() + 120
+        while not curve.exists() or len(curve.read_text().splitlines()) < step:
+            assert process.poll() is None and time.monotonic() < deadline, "it never got there"
+            time.sleep(0.01)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
-def resume(num_ranks: int, arguments: list[str]) -> None:
-    """Trains to the end, on one rank in this process."""
-    if num_ranks == 1:
-        assert run_command(main, arguments) == 0
-    else:
-        done = horovodrun(num_ranks, "-m", "esmm_dist.train", *arguments, timeout_seconds=240)
-        assert done.returncode == 0, done.stdout
-
-
-@pytest.mark.parametrize("num_ranks, num_kills", [
-    (1, 2), *[pytest.param(*case, marks=[pytest.mark.distributed, pytest.mark.slow])
-              for case in ((2, 2), (4, 1))],
-])
-def test_a_run_killed_at_random_steps_resumes_to_the_same_weights_bit_for_bit(
-    documents: Documents, trained: Train, tmp_path: Path, num_ranks: int, num_kills: int,
-    started: list[subprocess.Popen[bytes]],
-) -> None:
-    unbroken = trained(num_ranks)["float64"]
-    document = documents["float64"] | {"name": f"broken-{num_ranks}"}
+def killed(num_ranks: int, document: dict[str, Any], folder: Path) -> Path:
+    """The config of a run that was killed, and where it goes on was killed again."""
+    document = document | {"name": f"broken-{num_ranks}"}
     document["train"] = document["train"] | {"steps_per_checkpoint": 7}
-    arguments = ["--config", str(write_config(tmp_path, document))]
+    config = write_config(folder, document)
     broken = Path(document["runs_path"]) / document["name"]
-    for step in sorted(random.sample(range(8, 140), num_kills)):
-        train_until_killed(
-            num_ranks, arguments, broken / "curves" / f"{FOLD}.jsonl", step, started)
+    arguments = ["--config", str(config)]
+    for step in sorted(random.sample(range(8, 140), NUM_KILLS[num_ranks])):
+        train_until_killed(num_ranks, arguments, broken / "curves" / f"{FOLD}.jsonl", step)
         left = latest_checkpoint(broken / "checkpoints" / FOLD)
         assert left is not None and step - 7 <= Index.read(left).step < 200, "a rest is to be done"
         arguments = [*arguments[:2], "--resume"]
+    return config
 
-    resume(num_ranks, arguments)
+
+def half_done(unbroken: Path, num_ranks: int, document: dict[str, Any], folder: Path) -> Path:
+    """The config of a copy of a run that lacks its second half."""
+    document = document | {"name": f"moved-{num_ranks}"}
+    moved = Path(document["runs_path"]) / document["name"]
+    shutil.copytree(unbroken, moved)
+    (moved / "checkpoints" / FOLD / "step-000000050" / "index.json").unlink()  # as if unfinished
+    return write_config(folder, document)
+
+
+@pytest.fixture(scope="module")
+def resumed(
+    documents: Documents, trained: Train, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[int], list[Path]]:
+    """From a number of ranks to two runs that went on there to their end, under one launch: one
+    that had been killed, and one of another number of ranks."""
+
+    @cache
+    def resume(num_ranks: int) -> list[Path]:
+        before = trained(RANKS_BEFORE[num_ranks])["float32"]
+        one, other = (tmp_path_factory.mktemp(f"resumed-{num_ranks}") for _ in range(2))
+        configs = [killed(num_ranks, documents["float64"], one),
+                   half_done(before, num_ranks, documents["float32"], other)]
+        if num_ranks == 1:
+            for config in configs:
+                assert run_command(main, ["--config", str(config), "--resume"]) == 0
+        else:
+            done = horovodrun(num_ranks, "-c", TRAIN_EACH, "--resume", *configs,
+                              timeout_seconds=240)
+            assert done.returncode == 0, done.stdout
+        runs = [load_config(config) for config in configs]
+        return [Path(run.runs_path) / run.name for run in runs]
+
+    return resume
+
+
+@pytest.mark.distributed
+@pytest.mark.parametrize("num_ranks", [
+    1, *[pytest.param(n, marks=pytest.mark.slow) for n in (2, 4)],
+])
+def test_a_run_killed_at_random_steps_resumes_to_the_same_weights_bit_for_bit(
+    trained: Train, resumed: Callable[[int], list[Path]], num_ranks: int
+) -> None:
+    unbroken, (broken, _) = trained(num_ranks)["float64"], resumed(num_ranks)
     expected, found = final_tensors(unbroken), final_tensors(broken)
     assert expected.keys() == found.keys()
     assert all(torch.equal(expected[key], found[key]) for key in expected)
@@ -252,18 +274,14 @@ def test_a_run_killed_at_random_steps_resumes_to_the_same_weights_bit_for_bit(
 
 
 @pytest.mark.distributed
-@pytest.mark.parametrize("num_before, num_after", [
-    (2, 1), *[pytest.param(*case, marks=pytest.mark.slow) for case in ((4, 2), (2, 4))]
+@pytest.mark.parametrize("num_after", [
+    1, *[pytest.param(n, marks=pytest.mark.slow) for n in (2, 4)],
 ])
 def test_a_run_resumes_on_another_number_of_ranks(
-    documents: Documents, trained: Train, tmp_path: Path, num_before: int, num_after: int
+    trained: Train, resumed: Callable[[int], list[Path]], num_after: int
 ) -> None:
-    unbroken = trained(num_before)["float32"]
-    document = documents["float32"] | {"name": f"moved-{num_before}-{num_after}"}
-    moved = Path(document["runs_path"]) / document["name"]
-    shutil.copytree(unbroken, moved)
-    (moved / "checkpoints" / FOLD / "step-000000050" / "index.json").unlink()  # as if unfinished
-    resume(num_after, ["--config", str(write_config(tmp_path, document)), "--resume"])
+    unbroken = trained(RANKS_BEFORE[num_after])["float32"]
+    _, moved = resumed(num_after)
     before, after = losses(unbroken), losses(moved)
     assert after[:25] == before[:25]
     torch.testing.assert_close(torch.tensor(after), torch.tensor(before), rtol=1e-4, atol=0)
