@@ -1,10 +1,11 @@
 """Real Horovod processes: every collective's meaning, and how a job ends when a rank fails."""
 
 import json
-import subprocess
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
@@ -16,6 +17,51 @@ pytestmark = pytest.mark.distributed
 
 RANKS = ROOT / "tests/integration/world_ranks.py"
 NUM_RANKS = 3
+
+End = tuple[float, CompletedProcess[str]]
+"""After how many seconds a job was over, and what it left."""
+
+
+@dataclass(frozen=True)
+class Stall:
+    """How a rank stays away, how long the others wait for it, and what they say then."""
+
+    how: str
+    limit: str
+    seconds: int
+    named: str
+
+    def end(self) -> End:
+        """Of a job of two ranks in which that happens."""
+        begun = time.monotonic()
+        limits = {"HOROVOD_STALL_CHECK_TIME_SECONDS": "2", self.limit: str(self.seconds)}
+        done = horovodrun(2, RANKS, self.how, environment=limits)
+        return time.monotonic() - begun, done
+
+
+# 30 s, because within the same time all ranks have to find each other at the start.
+STALLS = (
+    Stall("stop", "HOROVOD_GLOO_TIMEOUT_SECONDS", 30,
+          "rank 1 no longer answers (last in 'towers')"),
+    Stall("loiter", "HOROVOD_STALL_SHUTDOWN_TIME_SECONDS", 8,
+          "rank 1 lives, but has not gone on from 'towers'"),
+)
+
+
+@pytest.fixture(scope="module")
+def ends_of_stalls() -> Iterator[list[Future[End]]]:
+    """In the order of STALLS."""
+    with ThreadPoolExecutor(len(STALLS)) as pool:
+        yield [pool.submit(stall.end) for stall in STALLS]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def begun(request: pytest.FixtureRequest) -> None:
+    """Stalled jobs wait for most of a minute and need no processor: if a test asks for their ends,
+    the last one, they begin before the first."""
+    if any("ends_of_stalls" in getattr(item, "fixturenames", ()) and item.path == request.path
+           for item in request.session.items):
+        request.getfixturevalue("ends_of_stalls")
 
 
 @pytest.fixture(scope="module")
@@ -105,43 +151,6 @@ def test_a_rank_that_fails_ends_the_job_with_its_own_line(how: str) -> None:
     assert not any(line.startswith("[0]<stderr>:Traceback") for line in done.stdout.splitlines())
 
 
-@dataclass(frozen=True)
-class Stall:
-    """How a rank stays away, how long the others wait for it, and what they say then."""
-
-    how: str
-    limit: str
-    seconds: int
-    named: str
-
-
-# 30 s, because within the same time all ranks have to find each other at the start.
-STALLS = (
-    Stall("stop", "HOROVOD_GLOO_TIMEOUT_SECONDS", 30,
-          "rank 1 no longer answers (last in 'towers')"),
-    Stall("loiter", "HOROVOD_STALL_SHUTDOWN_TIME_SECONDS", 8,
-          "rank 1 lives, but has not gone on from 'towers'"),
-)
-
-
-@pytest.mark.slow
-def test_a_rank_that_stops_or_stays_behind_ends_the_job_in_the_time_set_and_is_named() -> None:
-    """Both at once: they only wait."""
-    def end(stall: Stall) -> tuple[float, subprocess.CompletedProcess[str]]:
-        begun = time.monotonic()
-        limits = {"HOROVOD_STALL_CHECK_TIME_SECONDS": "2", stall.limit: str(stall.seconds)}
-        done = horovodrun(2, RANKS, stall.how, environment=limits)
-        return time.monotonic() - begun, done
-
-    with ThreadPoolExecutor(len(STALLS)) as pool:
-        ends = list(pool.map(end, STALLS))
-    for stall, (seconds, done) in zip(STALLS, ends, strict=True):
-        assert seconds < stall.seconds + 75
-        assert done.returncode != 0
-        (line,) = [line for line in done.stdout.splitlines() if ":error: rank 0 gave up" in line]
-        assert "gave up 'towers': waited " in line and stall.named in line
-
-
 def test_what_ranks_refuse_alike_is_told_once_and_nothing_else_is_lost() -> None:
     done = horovodrun(3, RANKS, "refuse")
     assert done.returncode != 0
@@ -149,3 +158,15 @@ def test_what_ranks_refuse_alike_is_told_once_and_nothing_else_is_lost() -> None
     assert sorted(errors) == [
         "[0]<stderr>:error: train.batch_size: too large", "[1]<stderr>:error: day 8: empty",
     ]
+
+
+@pytest.mark.slow
+def test_a_rank_that_stops_or_stays_behind_ends_the_job_in_the_time_set_and_is_named(
+    ends_of_stalls: list[Future[End]]
+) -> None:
+    for stall, end in zip(STALLS, ends_of_stalls, strict=True):
+        seconds, done = end.result()
+        assert seconds < stall.seconds + 75
+        assert done.returncode != 0
+        (line,) = [line for line in done.stdout.splitlines() if ":error: rank 0 gave up" in line]
+        assert "gave up 'towers': waited " in line and stall.named in line
