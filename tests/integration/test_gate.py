@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -153,14 +154,28 @@ def test_a_model_that_ranks_backwards_is_refused_and_nothing_in_service_changes(
     assert line.current() == before["current"]
 
 
+@pytest.fixture(scope="module")
+def export_of_two(line: Line, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the model of seed 2 is exported as; no test changes it."""
+    line.train(seed=2)
+    assert run_command(export, ["--config", str(line.experiment.config_path)]) == 0
+    return (line.run_path / "export").rename(tmp_path_factory.mktemp("exported") / "export")
+
+
+@pytest.fixture
+def exported(line: Line, export_of_two: Path) -> Iterator[Path]:
+    """A copy of it in its run, to be spoilt."""
+    line.train(seed=2)
+    folder = line.run_path / "export"
+    shutil.copytree(export_of_two, folder)
+    yield folder
+    shutil.rmtree(folder)
+
+
 def test_an_exported_model_must_score_as_the_trainer_did(
-    line: Line, capsys: pytest.CaptureFixture[str]
+    line: Line, exported: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It is what serves: one that was damaged, or of other weights, is seen before it does."""
-    line.train(seed=2)
-    flags = ["--config", str(line.experiment.config_path)]
-    assert run_command(export, flags) == 0
-    exported = line.run_path / "export"
     assert line.gate() == 0
     found = {check.name: check for check in line.verdict().checks
              if check.kind == "infrastructure"}
@@ -183,7 +198,6 @@ def test_an_exported_model_must_score_as_the_trainer_did(
     assert line.gate() == 2
     assert "REFUSED infrastructure" in (told := capsys.readouterr().err)
     assert "model.onnx: onnxruntime cannot load it" in told
-    shutil.rmtree(exported)
 
 
 def sum_up_again(exported: Path) -> None:
@@ -195,11 +209,8 @@ def sum_up_again(exported: Path) -> None:
 
 
 def test_damage_to_an_export_is_seen_whatever_rows_it_would_reach(
-    line: Line, capsys: pytest.CaptureFixture[str]
+    line: Line, exported: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    line.train(seed=2)
-    assert run_command(export, ["--config", str(line.experiment.config_path)]) == 0
-    exported = line.run_path / "export"
     for path in (*exported.glob("repository/*/1/model.onnx"), exported / "model.pt2"):
         content = path.read_bytes()
         path.write_bytes(content[:-100] + bytes([content[-100] ^ 1]) + content[-99:])
@@ -214,7 +225,6 @@ def test_damage_to_an_export_is_seen_whatever_rows_it_would_reach(
     (exported / EXPORT_INDEX).write_text(json.dumps(index | {"files": []}))
     assert line.gate() == 2
     assert "export.json: it names no checksums" in capsys.readouterr().err
-    shutil.rmtree(exported)
 
 
 def test_samples_that_broke_an_expectation_refuse_the_model(
