@@ -18,6 +18,7 @@ from esmm_dist.contract.logs import Logs
 from esmm_dist.contract.method_options import MethodName, MethodOptions
 from esmm_dist.contract.protocols import Audit, Tune
 from esmm_dist.contract.publishing import Calibrate, Publish
+from esmm_dist.contract.renaming import check_renaming
 from esmm_dist.contract.retraining import Retraining
 from esmm_dist.contract.scoring import Score
 from esmm_dist.contract.simulation import Simulation
@@ -72,6 +73,11 @@ class Samples(Section):
 
     @model_validator(mode="after")
     def _says_what_it_means(self) -> "Samples":
+        if patterns := sorted(set("*?[]{}") & set(self.path)):
+            raise ValueError(
+                f"path = {self.path} holds {' '.join(patterns)}, which Spark takes for a pattern: "
+                "give another"
+            )
         if self.fake_negative_after_hours and self.label_stream != "fake_negative":
             raise ValueError(
                 f"fake_negative_after_hours = {self.fake_negative_after_hours} is not looked at: "
@@ -232,6 +238,7 @@ class Config(Section):
         check_features(self.features)
         check_leaks(self.features, self.logs)
         check_sources(self.features, [snapshot.name for snapshot in self.logs.snapshots])
+        check_renaming(self.features, self.logs, self.samples.group_key, self.score)
         check_columns(self.quality, ("group_id", *[feature.name for feature in self.features]))
         if self.train.days.last >= self.evaluate.days.first:
             raise ValueError(

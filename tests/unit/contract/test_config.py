@@ -82,6 +82,7 @@ def test_further_mistakes_are_counted(load_text: LoadText) -> None:
     ("override", "expected"),
     [
         ("train.batch_size=0", "train.batch_size = 0: Input should be greater than 0"),
+        ("samples.path='a[1]'", "samples: path = a[1] holds [ ], which Spark takes for a pattern"),
         ("samples.shuffle_seed=-1", "samples.shuffle_seed = -1: Input should be greater than or"),
         ("samples.shuffle_seed=9223372036854775808", "samples.shuffle_seed = 9223372036854775808"),
         ("train.batch_size=true", "train.batch_size = True: Input should be a valid integer"),
