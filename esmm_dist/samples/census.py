@@ -7,6 +7,7 @@ missing is looked for before anything is joined. It labels nothing.
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from typing import NamedTuple
+from urllib.parse import unquote
 
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
@@ -19,6 +20,7 @@ from esmm_dist.samples.failures import naming_the_file, plain_path
 from esmm_dist.samples.filing import filed
 from esmm_dist.samples.io import LogFrames
 from esmm_dist.samples.logs import CONVERSION_ID, FILED_DAY, NO_DAY, TYPE
+from esmm_dist.samples.lookups import looked_up, of_lost_lookups
 from esmm_dist.samples.missing_days import Wanted, of_missing_days
 from esmm_dist.samples.schedule import Windows, days_seen, repeat_span, text_of
 from esmm_dist.samples.unmet_types import of_unmet_types
@@ -40,7 +42,7 @@ def census(
     now: datetime,
 ) -> Census:
     """Counts the rows of all days that a build reads, in one pass that reads no values where days
-    are folders, save the types and ids of conversions.
+    are folders, save the types and ids of conversions and what rows are looked up by.
 
     Args:
         days: those to build.
@@ -49,9 +51,11 @@ def census(
 
     Raises:
         InputError: a file is empty or cannot be read; a day holds no row, or no conversion of a
-            declared type, though it was over; rows lie under what is no day.
+            declared type, though it was over; rows lie under what is no day, or of a day all lack
+            what they are looked up by.
     """
-    days_of_log = _days_read(Windows.of(days, config), days, fit_days, config)
+    windows = Windows.of(days, config)
+    days_of_log = _days_read(windows, days, fit_days, config)
     all_rows = _counted(frames, days_of_log, config)
     rows_in: dict[str, dict[date, int]] = {}
     notes: list[str] = []
@@ -65,6 +69,12 @@ def census(
             log, frame, rows_in[log], Wanted.of(days_of_log[log], min(days), config, now),
             {*days, *fit_days} if log == "impressions" else set(), source,
         )
+        columns = looked_up(log, frame, config.logs)
+        notes += of_lost_lookups(
+            log, rows_in[log],
+            {name: _by_day(rows, lambda row: int(row.num_filled[name])) for name in columns},
+            columns, _days_looked_up(log, windows, days_of_log), source,
+        )
     conversions = [row for row in all_rows if row.log == "conversions"]
     notes += of_unmet_types(
         {kind: _by_day([row for row in conversions if row.type == kind])
@@ -75,7 +85,7 @@ def census(
     counts = {f"{log}_in": of_day for log, of_day in rows_in.items()}
     if config.logs.conversions.conversion_id is not None:
         counted = _of_declared_types(conversions, config.logs.conversions)
-        counts[UNNAMED] = _by_day(counted, lambda row: int(row.num_rows - row.num_named))
+        counts[UNNAMED] = _by_day(counted, lambda row: int(row.num_rows - _num_named(row)))
         notes += _of_unnamed(counted, config.logs.conversions)
     return Census(counts, notes)
 
@@ -121,7 +131,11 @@ def _days_read(
 def _counted(
     frames: LogFrames, days_of_log: Mapping[str, Sequence[date]], config: Config
 ) -> list[Row]:
-    """A row (log, filed_day, file, type, num_rows, num_named) for each of these that there is."""
+    """A row (log, filed_day, file, type, num_rows, num_filled) for each of these that there is.
+
+    num_filled says by column how many rows have the id of conversions, or what they are looked up
+    by.
+    """
     types = list(config.logs.conversions.types)
     counts = []
     for log, frame in frames._asdict().items():
@@ -129,7 +143,10 @@ def _counted(
         kind = F.lit(None).cast("string")
         if log == "conversions" and types:
             kind = F.when(F.col(TYPE).isin(types), F.col(TYPE))
-        name = CONVERSION_ID if CONVERSION_ID in frame.columns else "*"
+        names = [*looked_up(log, frame, config.logs)]
+        names += [CONVERSION_ID] if CONVERSION_ID in frame.columns else []
+        # The first is there lest the map be empty, which has another type.
+        filled = {"": F.count("*")} | {name: F.count(name) for name in names}
         found = filed(frame, days_of_log[log], _calendar(config))
         if FILED_DAY in frame.columns:
             found = found.unionByName(
@@ -137,11 +154,26 @@ def _counted(
             )
         counts.append(
             found.groupBy(FILED_DAY, F.input_file_name().alias("file"), kind.alias("type"))
-            .agg(F.count("*").alias("num_rows"), F.count(name).alias("num_named"))
-            .select(F.lit(log).alias("log"), FILED_DAY, "file", "type", "num_rows", "num_named")
+            .agg(
+                F.count("*").alias("num_rows"),
+                F.create_map(*[part for name, number in filled.items()
+                               for part in (F.lit(name), number)]).alias("num_filled"),
+            )
+            .select(F.lit(log).alias("log"), FILED_DAY, "file", "type", "num_rows", "num_filled")
         )
     with naming_the_file("logs"):
         return counts[0].unionByName(counts[1]).unionByName(counts[2]).collect()
+
+
+def _days_looked_up(
+    log: str, windows: Windows, days_of_log: Mapping[str, Sequence[date]]
+) -> Sequence[date]:
+    """Not those of impressions that are read for ids that come back alone."""
+    return days_of_log[log] if log != "impressions" else days_seen(windows.rival_impression_days)
+
+
+def _num_named(row: Row) -> int:
+    return int(row.num_filled[CONVERSION_ID])
 
 
 def _by_day(
@@ -161,9 +193,9 @@ def _refuse_empty_files(
     if source.partition is None or source.path is None or source.format != "parquet":
         return
     folders = tuple(f"/{source.partition}={day}/" for day in days)
-    paths_read = {plain_path(file) for file in read}
+    paths_read = {plain_path(unquote(file)) for file in read}
     suspects = [
-        file for file in frame.inputFiles()
+        file for file in map(unquote, frame.inputFiles())  # Spark tells them as addresses
         if plain_path(file) not in paths_read and any(folder in file for folder in folders)
     ]
     if not suspects:
@@ -171,7 +203,7 @@ def _refuse_empty_files(
     # A file whose rows became known later than samples.as_of is no empty one.
     with naming_the_file(f"logs.{log} ({source.place})"):
         rows = frame.sparkSession.read.parquet(*suspects).select(F.input_file_name().alias("file"))
-        with_rows = {plain_path(row.file) for row in rows.distinct().collect()}
+        with_rows = {plain_path(unquote(row.file)) for row in rows.distinct().collect()}
     for file in sorted(map(plain_path, suspects)):
         if file not in with_rows:
             raise InputError(
@@ -207,10 +239,10 @@ def _of_declared_types(conversions: Sequence[Row], source: ConversionSource) -> 
 def _of_unnamed(counted: Sequence[Row], source: ConversionSource) -> list[str]:
     """Conversions without the id that is declared: logged twice, they may count twice, and a file
     that lacks the column reads like one in which each of them is such."""
-    num_unnamed = sum(row.num_rows - row.num_named for row in counted)
+    num_unnamed = sum(row.num_rows - _num_named(row) for row in counted)
     if not num_unnamed:
         return []
-    named_days = {row.filed_day for row in counted if row.num_named}
+    named_days = {row.filed_day for row in counted if _num_named(row)}
     nameless = sorted({row.filed_day for row in counted} - named_days)
     return [
         f"logs.conversions ({source.place}): {num_unnamed:,} of "

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+import pyarrow.parquet as pq
 import pytest
 
 from esmm_dist.contract.errors import InputError
@@ -26,17 +27,24 @@ DAYS = [date(2026, 3, 1) + n * timedelta(days=1) for n in range(5)]
 BUILT = DAYS[1]
 RULES = Rules(ZONE, 24 * HOUR, 24 * HOUR, ("order",))
 BY_KEYS = RULES._replace(clicks_by="keys", conversions_by="keys")
+Notes = Callable[..., list[str]]
 NOW = start_of(date(2026, 3, 20), ZONE)
+NO_WHO: dict[str, Any] = {"keys": (None, "a")}
 
 
 def write(
-    folder: Path, lacking: dict[str, list[date]] = {}, kinds: dict[date, str] = {}
+    folder: Path, lacking: dict[str, list[date]] = {}, kinds: dict[date, str] = {},
+    others: dict[tuple[str, date], dict[str, Any]] = {},
 ) -> None:
-    """Five days, each with a row of each log but those that lack it, the conversions orders but of
-    the days that have another kind."""
+    """Five days, each with a row of each log but those that lack it or say other things, the
+    conversions orders but of the days that have another kind."""
+    def row(log: str, day: date) -> Row:
+        plain = Row("i", start_of(day, ZONE) + 12 * HOUR, day, kinds.get(day, "order"),
+                    keys=("u", "a"), click_id="c")
+        return replace(plain, **others.get((log, day), {}))
+
     write_logs(Logs(*[
-        [Row("i", start_of(day, ZONE) + 12 * HOUR, day, kinds.get(day, "order"), keys=("u", "a"))
-         for day in DAYS if day not in lacking.get(log, [])]
+        [row(log, day) for day in DAYS if day not in lacking.get(log, [])]
         for log in ("impressions", "clicks", "conversions")
     ]), folder, is_partitioned=True, num_files=1, seed=0)
 
@@ -53,7 +61,7 @@ def config_in(folder: Path, rules: Rules = RULES, allowing: bool = False) -> Con
 
 
 @pytest.fixture
-def notes_of(spark: "SparkSession") -> Callable[..., list[str]]:
+def notes_of(spark: "SparkSession") -> Notes:
     """What a census of the built day says."""
     from esmm_dist.samples.census import census
     from esmm_dist.samples.io import open_logs
@@ -64,9 +72,7 @@ def notes_of(spark: "SparkSession") -> Callable[..., list[str]]:
     return take
 
 
-def test_whole_logs_leave_nothing_to_be_said(
-    notes_of: Callable[..., list[str]], tmp_path: Path
-) -> None:
+def test_whole_logs_leave_nothing_to_be_said(notes_of: Notes, tmp_path: Path) -> None:
     write(tmp_path)
     assert notes_of(config_in(tmp_path)) == []
     assert notes_of(config_in(tmp_path, BY_KEYS)) == []
@@ -84,7 +90,7 @@ def test_whole_logs_leave_nothing_to_be_said(
     ids=lambda value: "by keys" if value == BY_KEYS else str(value) if value != RULES else "by id",
 )
 def test_a_day_of_events_that_was_over_and_holds_none_is_refused_unless_that_is_allowed(
-    notes_of: Callable[..., list[str]], tmp_path: Path, log: str, day: date, rules: Rules
+    notes_of: Notes, tmp_path: Path, log: str, day: date, rules: Rules
 ) -> None:
     write(tmp_path, {log: [day]})
     with pytest.raises(InputError, match=(
@@ -95,15 +101,13 @@ def test_a_day_of_events_that_was_over_and_holds_none_is_refused_unless_that_is_
     assert f"logs.{log}" in note and f"no rows for {day}: nothing happened then" in note
 
 
-def test_days_that_no_window_reaches_may_be_missing(
-    notes_of: Callable[..., list[str]], tmp_path: Path
-) -> None:
+def test_days_that_no_window_reaches_may_be_missing(notes_of: Notes, tmp_path: Path) -> None:
     write(tmp_path, {log: [DAYS[0], *DAYS[3:]] for log in ("impressions", "clicks")})
     assert notes_of(config_in(tmp_path)) == []
 
 
 def test_a_day_must_be_there_once_all_its_rows_had_to_be_known(
-    notes_of: Callable[..., list[str]], tmp_path: Path
+    notes_of: Notes, tmp_path: Path
 ) -> None:
     write(tmp_path, {"clicks": DAYS[2:], "conversions": DAYS[2:]})
     config = config_in(tmp_path)
@@ -118,7 +122,7 @@ def test_a_day_must_be_there_once_all_its_rows_had_to_be_known(
 
 
 def test_before_its_days_a_log_need_not_have_begun_but_holes_are_missing(
-    notes_of: Callable[..., list[str]], tmp_path: Path
+    notes_of: Notes, tmp_path: Path
 ) -> None:
     """The first of equal keys is looked for among earlier days."""
     rules = BY_KEYS._replace(is_first=True, conversion_window=48 * HOUR)
@@ -138,7 +142,7 @@ def test_before_its_days_a_log_need_not_have_begun_but_holes_are_missing(
     ids=["first click", "first impression", "repeats"],
 )
 def test_the_oldest_day_that_is_read_is_missing_if_there_are_older_ones(
-    notes_of: Callable[..., list[str]], tmp_path: Path, log: str, rules: Rules
+    notes_of: Notes, tmp_path: Path, log: str, rules: Rules
 ) -> None:
     write(tmp_path, {log: [DAYS[0]]})
     assert notes_of(config_in(tmp_path, rules)) == []
@@ -158,7 +162,7 @@ def test_the_oldest_day_that_is_read_is_missing_if_there_are_older_ones(
      ("clicks", "2026-3-2"), ("clicks", "2026-03-02T10")],
 )
 def test_rows_under_a_folder_that_is_no_day_are_refused_by_its_name(
-    notes_of: Callable[..., list[str]], tmp_path: Path, log: str, name: str
+    notes_of: Notes, tmp_path: Path, log: str, name: str
 ) -> None:
     write(tmp_path)
     shutil.copytree(tmp_path / log / f"dt={BUILT}", tmp_path / log / f"dt={name}")
@@ -166,7 +170,7 @@ def test_rows_under_a_folder_that_is_no_day_are_refused_by_its_name(
         notes_of(config_in(tmp_path, allowing=True))
 
 
-def test_rows_without_a_day_are_told(notes_of: Callable[..., list[str]], tmp_path: Path) -> None:
+def test_rows_without_a_day_are_told(notes_of: Notes, tmp_path: Path) -> None:
     write(tmp_path)
     shutil.copytree(tmp_path / "clicks" / f"dt={BUILT}",
                     tmp_path / "clicks" / "dt=__HIVE_DEFAULT_PARTITION__")
@@ -174,8 +178,22 @@ def test_rows_without_a_day_are_told(notes_of: Callable[..., list[str]], tmp_pat
     assert "logs.clicks" in note and "1 rows have no dt: no day sees them" in note
 
 
+@pytest.mark.parametrize("name", ["logs", "a folder, 100 %"])
+def test_a_file_without_rows_is_refused_but_not_one_of_which_none_is_known_yet(
+    notes_of: Notes, tmp_path: Path, name: str
+) -> None:
+    write(tmp_path / name)
+    config = config_in(tmp_path / name)
+    seen = config.samples.model_copy(update={"as_of": start_of(DAYS[2], ZONE)})
+    assert notes_of(config.model_copy(update={"samples": seen})) == []
+    empty = tmp_path / name / "clicks" / f"dt={BUILT}" / "1.parquet"
+    pq.write_table(pq.ParquetFile(empty.with_name("0.parquet")).read().slice(0, 0), empty)
+    with pytest.raises(InputError, match=f"^logs.clicks: the file {empty} holds no rows"):
+        notes_of(config)
+
+
 def test_types_that_no_conversion_is_of_are_told_and_refused_if_that_are_all(
-    notes_of: Callable[..., list[str]], tmp_path: Path
+    notes_of: Notes, tmp_path: Path
 ) -> None:
     write(tmp_path)
     (note,) = notes_of(config_in(tmp_path, RULES._replace(types=("order", "Order"))))
@@ -189,7 +207,7 @@ def test_types_that_no_conversion_is_of_are_told_and_refused_if_that_are_all(
 
 
 def test_a_day_none_of_whose_conversions_is_of_a_type_is_told(
-    notes_of: Callable[..., list[str]], tmp_path: Path
+    notes_of: Notes, tmp_path: Path
 ) -> None:
     """Names may be written otherwise from some day on."""
     both = RULES._replace(types=("order", "lead"))
@@ -210,7 +228,7 @@ def test_a_day_none_of_whose_conversions_is_of_a_type_is_told(
 
 
 def test_conversions_without_the_id_that_is_declared_are_told(
-    notes_of: Callable[..., list[str]], tmp_path: Path
+    notes_of: Notes, tmp_path: Path
 ) -> None:
     """A file that lacks the column reads as if no conversion had one."""
     noon = 12 * HOUR
@@ -226,8 +244,47 @@ def test_conversions_without_the_id_that_is_declared_are_told(
     assert notes_of(config_in(tmp_path)) == []
 
 
+@pytest.mark.parametrize(
+    ("rules", "log", "day", "without", "told"),
+    [
+        (BY_KEYS, "impressions", BUILT, {"keys": ("u", None)}, "'item', by which logs.clicks.keys"),
+        # Rivals alone lie there.
+        (BY_KEYS, "impressions", DAYS[2], NO_WHO, "'visitor', by which logs.clicks.keys"),
+        (RULES._replace(conversions_by="click_id"), "clicks", DAYS[2], {"click_id": None},
+         "'click_id', by which logs.conversions.attribute_by"),
+        (RULES._replace(conversions_by="keys"), "clicks", BUILT, NO_WHO,
+         "'visitor', by which logs.conversions.keys"),
+        (RULES._replace(bots=(3, 60)), "clicks", BUILT, NO_WHO,
+         "'visitor', by which logs.clicks.bots.key"),
+    ],
+    ids=["impressions' key", "rivals' key", "click_id", "conversions' key", "bots' key"],
+)
+def test_a_day_none_of_whose_rows_has_what_they_are_looked_up_by_is_refused(
+    notes_of: Notes, tmp_path: Path, rules: Rules, log: str, day: date,
+    without: dict[str, Any], told: str,
+) -> None:
+    """A file that lacks the column reads so, and each label that hangs on it would be 0."""
+    write(tmp_path, others={(log, day): without})
+    with pytest.raises(InputError, match=(
+        f"^logs.{log} .*: none of the 1 rows of {day} has {told} looks them up: "
+        f".*set logs.{log}.empty_days: allow$"
+    )):
+        notes_of(config_in(tmp_path, rules))
+    (note,) = notes_of(config_in(tmp_path, rules, allowing=True))
+    assert f"logs.{log}" in note and f"no row of {day} has {told}" in note
+
+
+def test_what_is_read_for_ids_that_come_back_needs_no_keys(
+    notes_of: Notes, tmp_path: Path
+) -> None:
+    write(tmp_path, others={("impressions", DAYS[0]): NO_WHO})
+    assert notes_of(config_in(tmp_path, BY_KEYS)) == []
+    with pytest.raises(InputError, match=f"rows of {DAYS[0]} has 'visitor'"):
+        notes_of(config_in(tmp_path, BY_KEYS._replace(is_first=True)))
+
+
 def test_days_none_of_whose_conversions_is_of_a_type_may_be_allowed(
-    notes_of: Callable[..., list[str]], tmp_path: Path
+    notes_of: Notes, tmp_path: Path
 ) -> None:
     write(tmp_path, {"conversions": [BUILT]})
     wrong = RULES._replace(types=("purchase",))
