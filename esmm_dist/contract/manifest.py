@@ -84,7 +84,8 @@ class Day(_Document):
     """Which columns of the logs were read, and how late their rows might be, as
     `settings.reading_of` tells it. None: not noted."""
     value_kinds: dict[str, ValueKind] | None = None
-    """By feature, crosses aside, how its values were logged. None: not noted."""
+    """By feature, crosses aside, how its values were logged; under group_id how those of the group
+    key were. None: not noted."""
 
     @property
     def num_immature(self) -> int:

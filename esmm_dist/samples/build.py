@@ -13,7 +13,7 @@ from esmm_dist.contract.encodings import Encodings, num_rows_of_table
 from esmm_dist.contract.features import Feature, is_learned
 from esmm_dist.contract.folds import days_of
 from esmm_dist.contract.manifest import Day, Manifest
-from esmm_dist.contract.schema import sample_columns
+from esmm_dist.contract.schema import GROUP_ID, sample_columns
 from esmm_dist.contract.sections import Config
 from esmm_dist.contract.settings import reading_of
 from esmm_dist.labelling.sample_file import (
@@ -53,7 +53,8 @@ from esmm_dist.samples.label_rules import credit_rules, rate_of_day, thinning
 from esmm_dist.samples.lateness import refuse_later_values
 from esmm_dist.samples.layout import Layout, num_files
 from esmm_dist.samples.learning import InForce, encodings_to_use
-from esmm_dist.samples.logged_features import value_kinds
+from esmm_dist.samples.logged_features import kind_of, value_kinds
+from esmm_dist.samples.logs import GROUP_KEY
 from esmm_dist.samples.publication import (
     publish,
     refuse_other_kinds,
@@ -109,7 +110,7 @@ class Builder:
         check_snapshot_keys(self._frames.impressions, self._snapshots)
         self._kinds = value_kinds(
             [self._frames.impressions, *self._snapshots.values()], config.features
-        )
+        ) | {GROUP_ID: kind_of(self._frames.impressions.schema[GROUP_KEY].dataType)}
         self._counts: dict[str, dict[date, int]] = {}
 
     def due(self, days: Sequence[date]) -> tuple[date, ...]:

@@ -19,7 +19,6 @@ from esmm_dist.samples.logs import (
     TIME,
     TIME_TYPES,
     event_time,
-    filled,
     identity,
     key_value,
     keys_of,
@@ -46,11 +45,10 @@ def read_impressions(
         refuse_missing(
             frame, source, source.columns.get(outcome, outcome), key, f"correct {key}.outcomes"
         )
-    group = filled(frame, source, group_key, key)
     return frame.select(
         identity(frame, source, IMPRESSION_ID, key),
         event_time(frame, source, key),
-        group.alias(GROUP_KEY),
+        key_value(frame, source, group_key, key).alias(GROUP_KEY),
         *keys_of(frame, source, logs.clicks.keys, key),
         *[key_value(frame, source, column, key).alias(snapshot_key_column(name))
           for name, column in key_of_snapshot.items()],

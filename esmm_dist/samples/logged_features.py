@@ -57,10 +57,10 @@ def value_kinds(
     """
     type_of = {field.name: field.dataType for frame in frames for field in frame.schema}
     found = {f.name: type_of.get(feature_column(f.name)) for f in features}
-    return {name: _kind_of(column) for name, column in found.items() if column is not None}
+    return {name: kind_of(column) for name, column in found.items() if column is not None}
 
 
-def _kind_of(column: T.DataType) -> ValueKind:
+def kind_of(column: T.DataType) -> ValueKind:
     """What a column, or a column of lists, holds."""
     value = column.elementType if isinstance(column, T.ArrayType) else column
     return "text" if isinstance(value, T.StringType) else "number"

@@ -10,7 +10,7 @@ from esmm_dist.contract.encodings import differences as differences_of_ids
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.features import CrossFeature, HashEncoding, fingerprint
 from esmm_dist.contract.manifest import Day, EncodingsReference, Manifest, SampleColumn
-from esmm_dist.contract.schema import sample_columns
+from esmm_dist.contract.schema import GROUP_ID, sample_columns
 from esmm_dist.contract.sections import Config
 from esmm_dist.contract.settings import (
     all_differences,
@@ -76,18 +76,22 @@ def refuse_other_kinds(
     manifest: Manifest, kinds: Mapping[str, ValueKind], config: Config
 ) -> None:
     """Refuses texts where other days have numbers, or the reverse: the same value would hash to
-    another id, and nothing would look wrong.
+    another id, and nothing would look wrong; a user would be another one on these days.
 
     Raises:
-        InputError: names the feature, the day and what either has.
+        InputError: names the feature, or the group key, the day and what either has.
     """
     crossed = {name for f in config.features if isinstance(f, CrossFeature) for name in f.of}
-    hashed = {f.name for f in config.features if isinstance(f.encode, HashEncoding)} | crossed
+    hashed = {f.name for f in config.features if isinstance(f.encode, HashEncoding)}
+    hashed |= crossed | {GROUP_ID}
     for day in manifest.days:
         for name, kind in (day.value_kinds or {}).items():
             if name in hashed and kinds.get(name, kind) != kind:
+                told = name
+                if name == GROUP_ID:
+                    told = f"samples.group_key ({config.samples.group_key})"
                 raise InputError(
-                    f"{config.samples.path}: the values of {name} are {kinds[name]}s in the log, "
+                    f"{config.samples.path}: the values of {told} are {kinds[name]}s in the log, "
                     f"those of {day.day} were {kind}s, which hash to other ids: write the log as "
                     "before, or --refit to start anew with the days asked for"
                 )

@@ -80,6 +80,18 @@ def test_texts_where_there_were_numbers_are_refused_if_they_hash_to_other_ids(
         refuse_other_kinds(manifest, {name: "text"}, config)
 
 
+def test_a_group_key_that_has_become_a_text_is_refused_by_its_name() -> None:
+    """Else each user would be two: one of the days before, one of those after."""
+    config = config_of()
+    directory = Directory()
+    published(directory, config, 1)
+    built = day_of(2).model_copy(update={"value_kinds": {"group_id": "number"}})
+    manifest = directory.manifests[0].model_copy(update={"days": (built,)})
+    refuse_other_kinds(manifest, {"group_id": "number"}, config)
+    with pytest.raises(InputError, match=r"values of samples.group_key \(user_id\) are texts"):
+        refuse_other_kinds(manifest, {"group_id": "text"}, config)
+
+
 def test_what_a_cross_hashes_counts_as_hashed() -> None:
     """Though by itself it has a vocabulary."""
     config = config_of()
