@@ -24,12 +24,29 @@ _MEANINGS = (
     ("SINGLE_PART_NAMESPACE", "Spark has no such catalog: correct the name, or configure it"),
     ("PARSE_SYNTAX_ERROR", "this is no table's name: put what is no plain name into `backquotes`"),
     ("INVALID_IDENTIFIER", "this is no table's name: put what is no plain name into `backquotes`"),
+    (
+        "Parse Mode: FAILFAST",
+        "a line is not of its format: mend it, or have such lines read as nulls by the option "
+        "mode: PERMISSIVE",
+    ),
     ("UNABLE_TO_INFER_SCHEMA", "there are no data files: correct the path, or write the log"),
     ("DATA_SOURCE_NOT_FOUND", "Spark knows no such format: correct it in the config"),
     ("is not a Parquet file", "this is no whole Parquet file: write it again"),
     ("CANNOT_READ_FILE_FOOTER", "the file is truncated or corrupt: write it again"),
     ("PARQUET_COLUMN_DATA_TYPE_MISMATCH", "a column's type differs from the other files'"),
     ("FAILED_READ_FILE", "the file is truncated or corrupt: write it again"),
+    (
+        "No FileSystem for scheme",
+        "Spark knows no such file system: correct the address, or submit with its connector",
+    ),
+    ("FileSystem not found", "Spark lacks this file system's connector: submit with its packages"),
+    ("UnknownHostException", "there is no such host: correct the address"),
+    ("ConnectException", "its server does not answer: correct the address, or try again later"),
+    ("ParentNotDirectoryException", "something above it is a file: give another path"),
+    ("(Is a directory)", "this is a directory: give a file"),
+    ("FileNotFoundException", "there is no such file: correct the path, or restore it"),
+    ("AccessControlException", "no permission: give another path, or ask for it"),
+    ("No space left on device", "the disk is full: free some space and run this again"),
 )
 _UNREADABLE = re.compile(
     r"PARQUET_TYPE_(?:ILLEGAL|NOT_SUPPORTED)\] [^:]*: (?P<kind>.+?)\.(?:\s|$)"

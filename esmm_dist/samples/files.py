@@ -5,13 +5,19 @@ It knows paths and texts only, not what they mean.
 
 import os
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import wraps
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from pyspark.sql import SparkSession
 
+from esmm_dist.samples.failures import naming_the_file, plain_path
 from esmm_dist.storage.files import sync
+
+Others = ParamSpec("Others")
+Result = TypeVar("Result")
 
 
 class Found(NamedTuple):
@@ -24,8 +30,24 @@ class Found(NamedTuple):
     is_directory: bool
 
 
+def _naming_it(
+    method: Callable[Concatenate["Files", str, Others], Result]
+) -> Callable[Concatenate["Files", str, Others], Result]:
+    """What a file system says of a path becomes an InputError that names it."""
+    @wraps(method)
+    def told(files: "Files", name: str, *others: Others.args, **named: Others.kwargs) -> Result:
+        with naming_the_file(plain_path(f"{files.root}/{name}".rstrip("/"))):
+            return method(files, name, *others, **named)
+
+    return told
+
+
 class Files:
-    """The files below one directory."""
+    """The files below one directory.
+
+    Raises:
+        InputError: its file system is not there, or refuses.
+    """
 
     def __init__(self, spark: SparkSession, root: str) -> None:
         context = spark.sparkContext
@@ -34,13 +56,15 @@ class Files:
         self._conf = context._jsc.hadoopConfiguration()
         self.root = root.rstrip("/") or "/"
         self._root = self._jvm.org.apache.hadoop.fs.Path(self.root)
-        self._system = self._root.getFileSystem(self._conf)
+        with naming_the_file(self.root):
+            self._system = self._root.getFileSystem(self._conf)
         self._is_local = self._system.getUri().getScheme() == "file"
 
     def path(self, name: str) -> Any:
         """A Hadoop path below the root."""
         return self._jvm.org.apache.hadoop.fs.Path(f"{self.root}/{name}")
 
+    @_naming_it
     def names(self, name: str) -> list[str]:
         """Names of what lies directly in a directory; none if it does not exist."""
         path = self.path(name)
@@ -48,6 +72,7 @@ class Files:
             return []
         return [status.getPath().getName() for status in self._system.listStatus(path)]
 
+    @_naming_it
     def sizes(self, name: str) -> dict[str, int]:
         """Bytes by name of what lies directly in a directory; nothing if it does not exist."""
         path = self.path(name)
@@ -56,6 +81,7 @@ class Files:
         found = self._system.listStatus(path)
         return {status.getPath().getName(): status.getLen() for status in found}
 
+    @_naming_it
     def listing(self, name: str) -> list[Found]:
         """What lies directly in a directory, by name; nothing if it does not exist."""
         path = self.path(name)
@@ -71,10 +97,12 @@ class Files:
         ]
         return sorted(found)
 
+    @_naming_it
     def exists(self, name: str) -> bool:
         """Whether there is a file or directory of that name."""
         return bool(self._system.exists(self.path(name)))
 
+    @_naming_it
     def read(self, name: str) -> str:
         """The text of a file."""
         stream = self._system.open(self.path(name))
@@ -84,12 +112,14 @@ class Files:
         finally:
             stream.close()
 
+    @_naming_it
     def write(self, name: str, text: str) -> None:
         """Makes a file, or replaces it."""
         stream = self._system.create(self.path(name), True)
         stream.write(bytearray(text.encode()))
         stream.close()
 
+    @_naming_it
     def create(self, name: str, text: str) -> bool:
         """Makes a file whole or not at all.
 
@@ -139,6 +169,7 @@ class Files:
             raise
         return True
 
+    @_naming_it
     def make_directory(self, name: str) -> None:
         """Makes a directory and those above it."""
         self._system.mkdirs(self.path(name))

@@ -42,6 +42,7 @@ from esmm_dist.samples.visibility import visible
 
 DRAFTS = "_drafts"
 NUM_FOOTER_THREADS = 8
+FORMATS_OF_LINES = ("csv", "json")
 PARQUET_TYPES = {
     "int64": "int64 {}", "int32": "int32 {}", "int8": "int32 {} (INTEGER(8,true))",
     "float32": "float {}", "binary": "binary {}",
@@ -100,8 +101,10 @@ def load_table(
     def of_type(kind: str) -> Sequence[str]:
         return () if source.path is None else columns_of_type(spark, source.path, kind)
 
+    # Else Spark reads a broken line as nulls, and the event that it told of is lost without a word.
+    strict = {"mode": "FAILFAST"} if source.format in FORMATS_OF_LINES else {}
     with naming_the_file(f"{key} ({source.place})", of_type):
-        reader = spark.read.options(**source.options)
+        reader = spark.read.options(**strict | source.options)
         frame = (
             reader.format(source.format).load(source.path)
             if source.table is None else reader.table(source.table)
@@ -163,6 +166,8 @@ class Store:
     def encodings(self, reference: EncodingsReference) -> Encodings:
         """The encodings that a manifest refers to."""
         source = f"{self.path}/{reference.path}"
+        if not self.files.exists(reference.path):
+            raise InputError(f"{source}: there is no such file: restore it, or --refit")
         encodings = Encodings.parse(self.files.read(reference.path), source)
         if encodings.content_hash != reference.content_hash:
             raise InputError(f"{source}: does not hold what its name says: restore it, or --refit")

@@ -35,6 +35,8 @@ NUMBER_TYPES = (*VALUE_TYPES[1:], T.DecimalType)
 KEY = "a text or a whole number"
 TIME = "a timestamp"
 NUMBER = "a number or a boolean"
+# By format what Spark needs to be told, or it reads texts where times are written.
+OPTION_OF_TIMES = {"csv": "inferSchema", "json": "inferTimestamp"}
 
 Types = tuple[type[T.DataType], ...]
 
@@ -103,9 +105,23 @@ def typed_column(
     if not isinstance(found, types):
         raise InputError(
             f"{key} ({source.place}): the column {source.columns.get(name, name)!r} is "
-            f"{found.simpleString()}, {wanted} is wanted: convert it in the log"
+            f"{found.simpleString()}, {wanted} is wanted: "
+            f"{remedy_of_type(source, key, found, wanted)}"
         )
     return column
+
+
+def remedy_of_type(source: TableSource, key: str, found: T.DataType, wanted: str) -> str:
+    """What can be done about a column of another type."""
+    option = OPTION_OF_TIMES.get(source.format)
+    if wanted != TIME or option is None or not isinstance(found, T.StringType):
+        return "convert it in the log"
+    if source.options.get(option) == "true":
+        return (
+            f"say by {key}.options.timestampFormat how times are written, or mend those that are "
+            "written otherwise"
+        )
+    return f'let Spark read times by {key}.options: {{{option}: "true"}}, or convert it in the log'
 
 
 def check_key_types(frames: Mapping[str, DataFrame]) -> None:
@@ -174,16 +190,6 @@ def partition(frame: DataFrame, source: LogSource, key: str) -> list[Column]:
 def key_value(frame: DataFrame, source: TableSource, name: str, key: str) -> Column:
     """A column that tells rows apart, as a text or a long; an empty text is null, as it is of
     features."""
-    return filled(frame, source, name, key).cast(
-        "string" if _is_text(frame, source, name) else "bigint"
-    )
-
-
-def filled(frame: DataFrame, source: TableSource, name: str, key: str) -> Column:
-    """Such a column as it lies, of whatever type, with nulls for empty texts."""
     column = typed_column(frame, source, name, key, KEY_TYPES, KEY)
-    return F.when(column != "", column) if _is_text(frame, source, name) else column
-
-
-def _is_text(frame: DataFrame, source: TableSource, name: str) -> bool:
-    return isinstance(frame.schema[source.columns.get(name, name)].dataType, T.StringType)
+    is_text = isinstance(frame.schema[source.columns.get(name, name)].dataType, T.StringType)
+    return F.when(column != "", column).cast("string") if is_text else column.cast("bigint")

@@ -10,7 +10,14 @@ from pyspark.sql import functions as F
 
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.logs import TableSource
-from esmm_dist.samples.logs import EVENT_TIME, TIME, TIME_TYPES, refuse_missing, typed_column
+from esmm_dist.samples.logs import (
+    EVENT_TIME,
+    TIME,
+    TIME_TYPES,
+    refuse_missing,
+    remedy_of_type,
+    typed_column,
+)
 
 
 def visible(
@@ -50,6 +57,6 @@ def _ingest_time(frame: DataFrame, source: TableSource, key: str) -> Column:
     if not isinstance(found, TIME_TYPES):
         raise InputError(
             f"{key} ({source.place}): the column {name!r} of {key}.ingest_time is "
-            f"{found.simpleString()}, {TIME} is wanted: convert it in the log"
+            f"{found.simpleString()}, {TIME} is wanted: {remedy_of_type(source, key, found, TIME)}"
         )
     return frame[f"`{name}`"]

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from esmm_dist.contract.errors import InputError
+
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
@@ -60,6 +62,27 @@ def test_of_many_that_make_one_file_at_once_one_succeeds(files: "Files", tmp_pat
     (winner,) = [text for text, is_made in made if is_made]
     assert len(made) == 8
     assert (tmp_path / "m" / "00000001.json").read_text() == winner
+
+
+def test_what_a_file_system_refuses_is_told_with_the_path(
+    files: "Files", spark: "SparkSession", tmp_path: Path
+) -> None:
+    from esmm_dist.samples.files import Files
+
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "folder").mkdir()
+    for name, ask, told in (
+        ("nothing", files.read, "there is no such file"),
+        ("folder", files.read, "this is a directory: give a file"),
+        ("file/below", files.make_directory, "something above it is a file: give another path"),
+    ):
+        with pytest.raises(InputError, match=f"^{tmp_path}/{name}: {told}"):
+            ask(name)
+    for write in (files.write, files.create):
+        with pytest.raises(InputError, match=f"^{tmp_path}/file/below/x: something above it is"):
+            write("file/below/x", "text")
+    with pytest.raises(InputError, match="^s4://bucket/samples: Spark knows no such file system"):
+        Files(spark, "s4://bucket/samples")
 
 
 def test_a_folder_that_is_not_there_is_empty(files: "Files") -> None:

@@ -123,6 +123,67 @@ def test_a_table_that_is_not_there_is_named(
     assert str(raised.value).startswith(told)
 
 
+@pytest.mark.parametrize(
+    "form, options, told",
+    [
+        ("csv", {}, 'let Spark read times by logs.clicks.options: {inferSchema: "true"}'),
+        ("csv", {"inferSchema": "true"}, "say by logs.clicks.options.timestampFormat how times"),
+        ("json", {}, 'let Spark read times by logs.clicks.options: {inferTimestamp: "true"}'),
+    ],
+)
+def test_a_time_that_spark_reads_as_a_text_is_told_with_the_option(
+    spark: "SparkSession", lying: Path, tmp_path: Path, form: str, options: dict[str, str],
+    told: str,
+) -> None:
+    from esmm_dist.samples.io import open_logs
+
+    lines = {"csv": "event_time,impression_id\n1.3.2026,i\n",
+             "json": '{"event_time": "2026-03-01T12:00:00Z", "impression_id": "i"}\n'}
+    (tmp_path / "clicks").write_text(lines[form])
+    source = {"path": str(tmp_path / "clicks"), "format": form, "partition": None}
+    config = config_with(lying, tmp_path / "s",
+                         clicks=source | {"options": {"header": "true"} | options})
+    with pytest.raises(InputError, match="'event_time' is string, a timestamp is wanted") as raised:
+        open_logs(spark, config)
+    assert told in str(raised.value)
+
+
+@pytest.mark.parametrize(("form", "num_nameless"), [("csv", 1), ("json", 0)])
+def test_a_line_that_is_not_of_its_format_ends_the_build_unless_the_options_say_otherwise(
+    spark: "SparkSession", lying: Path, tmp_path: Path, form: str, num_nameless: int
+) -> None:
+    """Read as nulls it lies under no day, and a click is lost without a word."""
+    lines = {"csv": ["event_time,impression_id", f"{DAY}T12:00:00Z,i", f"{DAY}T13:00:00Z"],
+             "json": [f'{{"event_time": "{DAY}T12:00:00Z", "impression_id": "i"}}', '{"event_ti']}
+    log = tmp_path / f"clicks.{form}"
+    log.write_text("\n".join(lines[form]) + "\n")
+    options = {"header": "true", "inferSchema": "true", "inferTimestamp": "true"}
+    source = {"path": str(log), "format": form, "partition": None}
+    with pytest.raises(InputError, match=f"{log}.?: a line is not of its format"):
+        build(spark, config_with(lying, tmp_path / "s", clicks=source | {"options": options}))
+    options["mode"] = "PERMISSIVE"
+    config = config_with(lying, tmp_path / "s", clicks=source | {"options": options})
+    assert build(spark, config).days[0].counters["clicks_null_id"] == num_nameless
+
+
+def test_a_group_key_is_one_whole_number_whatever_its_width(
+    spark: "SparkSession", lying: Path, tmp_path: Path
+) -> None:
+    """An int hashes otherwise than a long: a user would be another one on other days."""
+    from esmm_dist.samples.io import open_logs
+
+    rows = pq.ParquetFile(next((lying / "impressions").rglob("*.parquet"))).read().slice(0, 1)
+    for kind in (pa.int16(), pa.int32(), pa.int64()):
+        folder = tmp_path / str(kind) / f"dt={DAY}"
+        folder.mkdir(parents=True)
+        place = rows.column_names.index("user_id")
+        numbers = pa.array([7], kind)
+        pq.write_table(rows.set_column(place, "user_id", numbers), folder / "0.parquet")
+        config = config_with(lying, tmp_path / "s", impressions={"path": str(folder.parent)})
+        impressions = open_logs(spark, config).impressions
+        assert impressions.schema["group_key"].dataType.simpleString() == "bigint"
+
+
 def test_an_outcome_that_the_log_lacks_is_refused(
     spark: "SparkSession", lying: Path, tmp_path: Path
 ) -> None:
