@@ -63,7 +63,7 @@ def _tables(
     if score.impressions is not None:
         yield "score.impressions", score.impressions, shown
     yield "logs.clicks", clicks, [
-        *OF_CLICKS, *clicks.keys, *conversions.keys, *_named(clicks.bots and clicks.bots.key),
+        *OF_CLICKS, *clicks.keys, *conversions.keys, *([clicks.bots.key] if clicks.bots else []),
     ]
     yield "logs.conversions", conversions, [
         *OF_CONVERSIONS, *conversions.keys,

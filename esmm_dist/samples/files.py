@@ -35,7 +35,7 @@ def _naming_it(
 ) -> Callable[Concatenate["Files", str, Others], Result]:
     """What a file system says of a path becomes an InputError that names it."""
     @wraps(method)
-    def told(files: "Files", name: str, *others: Others.args, **named: Others.kwargs) -> Result:
+    def told(files: "Files", name: str, /, *others: Others.args, **named: Others.kwargs) -> Result:
         with naming_the_file(plain_path(f"{files.root}/{name}".rstrip("/"))):
             return method(files, name, *others, **named)
 
