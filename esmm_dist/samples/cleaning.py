@@ -6,6 +6,7 @@ encodings, builds of days, reports and drafts.
 """
 
 import json
+import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -33,6 +34,12 @@ class Listing(NamedTuple):
     paths: frozenset[str]
     """All that is needed as long as it stays, itself too: files and builds of days."""
 
+
+OURS = {
+    "manifest": r"\d+\.json|\.\w+\.draft", "build": r"build=.+",
+    "encodings": r"\w+\.json|\.\w+\.draft", "report": r"\d+\.(html|json)", "draft": r".+",
+}
+"""By kind the names that builds give; what bears another one is somebody's."""
 
 Parse = Callable[[str, str], Listing]
 """Takes a manifest's text and its path; raises InputError where it is of another form."""
@@ -159,7 +166,7 @@ def _found(files: Files, needed: Collection[str]) -> Iterator[Leftover]:
 def _of_folder(files: Files, kind: str, name: str, needed: Collection[str]) -> Iterator[Leftover]:
     for found in files.listing(name):
         path = f"{name}/{found.name}"
-        if path not in needed:
+        if path not in needed and re.fullmatch(OURS[kind], found.name):
             inside = [found, *_inside(files, path)] if found.is_directory else [found]
             yield Leftover(
                 kind, path, sum(one.num_bytes for one in inside),

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.manifest import Day, Manifest, SampleFile
 from esmm_dist.contract.schema import (
     CLICK,
@@ -38,6 +39,7 @@ from esmm_dist.labelling.sample_file import (
 from esmm_dist.samples.counters import DELETED
 from esmm_dist.samples.drafts import written
 from esmm_dist.samples.failures import CHANGED_BYTES, naming_the_file
+from esmm_dist.samples.inspection import sizes_as_listed
 from esmm_dist.samples.io import Store, build_folder, now
 from esmm_dist.samples.layout import keys_of_partitions
 from esmm_dist.samples.publication import publish, refuse_other_settings
@@ -116,9 +118,15 @@ def delete_users(
     """
     manifest = store.published()
     refuse_other_settings(manifest, config, appends=False)
+    _, findings = sizes_as_listed(store, manifest.days)
+    for day, path, what in findings:
+        raise InputError(
+            f"{store.path}/{path}: {what}: nothing is deleted, build {day} again first"
+        )
     hashes = _hashes(spark, users)
     with phase(f"looking for {len(users):,} users in {text_of([d.day for d in manifest.days])}"):
-        found = _found(spark, store.path, manifest, hashes)
+        with naming_the_file(store.path):
+            found = _found(spark, store.path, manifest, hashes)
     if not found.num_rows:
         return Deletion(manifest, 0, {})
     days = [day for day in manifest.days if any(file.path in found.num_rows for file in day.files)]
@@ -143,7 +151,8 @@ class _Found(NamedTuple):
 
 
 def _hashes(spark: SparkSession, users: Sequence[str]) -> DataFrame:
-    """`user` and each `group_id` it may have: a key's hash depends on its type in the log."""
+    """`user` and each `group_id` it may have: a text and a number have other hashes, and in samples
+    of version 0.1.0 an int and a long had."""
     user = F.col("user")
     whole = F.when(user == user.try_cast("bigint").cast("string"), user.try_cast("bigint"))
     texts = spark.createDataFrame([(text,) for text in users], "user string")

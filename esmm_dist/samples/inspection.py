@@ -52,7 +52,7 @@ def inspect(
         config: the one that the samples were built with.
         days: of the manifest.
     """
-    there, findings = _sizes_as_listed(store, days)
+    there, findings = sizes_as_listed(store, days)
     encodings = store.encodings(manifest.encodings)
     inspector = Inspector(
         config.features,
@@ -85,7 +85,7 @@ def inspect(
 # ---------------------------------------------------------------------------------------------
 
 
-def _sizes_as_listed(store: Store, days: Iterable[Day]) -> tuple[set[str], list[Finding]]:
+def sizes_as_listed(store: Store, days: Iterable[Day]) -> tuple[set[str], list[Finding]]:
     """The files that are there with as many bytes as the manifest lists, and what others have."""
     there, findings = set(), []
     for day in days:

@@ -64,8 +64,7 @@ def config_in(folder: Path, **samples: object) -> Config:
 def build(
     spark: SparkSession, config: Config, days: Sequence[date] = (FIRST, SECOND), refit: bool = False
 ) -> Manifest:
-    manifest = Builder(spark, config, refit).build(days)
-    return manifest
+    return Builder(spark, config, refit).build(days)
 
 
 def day_of(manifest: Manifest, day: date) -> Day:
@@ -98,18 +97,22 @@ def test_a_rebuilt_day_has_equal_rows_in_equal_order_whatever_the_logs_files(
     assert read_manifest(copy / "samples", before.number) == before
 
 
+@pytest.mark.parametrize("days", [(FIRST, SECOND), (SECOND, SECOND)], ids=["two days", "one day"])
 def test_two_builds_at_once_both_come_to_stand_in_the_manifest(
-    spark: SparkSession, copy: Path
+    spark: SparkSession, copy: Path, days: tuple[date, date]
 ) -> None:
+    """Of one day the build that publishes last; no file of either is lost or mixed."""
     before = read_manifest(copy / "samples")
-    builders = [Builder(spark, config_in(copy), refit=False) for _ in range(2)]
+    builders = [Builder(spark, config_in(copy), refit=False) for _ in days]
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda builder, day: builder.build([day]), builders, (FIRST, SECOND)))
+        published = list(pool.map(lambda builder, day: builder.build([day]), builders, days))
     after = read_manifest(copy / "samples")
     assert after.number == before.number + 2
-    for day in (FIRST, SECOND):
-        assert day_of(after, day).build_id != day_of(before, day).build_id
-        assert day_of(after, day).counters == day_of(before, day).counters
+    for one, day in zip(published, days):
+        old, new = day_of(before, day).build_id, day_of(one, day).build_id
+        assert old not in (new, day_of(after, day).build_id)
+        assert day_of(one, day).counters == day_of(before, day).counters
+        assert rows_of(copy, day_of(one, day)).equals(rows_of(copy, day_of(before, day)))
 
 
 def test_a_manifest_that_was_not_written_to_its_end_is_passed_over_and_its_number_left(
@@ -125,11 +128,8 @@ def test_a_manifest_that_was_not_written_to_its_end_is_passed_over_and_its_numbe
     assert read_manifest(copy / "samples") == after
 
 
-def test_refitting_starts_anew_with_the_days_asked_for(
-    spark: SparkSession, copy: Path
-) -> None:
-    config = config_in(copy, click_window_hours=12.0)
-    after = build(spark, config, [SECOND], refit=True)
+def test_refitting_starts_anew_with_the_days_asked_for(spark: SparkSession, copy: Path) -> None:
+    after = build(spark, config_in(copy, click_window_hours=12.0), [SECOND], refit=True)
     assert [day.day for day in after.days] == [SECOND]
     assert read_manifest(copy / "samples") == after
 
@@ -170,9 +170,8 @@ def test_other_settings_than_the_days_were_built_with_are_refused_with_the_diffe
     before = read_manifest(built / "samples")
     line = refusal(spark, config_in(built, click_window_hours=12.0), capsys)
     assert "samples.click_window_hours is 12.0, built with 24.0" in line and "--refit" in line
-    config = config_in(built)
-    feature = config.features[0].model_copy(update={"name": "price"})
-    line = refusal(spark, config.model_copy(update={"features": (feature,)}), capsys)
+    feature = config_in(built).features[0].model_copy(update={"name": "price"})
+    line = refusal(spark, config_in(built).model_copy(update={"features": (feature,)}), capsys)
     assert "features price are new" in line and "features value are gone" in line
     assert read_manifest(built / "samples") == before
 
@@ -187,6 +186,20 @@ def rewrite(folder: Path, log: str, name: str, kind: pa.DataType) -> None:
         table = pq.ParquetFile(path).read()
         column = pa.nulls(table.num_rows, kind)
         pq.write_table(table.set_column(table.column_names.index(name), name, column), path)
+
+
+def test_logs_that_are_read_otherwise_or_hold_other_keys_than_the_days_were_built_from_are_refused(
+    spark: SparkSession, copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = read_manifest(copy / "samples")
+    later = config_in(copy, lateness_hours=5.0)
+    line = refusal(spark, later, capsys)
+    assert "read otherwise: samples.lateness_hours is 5.0" in line and "--logs-changed" in line
+    Builder(spark, later, False, logs_changed=True)._refuse_conflicts([FIRST])
+    rewrite(copy, "impressions", "user_id", pa.int64())
+    line = refusal(spark, config_in(copy), capsys)
+    assert f"(user_id) are numbers in the log, those of {FIRST} were texts" in line
+    assert read_manifest(copy / "samples") == before
 
 
 def a_missing_log(folder: Path) -> list[str]:

@@ -155,7 +155,8 @@ def test_a_manifest_cut_off_goes_and_one_that_nobody_can_read_stops_everything(
     kept = directory.build(FIRST, "kept", 400)
     directory.manifest(1, 400, [kept])
     cut = directory.write("_manifests/00000002.json", 400, '{"format_version": 1, "num')
-    assert directory.leftovers() == [cut]
+    draft = directory.write("_manifests/.1f.draft", 400)
+    assert directory.leftovers() == [draft, cut]
     directory.write("_manifests/00000003.json", 1, '{"format_version": 99}')
     with pytest.raises(InputError, match="00000003.json.*nobody knows what it lists"):
         directory.leftovers()
@@ -172,7 +173,8 @@ def test_nothing_is_needed_by_a_directory_without_manifests(directory: Directory
 
 def test_what_is_not_ours_is_left_alone(directory: Directory) -> None:
     directory.manifest(1, 400, [directory.build(FIRST, "kept", 400)])
-    for name in ("notes.txt", "other/file", "_success/x"):
+    for name in ("notes.txt", "other/file", "_success/x", "_manifests/notes.txt",
+                 f"day={FIRST}/mine/file", "_encodings/notes.txt", "_reports/week.html"):
         directory.write(name, 400)
     assert directory.leftovers() == []
 

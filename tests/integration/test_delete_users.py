@@ -162,6 +162,21 @@ def test_a_damaged_file_is_not_written_again_as_if_it_were_whole(
     assert read_manifest(copy / "samples") == before
 
 
+@pytest.mark.parametrize(("num_bytes", "told"), [(None, "no such file"), (200, "holds 200 bytes")])
+def test_nothing_is_deleted_while_a_file_is_missing_or_cut_off(
+    spark: "SparkSession", copy: Path, num_bytes: int | None, told: str
+) -> None:
+    before = read_manifest(copy / "samples")
+    path = copy / "samples" / before.days[0].files[0].path
+    if num_bytes is None:
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:num_bytes])
+    with pytest.raises(InputError, match=f"^{path}: .*{told}.*nothing is deleted, build {FIRST}"):
+        delete(spark, copy, "77")
+    assert read_manifest(copy / "samples") == before
+
+
 def test_a_deletion_that_is_killed_while_it_writes_leaves_the_last_manifest(copy: Path) -> None:
     before = read_manifest(copy / "samples")
     config = copy / "config.yaml"  # JSON is YAML
