@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -101,11 +103,18 @@ def index_in(folder: Path) -> ExportIndex:
     return ExportIndex.parse((folder / EXPORT_INDEX).read_text(), str(folder))
 
 
+@pytest.fixture(scope="module")
+def exported(experiment: Experiment) -> Path:
+    """The folder that the command tells of; exports of the same files alone take its place."""
+    with redirect_stdout(StringIO()) as told:
+        assert run_command(main, ["--config", str(experiment.config_path)]) == 0
+    return Path(told.getvalue().splitlines()[-1])
+
+
 def test_the_last_folds_model_is_exported_with_a_repository_for_triton(
-    experiment: Experiment, capsys: pytest.CaptureFixture[str]
+    experiment: Experiment, exported: Path
 ) -> None:
-    assert run_command(main, ["--config", str(experiment.config_path)]) == 0
-    folder = Path(capsys.readouterr().out.splitlines()[-1])
+    folder = exported
     index, run = index_in(folder), trained(experiment)
     assert folder == experiment.run_path / "export"
     assert index.checkpoint == run.folds[-1].digest and run.folds[-1].fold.name == FOLDS[-1]
@@ -124,13 +133,15 @@ def test_the_last_folds_model_is_exported_with_a_repository_for_triton(
 
 
 def test_the_same_model_is_the_same_files_which_name_no_path_of_the_machine(
-    experiment: Experiment
+    experiment: Experiment, exported: Path
 ) -> None:
-    run, found = trained(experiment), []
-    for _ in range(2):
-        export_fold(run, run.folds[-1])
-        files = sorted(path for path in (run.path / "export").rglob("*") if path.is_file())
-        found.append({path.name: path.read_bytes() for path in files})
+    def files() -> dict[str, bytes]:
+        paths = sorted(path for path in exported.rglob("*") if path.is_file())
+        return {path.name: path.read_bytes() for path in paths}
+
+    run, found = trained(experiment), [files()]
+    export_fold(run, run.folds[-1])
+    found.append(files())
     assert found[0] == found[1]
     paths = [str(Path(module.__file__).parents[1]).encode() for module in (export, torch)
              if module.__file__]
@@ -155,14 +166,15 @@ def test_probabilities_are_served_as_the_evaluation_calibrates_them(
     np.testing.assert_allclose(found["p_ctr"], 1 / (1 + np.exp(-logit_B)), rtol=1e-5)
 
 
-def test_large_tables_lie_beside_the_model_and_say_the_same(experiment: Experiment) -> None:
-    run = trained(experiment)
-    inside = export_fold(run, run.folds[0])
+def test_large_tables_lie_beside_the_model_and_say_the_same(
+    experiment: Experiment, exported: Path, tmp_path: Path
+) -> None:
+    run, inside = trained(experiment.copy(tmp_path)), index_in(exported)
     folder = run.path / "export"
     given = {one.name: np.ones((3, 2 if one.max_length else 1), np.int32) for one in inside.inputs}
     wanted = OnnxModel(folder / inside.onnx).run(given, inside.outputs)
     num_bytes = os.path.getsize(folder / inside.onnx)
-    beside = export_fold(run, run.folds[0], max_bytes_inside=0)
+    beside = export_fold(run, run.folds[-1], max_bytes_inside=0)
     assert beside.tables is not None and beside.tables.startswith("repository/small/1/tables-")
     listed = {folder / part.path for part in beside.files}
     assert {folder / beside.tables, folder / beside.onnx} <= listed
@@ -176,13 +188,13 @@ def test_large_tables_lie_beside_the_model_and_say_the_same(experiment: Experime
         np.testing.assert_array_equal(found[name], wanted[name])
 
 
+@pytest.mark.usefixtures("exported")
 def test_a_model_that_says_something_else_is_not_exported(
     experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     copy = experiment.copy(tmp_path)
-    run = trained(copy)
-    before = export_fold(run, run.folds[-1])
+    before = index_in(copy.run_path / "export")
 
     def spoilt(*arguments: Any) -> Any:
         model, tables = assembly.load_served(*arguments)
