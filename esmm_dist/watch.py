@@ -20,7 +20,7 @@ from esmm_dist.contract.command_line import config_from, config_parser, run_comm
 from esmm_dist.contract.config import load_config
 from esmm_dist.contract.durations import durations_of
 from esmm_dist.contract.errors import InputError
-from esmm_dist.contract.manifest import Manifest, read_manifest
+from esmm_dist.contract.manifest import MANIFESTS, Manifest, read_manifest
 from esmm_dist.contract.sections import Config
 from esmm_dist.gating.verdict import VERDICT, Verdict
 from esmm_dist.samples.days import Calendar
@@ -79,11 +79,8 @@ def readings(config: Config) -> tuple[list[Reading], list[InputError]]:
 
 
 def _samples(config: Config, end_of: EndOfDay) -> Iterator[Reading]:
-    try:
+    if (path_of(config.samples.path) / MANIFESTS).is_dir():  # else nothing has been built
         manifest = read_manifest(config.samples.path)
-    except InputError:
-        manifest = None  # nothing has been built
-    if manifest is not None:
         yield from _of_samples(manifest, end_of(manifest.days[-1].day))
 
 

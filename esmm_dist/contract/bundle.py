@@ -7,6 +7,7 @@ reads whole wins. No part is ever unpickled.
 """
 
 import hashlib
+import json
 import re
 from datetime import datetime
 from pathlib import PurePosixPath
@@ -121,6 +122,14 @@ class Aliases(_Document):
     number: int
     switched_at: datetime
     bundle_of_alias: dict[str, str] = Field(default_factory=dict)
+    sha256: str | None = None
+    """The digest, as it was written; of an older switch nobody noted it."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the number and of what each alias means."""
+        text = json.dumps([self.number, self.bundle_of_alias], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 def check_alias(alias: str) -> str:

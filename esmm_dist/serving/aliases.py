@@ -1,10 +1,10 @@
 """Which bundle serves: aliases that are switched all at once, or not at all.
 
 A switch writes the next number, created only if absent: of two at once the second sees the first
-and decides anew. A kill leaves the aliases as they were before or after. It opens no bundle.
+and decides anew. A kill leaves the aliases as they were before or after; a document that was
+changed since is refused by its checksum. It opens no bundle.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +17,9 @@ from esmm_dist.storage.files import create
 
 BundleOfAlias = Mapping[str, str]
 
+# No text that was cut short ends so.
+END = b"\n}\n"
+
 
 class AliasBook:
     """The numbered documents of one folder."""
@@ -28,18 +31,24 @@ class AliasBook:
         """The aliases as the last whole switch left them; None before the first.
 
         Raises:
-            InputError: they are of another version.
+            InputError: they are damaged, or of another version: those before do not stand in for
+                them, for another model served then.
         """
         for number in self._numbers():
             path = self._path(number)
-            try:
-                document = json.loads(path.read_bytes())
-            except ValueError:
+            written = path.read_bytes()
+            if not written.endswith(END):
                 continue  # its writer was killed: it has never switched anything
             try:
-                return Aliases.model_validate(document, strict=False)
+                aliases = Aliases.model_validate_json(written)
             except ValidationError:
-                raise InputError(f"{path}: no aliases of this version: remove it") from None
+                aliases = None
+            if aliases is None or aliases.sha256 not in (None, aliases.digest):
+                raise InputError(
+                    f"{path}: damaged, or of another version: remove it, and say what is to serve: "
+                    f"esmm_dist.publish --alias {CURRENT}=BUNDLE"
+                )
+            return aliases
         return None
 
     def of_alias(self) -> dict[str, str]:
@@ -63,11 +72,10 @@ class AliasBook:
                 return after
             number = 1 + max(self._numbers(), default=0)
             now = datetime.now(UTC).replace(microsecond=0)
-            text = Aliases(number=number, switched_at=now, bundle_of_alias=after)
+            aliases = Aliases(number=number, switched_at=now, bundle_of_alias=after)
+            text = aliases.model_copy(update={"sha256": aliases.digest}).model_dump_json(indent=1)
             # Whoever wrote a number between the two looks is seen in the next round.
-            if before == self.of_alias() and create(
-                self._path(number), text.model_dump_json(indent=1) + "\n"
-            ):
+            if before == self.of_alias() and create(self._path(number), text + "\n"):
                 return after
 
     def _numbers(self) -> list[int]:

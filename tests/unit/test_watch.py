@@ -92,6 +92,16 @@ def test_of_a_damaged_model_nothing_is_told_and_of_the_rest_all(tmp_path: Path) 
     assert not [name for name in names if name.startswith("esmm_dist_model")]
 
 
+def test_of_damaged_samples_nothing_is_told_but_that_they_are(tmp_path: Path) -> None:
+    write_config(tmp_path, document(tmp_path))
+    manifest = write_samples(document(tmp_path))
+    path = tmp_path / "samples" / manifest.path
+    path.write_text(path.read_text().replace('"days"', '"dayz"'))
+    with pytest.raises(InputError, match=path.name):
+        run(tmp_path)
+    assert told(tmp_path / "runs" / "small.prom") == {}
+
+
 @pytest.mark.parametrize("override", [
     "runs_path=memory://watched/runs", "retraining.metrics_file=s3://watched/small.prom",
 ])

@@ -9,7 +9,7 @@ import pytest
 
 from esmm_dist.contract.bundle import check_alias
 from esmm_dist.contract.errors import InputError
-from esmm_dist.serving.aliases import AliasBook, in_service, pointed, rolled_back
+from esmm_dist.serving.aliases import END, AliasBook, in_service, pointed, rolled_back
 
 ONE, TWO, THREE = ("1" * 64, "2" * 64, "3" * 64)
 
@@ -111,9 +111,46 @@ def test_a_half_written_switch_has_never_been(tmp_path: Path) -> None:
 def test_aliases_of_another_version_are_not_passed_over(tmp_path: Path) -> None:
     book = AliasBook(tmp_path)
     book.switch(lambda aliases: in_service(aliases, ONE))
-    (tmp_path / "00000002.json").write_text('{"format_version": 2}', encoding="utf-8")
-    with pytest.raises(InputError, match="00000002.json: no aliases of this version"):
+    (tmp_path / "00000002.json").write_text('{\n "format_version": 2\n}\n', encoding="utf-8")
+    with pytest.raises(InputError, match="00000002.json: damaged, or of another version"):
         book.of_alias()
+
+
+def test_no_flipped_bit_puts_another_model_into_service(tmp_path: Path) -> None:
+    """Neither the one before, by a document that no longer reads, nor none at all."""
+    book = AliasBook(tmp_path)
+    for name in (ONE, TWO):
+        book.switch(lambda aliases, name=name: in_service(aliases, name))  # type: ignore[misc]
+    path, aliases = tmp_path / "00000002.json", book.of_alias()
+    written = path.read_bytes()
+    num_refused = 0
+    for place in range(len(written) - len(END)):
+        flipped = bytes([written[place] ^ 1])
+        path.write_bytes(written[:place] + flipped + written[place + 1 :])
+        try:
+            assert book.of_alias() == aliases, f"at {place}: {path.read_bytes()!r}"
+        except InputError as error:
+            assert "remove it, and say what is to serve" in str(error)
+            num_refused += 1
+    assert num_refused > len(written) / 2
+
+
+def test_aliases_of_before_there_were_checksums_are_read(tmp_path: Path) -> None:
+    text = '{\n "format_version": 1,\n "number": 1,\n "switched_at": "2026-01-01T00:00:00Z",\n'
+    (tmp_path / "00000001.json").write_text(
+        f'{text} "bundle_of_alias": {{\n  "current": "{ONE}"\n }}\n}}\n', encoding="utf-8"
+    )
+    assert AliasBook(tmp_path).of_alias() == {"current": ONE}
+
+
+def test_a_document_cut_anywhere_has_never_been(tmp_path: Path) -> None:
+    book = AliasBook(tmp_path)
+    for name in (ONE, TWO):
+        book.switch(lambda aliases, name=name: in_service(aliases, name))  # type: ignore[misc]
+    written = (tmp_path / "00000002.json").read_bytes()
+    for end in range(len(written)):
+        (tmp_path / "00000002.json").write_bytes(written[:end])
+        assert book.of_alias() == {"current": ONE}
 
 
 def test_it_works_where_files_cannot_be_linked(
