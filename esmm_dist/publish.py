@@ -8,7 +8,8 @@
     python -m esmm_dist.publish --prune 5          removes what no alias means, but the 5 latest
     python -m esmm_dist.publish --diff previous current
 
-Where the config declares a gate, only a run that esmm_dist.gate has accepted becomes `current`.
+Where the config declares a gate, only a run that esmm_dist.gate has accepted becomes `current`;
+--rollback and --alias are a person's word, and ask no gate.
 A bundle is named by another alias, by its name or the first letters of it, or by its folder. Each
 command may be repeated: what is done already is not done again.
 """
@@ -16,6 +17,7 @@ command may be repeated: what is done already is not done again.
 import sys
 from argparse import ArgumentTypeError
 from collections.abc import Sequence
+from datetime import date
 
 from esmm_dist.bundling import make_bundle
 from esmm_dist.contract.bundle import CURRENT, PREVIOUS, WITHDRAWN, check_alias
@@ -148,20 +150,35 @@ def _tell(store: BundleStore, alias: str, name: str) -> None:
 
 
 def _print_list(store: BundleStore) -> None:
-    """A line a bundle, the latest first, whole however narrow the terminal."""
+    """A line a bundle, the latest first, whole however narrow the terminal; then those that an
+    alias means and that are not there, or that cannot be read.
+
+    Raises:
+        InputError: there are such; all lines have been printed.
+    """
     of_alias = store.aliases.of_alias()
-    bundles = [Bundle.glance(store.path / name) for name in store.names()]
-    bundles.sort(key=lambda bundle: (bundle.index.train_days.last, bundle.name), reverse=True)
     rows: list[tuple[str, ...]] = [("bundle", "aliases", "run", "learned from", *LISTED_METRICS)]
-    for bundle in bundles:
-        days, metrics = bundle.index.train_days, metrics_of(bundle)
-        aliases = ",".join(alias for alias, name in of_alias.items() if name == bundle.name)
-        rows.append((bundle.name[:12], aliases or "-", bundle.index.run,
-                     f"{days.first}:{days.last}",
-                     *[figure(metrics.get(name), name) for name in LISTED_METRICS]))
+    readable: list[tuple[date, tuple[str, ...]]] = []
+    damaged: list[tuple[InputError, tuple[str, ...]]] = []
+    for name in sorted({*store.names(), *of_alias.values()}, reverse=True):
+        aliases = ",".join(alias for alias, meant in of_alias.items() if meant == name) or "-"
+        try:
+            bundle = Bundle.glance(store.path / name)
+            days, metrics = bundle.index.train_days, metrics_of(bundle)
+        except InputError as error:
+            damaged.append((error, (name[:12], aliases, "damaged", *["–"] * (len(rows[0]) - 3))))
+            continue
+        readable.append((days.last, (
+            name[:12], aliases, bundle.index.run, f"{days.first}:{days.last}",
+            *[figure(metrics.get(metric), metric) for metric in LISTED_METRICS],
+        )))
+    readable.sort(key=lambda of_bundle: of_bundle[0], reverse=True)
+    rows += [row for _, row in [*readable, *damaged]]
     widths = [max(map(len, column)) for column in zip(*rows)]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+    if damaged:
+        raise damaged[0][0]
 
 
 def _print_difference(before: Bundle, after: Bundle, found: Difference) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from esmm_dist.contract import bundle as form
 from esmm_dist.contract.config import flat
 from esmm_dist.contract.encodings import Encodings, num_rows_of_table
+from esmm_dist.contract.errors import InputError
 from esmm_dist.serving.bundle import Bundle
 
 
@@ -43,9 +44,19 @@ def difference(before: Bundle, after: Bundle) -> Difference:
 
 
 def metrics_of(bundle: Bundle) -> dict[str, float | None]:
-    """The pooled figures that the run's evaluation found, by name."""
-    estimates = json.loads(bundle.text(form.METRICS))["pooled"]["model"]
-    return {name: estimate.get("value") for name, estimate in estimates.items()}
+    """The pooled figures that the run's evaluation found, by name.
+
+    Raises:
+        InputError: of a bundle that has only been glanced at, they are missing or damaged.
+    """
+    text = bundle.text(form.METRICS)
+    try:
+        estimates = json.loads(text)["pooled"]["model"]
+        return {name: estimate.get("value") for name, estimate in estimates.items()}
+    except (ValueError, LookupError, TypeError, AttributeError):
+        raise InputError(
+            f"{bundle.path / form.METRICS}: the file is damaged: publish the run again"
+        ) from None
 
 
 def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

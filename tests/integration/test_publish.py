@@ -190,6 +190,28 @@ def test_bundles_are_listed_and_compared(
     assert second[:12] in listed and "current" in listed and "previous" in listed
 
 
+@pytest.mark.parametrize("how", ["lost", "metrics lost", "metrics damaged", "index damaged"])
+def test_a_bundle_that_is_not_whole_hides_no_other_from_the_list(
+    publish: Publisher, capsys: pytest.CaptureFixture[str], how: str
+) -> None:
+    first, second = publish.another(1), publish.another(2)
+    path = publish.store.path / first
+    if how == "lost":
+        shutil.rmtree(path)
+    elif how == "metrics lost":
+        (path / "metrics.json").unlink()
+    else:
+        (path / f"{'bundle' if 'index' in how else 'metrics'}.json").write_text("{")
+    capsys.readouterr()
+    assert publish("--list") == 2
+    told = capsys.readouterr()
+    _, line_of_second, line_of_first = told.out.splitlines()
+    assert line_of_second.split()[:2] == [second[:12], "current"]
+    assert line_of_first.split()[:3] == [first[:12], "previous", "damaged"]
+    (reason,) = told.err.splitlines()
+    assert reason.startswith("error: ") and first in reason
+
+
 @pytest.mark.parametrize("arguments, reason", [
     (["--rollback"], "nothing is in service"),
     (["--alias", "current"], "write it as NAME=BUNDLE"),
