@@ -6,7 +6,7 @@ Makes data/nightly_demo/ anew: the example's logs, of which the last day's label
 its impressions, as a broken join upstream would leave them; an Airflow with its own database; and
 what the nights leave. Its scheduler runs dags/esmm_retraining.py over 2 to 5 May 2022. Then says
 what became of each night and which model is in service, and fails unless the first three were
-published and the fourth was refused.
+published, the fourth was refused, and each, though all were due at once, waited for the one before.
 """
 
 import argparse
@@ -83,6 +83,8 @@ def main() -> None:
     states = run_nights(airflow, nights, timedelta(minutes=arguments.minutes))
     if not tell(states, nights, poisoned, load_config(path)):
         sys.exit(f"that is not how it should end: see the logs below {airflow.folder}/logs")
+    if overlapping := airflow.overlapping():
+        sys.exit(f"{' and '.join(overlapping)} were due at once and ran at once")
 
 
 if __name__ == "__main__":

@@ -90,6 +90,15 @@ class Airflow:
                 states.setdefault(night, {"": of_run})[task] = of_task or ""
         return states
 
+    def overlapping(self) -> list[str]:
+        """Two runs of which tasks ran at the same time; none, where each waited for the other."""
+        query = """select one.run_id, other.run_id
+                   from task_instance one join task_instance other using (dag_id)
+                   where one.run_id < other.run_id
+                   and one.start_date < other.end_date and other.start_date < one.end_date"""
+        with closing(sqlite3.connect(f"file:{self.folder}/airflow.db?mode=ro", uri=True)) as base:
+            return list(base.execute(query).fetchone() or ())
+
 
 def free_port() -> int:
     """A port that nobody listens on now."""
