@@ -106,10 +106,9 @@ def _id_of_hash(hashed: Column, is_null: Column, encoding: HashEncoding) -> Colu
 
 def bucket_id(value: Canonical, boundaries: Sequence[float]) -> Column:
     """1 + the number of boundaries at or below the value; 0 for null and NaN."""
-    # Comparisons of our own grow, at 66 bytes a boundary, beyond what HotSpot compiles. The search
-    # puts -0.0 below 0.0; a sum with 0.0 is never -0.0.
-    rising = F.array(*[F.lit(boundary + 0.0) for boundary in boundaries]).cast("array<double>")
-    found = InternalFunction.array_binary_search(rising, value.number + F.lit(0.0))
+    # Comparisons of our own grow, at 66 bytes a boundary, beyond what HotSpot compiles.
+    rising = F.array(*[F.lit(boundary) for boundary in boundaries]).cast("array<double>")
+    found = InternalFunction.array_binary_search(rising, value.number)
     # Where it finds nothing it answers -1 - the number of boundaries below.
     next_id = F.when(found >= 0, found + 2).otherwise(-found)
     return F.when(value.is_null, F.lit(NULL_ID)).otherwise(_never_null(next_id))

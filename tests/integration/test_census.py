@@ -242,6 +242,8 @@ def test_conversions_without_the_id_that_is_declared_are_told(
         "instant and type"
     )
     assert notes_of(config_in(tmp_path)) == []
+    (note,) = notes_of(config_in(tmp_path, RULES._replace(has_ids=True, types=())))
+    assert "1 of 5 conversions have no order_id" in note
 
 
 @pytest.mark.parametrize(

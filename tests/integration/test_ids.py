@@ -52,7 +52,8 @@ HASHES = (
 # A vocabulary of the first size travels inside Spark's plan, one of the second is joined.
 VOCABULARY_SIZES = {"small": 200, "large": 3_000}
 BUCKETS = {
-    "fixed": BucketEncoding(boundaries=(-1e300, -1.0, 0.0, 0.5, 1.0, 2.0**53, 2.0**63)),
+    # Neither zero is less than the other: this one has -0.0, the other 0.0.
+    "fixed": BucketEncoding(boundaries=(-1e300, -1.0, -0.0, 0.5, 1.0, 2.0**53, 2.0**63)),
     "narrow": BucketEncoding(boundaries=tuple(place * 1.5 - 45.0 for place in range(60))),
 }
 MAX_LENGTH = 4
