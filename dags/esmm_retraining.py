@@ -110,9 +110,12 @@ def retraining(path: str) -> DAG:
         def task(name: str, command: str, flags: str = "", **more: Any) -> BashOperator:
             return BashOperator(task_id=name, bash_command=line(command, flags), **more)
 
+        # A sensor has no retries: where its command was killed, it is to look again.
+        look = (f"( {line(f'{spark} jobs/find_logs.py')} ) && exit; status=$?; "
+                f"exit $(( status == {EXIT_AT_FAULT} ? status : {EXIT_NOT_YET} ))")
         arrived = BashSensor(
-            task_id="wait_for_logs", bash_command=line(f"{spark} jobs/find_logs.py"),
-            retry_exit_code=EXIT_NOT_YET, mode="reschedule", poke_interval=timedelta(minutes=5),
+            task_id="wait_for_logs", bash_command=look, retry_exit_code=EXIT_NOT_YET,
+            mode="reschedule", poke_interval=timedelta(minutes=plan.retry_minutes),
             timeout=timedelta(hours=plan.hours_to_wait),
         )
         build = task("build_samples", f"{spark} jobs/build_samples.py", "--append --ripening",

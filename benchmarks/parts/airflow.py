@@ -17,7 +17,7 @@ import psutil
 ROOT = Path(__file__).resolve().parents[2]
 SERVER, OTHERS = "api-server", ("scheduler", "dag-processor")
 FINAL = ("success", "failed")
-SECONDS_PER_LOOK = 2
+SECONDS_PER_LOOK = 1
 ZONE = ZoneInfo("Asia/Shanghai")
 
 States = dict[date, dict[str, str]]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,17 @@ def test_every_task_is_tried_again_bounded_in_time_and_told_of(dag: dict[str, An
 
 def test_what_a_command_refuses_is_not_tried_again(dag: dict[str, Any]) -> None:
     assert dag["after"] == {"1": "default", "2": "fail", "137": "default"}
+
+
+@pytest.mark.parametrize("status, told", [(0, 0), (1, 3), (2, 2), (3, 3), (137, 3)])
+def test_a_look_for_logs_that_was_killed_is_one_that_has_not_found_them(
+    status: int, told: int, dag: dict[str, Any]
+) -> None:
+    """A sensor fails for good by any other status."""
+    command = dag["tasks"]["wait_for_logs"]["command"]
+    ended = re.sub(r"exec flock .*? \)", f"exit {status} )", command)
+    assert f"exit {status} )" in ended
+    assert subprocess.run(["bash", "-c", ended], cwd=ROOT).returncode == told
 
 
 def test_the_state_of_a_night_is_that_of_its_model_not_of_its_metrics(dag: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
-"""A night under a real Airflow in which the scheduler and the training are killed."""
+"""Two nights under a real Airflow: one in which whatever runs is killed, and a poisoned one."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import date, timedelta
@@ -14,22 +15,28 @@ from benchmarks.parts.airflow import ROOT, Airflow, Processes, States, run_night
 from benchmarks.parts.night_logs import write_config, write_logs
 from esmm_dist.contract.bundle import CURRENT
 from esmm_dist.contract.config import load_config
+from esmm_dist.contract.scores import ScoresManifest
 from esmm_dist.serving.store import BundleStore
 from esmm_dist.training.checkpoint import Index, latest_checkpoint, read_towers
 from tests.factories.checkpoints import whole_tables
 from tests.integration.horovodrun import horovodrun
 
-NIGHT = date(2022, 5, 2)
+NIGHT, POISONED = date(2022, 5, 2), date(2022, 5, 3)
+# In the order of the night; while samples are built it is the scheduler that is killed.
+COMMANDS = ("jobs/find_logs.py", "jobs/check_samples.py", "esmm_dist.train", "esmm_dist.evaluate",
+            "esmm_dist.export", "esmm_dist.gate", "esmm_dist.publish", "jobs/score_impressions.py",
+            "esmm_dist.watch")
 
 pytestmark = [
-    pytest.mark.spark, pytest.mark.distributed, pytest.mark.slow, pytest.mark.timeout(1200),
+    pytest.mark.spark, pytest.mark.distributed, pytest.mark.slow, pytest.mark.timeout(1500),
     pytest.mark.skipif(not (ROOT / ".venv-airflow" / "bin" / "airflow").exists(),
                        reason="no .venv-airflow: run make airflow"),
 ]
 
 
 class Killer:
-    """Kills the scheduler while samples are built, and the training while it trains, once each."""
+    """Kills the scheduler while the first night's samples are built, and each other command of that
+    night once, whatever it is doing when it is first seen, with all its processes."""
 
     def __init__(self, airflow: Airflow, config: Path) -> None:
         self.airflow, self.config = airflow, config
@@ -45,16 +52,21 @@ class Killer:
             processes["scheduler"].wait()
             processes["scheduler"] = self.airflow.start("scheduler")
             self.killed.append("scheduler")
-        if of_night.get("train") == "running" and "training" not in self.killed:
-            ranks = [process for process in psutil.process_iter(["cmdline"])
-                     if {"esmm_dist.train", str(self.config)} <= set(process.info["cmdline"] or ())]
-            for rank in ranks:
-                rank.kill()
-            self.killed += ["training"] if ranks else []
+        running: dict[str, list[psutil.Process]] = defaultdict(list)
+        for process in psutil.process_iter(["cmdline"]):
+            words = set(process.info["cmdline"] or ())
+            for command in words & {*COMMANDS} - {*self.killed}:
+                if {str(self.config), str(NIGHT)} <= words:
+                    running[command].append(process)
+        for command, of_command in running.items():
+            for process in of_command:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+            self.killed.append(command)
 
 
 def small(path: Path) -> Path:
-    """The same config of a small model of two days, which any gate lets pass."""
+    """The same config of a small model of two days, with a gate that a poisoned day fails."""
     document = yaml.safe_load(path.read_text(encoding="utf-8"))
     learned = {"first": NIGHT - timedelta(days=2), "last": NIGHT - timedelta(days=1)}
     document["samples"] |= {"days": learned | {"last": NIGHT}, "fit_days": learned}
@@ -63,7 +75,7 @@ def small(path: Path) -> Path:
     document["model"] |= {"embedding_dim": 4, "hidden_units": [16]}
     document["retraining"]["spark_submit"] = \
         "spark-submit --conf spark.sql.shuffle.partitions=2 --driver-memory 1g"
-    document["gate"] = {"bounds": [{"metric": "ctr_auc", "min": 0.5}]}
+    document["gate"] = {"bounds": [{"metric": "ctr_auc", "min": 0.55}]}
     path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
     load_config(path)
     return path
@@ -82,24 +94,34 @@ def processes_below(folder: Path) -> Iterator[list[str]]:
             yield process.info["cmdline"]
 
 
-def test_a_night_of_kills_ends_as_one_without(tmp_path: Path) -> None:
-    write_logs(tmp_path / "logs", [NIGHT - timedelta(days=n) for n in range(4)], None)
-    path = small(write_config(tmp_path, NIGHT))
+def test_a_night_of_kills_ends_as_one_without_and_a_poisoned_one_changes_nothing(
+    tmp_path: Path,
+) -> None:
+    write_logs(tmp_path / "logs", [POISONED - timedelta(days=n) for n in range(5)], POISONED)
+    path = small(write_config(tmp_path, POISONED))
     (tmp_path / "airflow").mkdir()
     airflow = Airflow(tmp_path / "airflow", path)
     airflow.run("db", "migrate")
     killer = Killer(airflow, path)
     try:
-        states = run_nights(airflow, [NIGHT], timedelta(minutes=15), killer)
+        states = run_nights(airflow, [NIGHT, POISONED], timedelta(minutes=18), killer)
     finally:
         for orphan in killer.orphans:
             with suppress(psutil.NoSuchProcess):
                 orphan.kill()
-    assert killer.killed == ["scheduler", "training"]
+    assert sorted(killer.killed) == sorted([*COMMANDS, "scheduler"])
     assert {state for task, state in states[NIGHT].items()} == {"success"}
+    assert states[POISONED] == {
+        task: "success" for task in states[NIGHT]
+    } | {"": "failed", "gate": "failed", "publish": "upstream_failed",
+         "score_impressions": "upstream_failed"}
+    assert airflow.overlapping() == []
     config = load_config(path)
     serving = BundleStore(str(config.publish.path)).open(CURRENT)
     assert serving.index.run == f"nightly_demo-{NIGHT}"
+    last_scores = max(Path(str(config.score.path)).glob("manifests/*.json"))
+    scores = ScoresManifest.parse(last_scores.read_text(encoding="utf-8"), str(last_scores))
+    assert [day.day for day in scores.days] == [NIGHT]
 
     # The same training by hand, without a scheduler and without a kill.
     done = horovodrun(2, "-m", "esmm_dist.train", "--config", path, "--for-day", str(NIGHT),
