@@ -32,8 +32,8 @@ class Retraining(Section):
     retries: Annotated[int, Field(ge=0, le=100)] = 3
     """Of a task that failed, unless its input is at fault or the gate refused: these stay so."""
     retry_minutes: Annotated[float, Field(ge=0, le=24 * 60)] = 5.0
-    """Before the first retry; twice as long before each further one, up to an hour. Also between two
-    looks for the day's logs."""
+    """Before the first retry; twice as long before each further one, up to an hour. Also from one
+    look for the day's logs to the next."""
     on_failure: str | None = None
     """A shell command that tells somebody; it finds DAY, TASK and LOG in its environment."""
     metrics_file: str | None = None
