@@ -34,7 +34,7 @@ from pyspark.sql import SparkSession
 from benchmarks.parts.build_run import Counts, Run, timed
 from benchmarks.parts.duckdb_build import KEPT, build_with_duckdb
 from benchmarks.parts.one_day import DAY, config_of, generate
-from benchmarks.parts.record import heading, stem, table, write_record
+from benchmarks.parts.record import bars, heading, stem, table, write_record
 from esmm_dist.samples.build import Builder
 from esmm_dist.samples.session import open_session
 
@@ -184,24 +184,28 @@ def fixed_seconds(runs: Sequence[Run]) -> float:
     return least.seconds - per_row * least.counts[0]
 
 
+def why_missed(label: str, runs: Runs) -> str:
+    """What was measured that tells why."""
+    if label == PER_ROW:
+        fixed = fixed_seconds([median_run(runs.later), *runs.sized])
+        return (f"By the line through the smallest and the largest, a build takes {fixed:.1f} s "
+                "whatever its rows: to count the logs, to plan, and to compile code that differs "
+                "from size to size. Each size is built once here.")
+    return "No reason was measured in this run."
+
+
 def record(runs: Runs, ratios: dict[str, float]) -> str:
     """The page."""
     rows, clicks, conversions = runs.first.counts
-    told = [f"* {'**missed**' if ratio > BARS[name] else 'met'}: {name}: {ratio:.2f}, bar "
-            f"{BARS[name]:g}\n" for name, ratio in ratios.items()]
-    if runs.sized:
-        told.append(
-            f"\nBy the line through the smallest and the largest, a build takes "
-            f"{fixed_seconds([median_run(runs.later), *runs.sized]):.1f} s whatever its rows: to "
-            "count the logs, to plan, and to compile code that differs from size to size. Each "
-            "size is built once here.\n")
+    told = bars(ratios, {name: BARS[name] for name in ratios},
+                lambda label: why_missed(label, runs), at_most=True)
     return "".join([
         heading("Building a day: our job beside DuckDB",
                 " ".join(["python -m benchmarks.build", *sys.argv[1:]]),
                 f"{rows:,} impressions x 20 features; both sides come to {clicks:,} clicks and "
                 f"{conversions:,} conversions. {MEMORY} of heap for the JVM, whose start is left "
                 f"out, {DUCKDB_MEMORY} for DuckDB; {NUM_TURNS} turns."),
-        "\n", runs_table(runs), "\n", *told,
+        "\n", runs_table(runs), "\n", told,
         "\n## Where the time goes\n\nThe first build, and the medians of the others.\n\n",
         where_time_goes(runs),
     ])

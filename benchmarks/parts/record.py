@@ -44,15 +44,16 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def bars(
     ratio_of_label: Mapping[str, float], bar_of_label: Mapping[str, float],
-    why_missed: Callable[[str], str],
+    why_missed: Callable[[str], str], at_most: bool = False,
 ) -> str:
-    """Markdown: each bar, whether it was met, and if not, why."""
+    """Markdown: each bar, least or most, whether it was met, and if not, why."""
     lines = []
     for label, bar in bar_of_label.items():
         ratio = ratio_of_label[label]
         line = f"{label}: {ratio:.2f}, bar {bar:.3g}"
         missed = f"* **missed**: {line}. {why_missed(label)}"
-        lines.append(f"* met: {line}" if ratio >= bar else missed)
+        is_met = ratio <= bar if at_most else ratio >= bar
+        lines.append(f"* met: {line}" if is_met else missed)
     return "\n".join(lines) + "\n"
 
 
