@@ -37,7 +37,11 @@ class Axis:
             decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
             values = [digit * 10.0**decade for decade in decades for digit in (1, 2, 5)]
             inside = [value for value in values if self.low <= value <= self.high]
-            return inside if len(inside) <= 6 else [v for v in inside if f"{v:e}"[0] == "1"]
+            if len(inside) > 6:
+                return [v for v in inside if f"{v:e}"[0] == "1"]
+            if len(inside) > 2:
+                return inside
+            # So short a piece of a logarithmic axis reads like a straight one.
         rough = (self.high - self.low) / 5
         decade = 10.0 ** math.floor(math.log10(rough))
         step = decade * next(d for d in (1, 2, 5, 10) if d * decade >= rough)

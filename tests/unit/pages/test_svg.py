@@ -26,3 +26,11 @@ def test_a_logarithmic_axis_gives_decades_equal_room() -> None:
 ])
 def test_percents_are_never_written_with_an_exponent(value: float, text: str) -> None:
     assert percent_text(value) == text
+
+
+@pytest.mark.parametrize("low, high", [(0.69, 1.25), (0.93, 1.08), (2.5, 4.0)])
+def test_a_short_piece_of_a_logarithmic_axis_has_ticks_to_read_it_by(
+    low: float, high: float
+) -> None:
+    ticks = Axis(low, high, 0, 100, log=True).ticks()
+    assert 3 <= len(ticks) <= 7 and all(low <= tick <= high for tick in ticks)
