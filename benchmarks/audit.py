@@ -17,9 +17,11 @@ from pathlib import Path
 from benchmarks.parts.record import heading, stem, table, write_figure, write_record
 from esmm_dist.audit import main as audit
 from esmm_dist.contract.config import load_config
+from esmm_dist.evaluation.audit import BASE, REFERENCES
 from esmm_dist.evaluation.audit_answer import answers, ratio_text
 from esmm_dist.evaluation.audit_document import Audit, ScenarioFigures
 from esmm_dist.evaluation.audit_page import (
+    BESIDE_BASE,
     COLUMNS,
     OF_TRUTH,
     chart_of_axis,
@@ -79,11 +81,16 @@ def record_of_simulated(audited: Audit) -> str:
     for scenario in audited.scenarios:
         parts += [f"\n## {_title(scenario)}\n\n", _truths(scenario), "\n",
                   _figures(scenario, is_simulated=True)]
-    parts += ["\n## By tenths of pCTR\n\nPredicted / true, over all impressions of a tenth; tenth "
-              "1 is the least likely to be clicked.\n\n",
-              _tenths(audited.scenarios[:1], "sharing")]
-    for key, names in audited.varied.items():
-        parts += [f"\nAs {key} varies:\n\n", _tenths([audited.of(name) for name in names], key)]
+    parts += ["\n## Beside BASE, draw by draw\n\nMean pCVR / that of BASE in the same draw, by "
+              "space and by tenth of all impressions, and expected AUC less BASE's.\n\n",
+              _beside_base(audited.scenarios)]
+    for space, words in (("", "all impressions"), ("_click", "the clicked impressions")):
+        parts += [f"\n## By tenths of pCTR, over {words}\n\nPredicted / true, over {words} of a "
+                  "tenth; tenth 1 is the least likely to be clicked.\n\n",
+                  _tenths(audited.scenarios[:1], "sharing", space)]
+        for key, names in audited.varied.items():
+            parts += [f"\nAs {key} varies:\n\n",
+                      _tenths([audited.of(name) for name in names], key, space)]
     for method in CHARTED:
         parts += ["\n", write_figure(f"{stem('audit')}_{method}_tenths.svg",
                                      chart_of_deciles(audited.scenarios[0], method, True))]
@@ -97,9 +104,6 @@ def record_of_simulated(audited: Audit) -> str:
 def record_of_real(audited: Audit) -> str:
     """The page of what can be known."""
     (scenario,) = audited.scenarios
-    rows = [[method, *(ratio_text(figures.get(f"implied_rate_unclicked_decile_{tenth}"))
-                       for tenth in TENTHS)]
-            for method, figures in scenario.methods.items()]
     return "".join([
         heading("Audit on KuaiRand: what can be known there",
                 "python -m benchmarks.audit --only kuairand",
@@ -108,9 +112,12 @@ def record_of_real(audited: Audit) -> str:
         f"{scenario.num_conversions:,} conversions (likes); pCVR is the mean of "
         f"{audited.num_replicates} seeds. Intervals are 95 % by draws of users. What the figures "
         "mean: docs/audit.md.\n\n", *(f"* {sentence}\n" for sentence in answers(audited)[1:]),
-        "\n", _figures(scenario, is_simulated=False), "\nConversion rate implied of un-clicked "
-        "impressions, by tenths of pCTR, the least likely to be clicked first:\n\n",
-        table(["method", *(f"tenth {tenth}" for tenth in TENTHS)], rows), "\n",
+        "\n", _figures(scenario, is_simulated=False), "\nMean pCVR / that of BASE over "
+        "the same rows, both averaged over the same seeds:\n\n", _beside_base([scenario]),
+        "\nPredicted / seen conversions of clicks, by tenths of pCTR, the least likely to be "
+        "clicked first:\n\n", _by_tenths(scenario, "cvr_pcoc_click"),
+        "\nConversion rate implied of un-clicked impressions, by the same tenths:\n\n",
+        _by_tenths(scenario, "implied_rate_unclicked"), "\n",
         *(write_figure(f"{stem('audit')}_kuairand_{method}_tenths.svg",
                        chart_of_deciles(scenario, method, False)) for method in CHARTED),
         "\nPredicted over seen conversions of clicks, by tenths of pCTR.\n",
@@ -128,14 +135,30 @@ def _truths(scenario: ScenarioFigures) -> str:
     return f"{scenario.num_clicks:,} clicks, {scenario.num_conversions:,} conversions. {told}.\n"
 
 
-def _tenths(scenarios: Sequence[ScenarioFigures], key: str) -> str:
+def _beside_base(scenarios: Sequence[ScenarioFigures]) -> str:
+    """Every method of every scenario held against BASE."""
+    columns = BESIDE_BASE[bool(scenarios[0].truth)]
+    return table(["", "method", *columns.values()], [
+        [scenario.name, method, *(figure_text(name, figures.get(name)) for name in columns)]
+        for scenario in scenarios for method, figures in scenario.methods.items()
+        if method not in (BASE, *REFERENCES)])
+
+
+def _by_tenths(scenario: ScenarioFigures, name: str) -> str:
+    return table(["method", *(f"tenth {tenth}" for tenth in TENTHS)], [
+        [method, *(ratio_text(figures.get(f"{name}_decile_{tenth}")) for tenth in TENTHS)]
+        for method, figures in scenario.methods.items()])
+
+
+def _tenths(scenarios: Sequence[ScenarioFigures], key: str, space: str) -> str:
     """Calibration against the truth by tenths, of the methods that all of them have but AMAN."""
     rows = []
     for scenario in scenarios:
         for method, figures in scenario.methods.items():
             if method not in ("aman", "truth") and all(method in s.methods for s in scenarios):
                 rows.append([f"{scenario.settings[key]:g}", method, *(
-                    ratio_text(figures.get(f"true_cvr_pcoc_decile_{tenth}")) for tenth in TENTHS)])
+                    ratio_text(figures.get(f"true_cvr_pcoc{space}_decile_{tenth}"))
+                    for tenth in TENTHS)])
     return table([key, "method", *(f"tenth {tenth}" for tenth in TENTHS)], rows)
 
 

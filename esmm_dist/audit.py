@@ -33,15 +33,18 @@ from esmm_dist.contract.world import World
 from esmm_dist.distributed.world import connect
 from esmm_dist.evaluate import commit
 from esmm_dist.evaluation.audit import (
+    BASE,
     REFERENCES,
     against_clicks,
     against_truth,
     deciles,
+    levels_to_base,
     of_truth,
     p_of,
+    ranking_less_base,
     references,
 )
-from esmm_dist.evaluation.audit_document import Audit, ScenarioFigures, pooled
+from esmm_dist.evaluation.audit_document import Audit, Estimate, ScenarioFigures, pooled
 from esmm_dist.evaluation.audit_page import print_audit, render_audit
 from esmm_dist.evaluation.predictions import Predictions
 from esmm_dist.evaluation.saturation import saturated
@@ -157,8 +160,9 @@ def measured(
     if config.simulate is None:
         counted, truth = by_ctr[:1], {}
         decile_N = deciles(np.mean([p_of(Task.CTR, own) for own in by_ctr], axis=0))
-        found = {method: against_clicks([of(method, place) for place in places], decile_N,
-                                        config.evaluate.num_bootstraps)
+        of_base = [of(BASE, place) for place in places]
+        found = {method: against_clicks([of(method, place) for place in places], of_base,
+                                        decile_N, config.evaluate.num_bootstraps)
                  for method in scenario.methods}
     else:
         known = [_with_truth(of_one, own) for of_one, own in zip(scenario.replicates, by_ctr)]
@@ -166,11 +170,12 @@ def measured(
         decile_of = [deciles(p_of(Task.CTR, own)) for own in counted]
         truth = pooled([of_truth(own, true, decile_N)
                         for (own, true, _), decile_N in zip(known, decile_of)])
-        found = {method: pooled([
+        by_draw = {method: [
             against_truth(of(method, place).take(known_N), true, decile_of[place])
             | {"num_steps": num_steps_of(trials[scenario.name, place, method])}
             for place, (_, true, known_N) in enumerate(known)
-        ]) for method in scenario.methods}
+        ] for method in scenario.methods}
+        found = {method: _over_draws(own, by_draw[BASE]) for method, own in by_draw.items()}
         rates = [clicked_rate_of(of_one) for of_one in scenario.replicates]
         found |= {name: pooled([
             against_truth(references(own, true, rate)[name], true, decile_N)
@@ -182,6 +187,16 @@ def measured(
         num_clicks=sum(int((own.click_N == 1).sum()) for own in counted),
         num_conversions=sum(int((own.conversion_N == 1).sum()) for own in counted),
     )
+
+
+def _over_draws(
+    own: Sequence[Mapping[str, float]], of_base: Sequence[Mapping[str, float]]
+) -> dict[str, Estimate]:
+    """A method's figures over all draws of a world, and beside BASE's draw by draw."""
+    return (pooled(own)
+            | pooled([levels_to_base(*pair) for pair in zip(own, of_base)])
+            | pooled([ranking_less_base(*pair) for pair in zip(own, of_base)],
+                     Estimate.of_differences))
 
 
 def num_steps_of(config: Config) -> int:

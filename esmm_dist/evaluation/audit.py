@@ -6,6 +6,8 @@ On real logs only what is seen after clicks can be held against anything.
 
 Names of figures: `pcoc` is the sum predicted / the sum of the truth or of what was seen; a suffix
 tells the space, `_decile_k` the k-th tenth of the impressions by the pCTR of one CTR network.
+`cvr_to_base` is a method's mean pCVR / that of BASE in the same draw, `_less_base` its figure less
+BASE's: what a draw does to both alike does not blur them.
 
 Shape legend: N rows; G groups; D draws of groups; K deciles.
 """
@@ -25,6 +27,9 @@ from esmm_dist.evaluation.truth import Truth, as_predictions, truth_metrics
 
 NUM_DECILES = 10
 KEPT_OF_TRUTH = ("true_cvr_auc", "true_cvr_auc_unclicked", "true_cvr_excess")
+OF_LEVEL, OF_RANKING = "true_cvr_pcoc", "true_cvr_auc"
+BASE = "base"
+"""The method that others are held against, draw by draw."""
 REFERENCES = ("clicked_rate", "truth")
 """What stands beside the methods: one rate for all impressions, and the best that can be had."""
 
@@ -73,6 +78,25 @@ def against_truth(
         p_ctr_N = p_of(Task.CTR, predictions)
         found |= _by_decile("true_ctr_pcoc", p_ctr_N, truth.p_click_N, weight_N, decile_N)
     return found
+
+
+def levels_to_base(
+    figures: Mapping[str, float], of_base: Mapping[str, float]
+) -> dict[str, float]:
+    """A training's mean pCVRs as multiples of BASE's of the same draw, by space and tenth: the
+    truth that both were divided by cancels."""
+    names = [name for name in figures if name.startswith(OF_LEVEL)]
+    own, its = (np.array([of_one[name] for name in names]) for of_one in (figures, of_base))
+    return {name.replace(OF_LEVEL, "cvr_to_base", 1): float(value)
+            for name, value in zip(names, ratio(own, its))}
+
+
+def ranking_less_base(
+    figures: Mapping[str, float], of_base: Mapping[str, float]
+) -> dict[str, float]:
+    """A training's expected AUCs less those of BASE in the same draw."""
+    return {f"{name}_less_base": value - of_base[name]
+            for name, value in figures.items() if name.startswith(OF_RANKING)}
 
 
 def references(
@@ -143,17 +167,20 @@ def _by_decile(
 
 
 def against_clicks(
-    trainings: Sequence[Predictions], decile_N: IntArray, num_draws: int
+    trainings: Sequence[Predictions], of_base: Sequence[Predictions], decile_N: IntArray,
+    num_draws: int,
 ) -> dict[str, Estimate]:
     """What trainings by several seeds say together: of clicks beside what was seen, with intervals
     from draws of groups; of un-clicked rows what they imply, which nothing can be held against.
 
     Args:
+        of_base: trainings of BASE, which may be the same.
         decile_N: of the rows, the same for all trainings.
         num_draws: of groups.
     """
     first = trainings[0]
-    p_N = np.mean([p_of(Task.CVR, own) for own in trainings], axis=0)
+    p_N, base_N = (np.mean([p_of(Task.CVR, own) for own in of_method], axis=0)
+                   for of_method in (trainings, of_base))
     group_N, num_groups = group_codes(first)
     click_N = first.weight_N * (first.click_N == 1)
     unclicked_N = first.weight_N * (first.click_N == 0)
@@ -162,6 +189,8 @@ def against_clicks(
                  "observed_rate_click": (click_N * first.conversion_N, click_N),
                  "implied_rate_click": (click_N * p_N, click_N),
                  "implied_rate_unclicked": (unclicked_N * p_N, unclicked_N),
+                 "cvr_to_base_click": (click_N * p_N, click_N * base_N),
+                 "cvr_to_base_unclicked": (unclicked_N * p_N, unclicked_N * base_N),
                  "click_rate": (click_N, first.weight_N * one_N)}
     quotients |= {
         f"{name}_decile_{place + 1}": tuple(part_N * (decile_N == place) for part_N in parts)

@@ -6,7 +6,7 @@ It draws nothing.
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from esmm_dist.evaluation.audit import REFERENCES
+from esmm_dist.evaluation.audit import BASE, REFERENCES
 from esmm_dist.evaluation.audit_document import (
     AS_DECLARED,
     LENGTH,
@@ -25,9 +25,9 @@ def answers(audit: Audit) -> list[str]:
     if not audit.is_simulated:
         return [*found, *_of_clicks(audit.scenarios[0])]
     declared = audit.of(AS_DECLARED)
-    return [*found, _of_targets(declared), *_of_space(declared), _of_rivals(declared),
-            *_of_length(audit), *_of_confounding(audit), _of_mean(audit.worlds),
-            _of_first_step(audit.worlds)]
+    return [*found, _of_targets(declared), *_of_space(declared), _beside_base(audit.worlds),
+            _of_rivals(declared), _of_ranking(declared), *_of_length(audit),
+            *_of_confounding(audit), _of_mean(audit.worlds), _of_first_step(audit.worlds)]
 
 
 def ratio_text(estimate: Estimate | None) -> str:
@@ -37,6 +37,15 @@ def ratio_text(estimate: Estimate | None) -> str:
     if estimate.low is None or estimate.high is None:
         return f"{estimate.value:.3g} (no interval)"
     return f"{estimate.value:.3g} ({estimate.low:.3g} to {estimate.high:.3g})"
+
+
+def difference_text(estimate: Estimate | None) -> str:
+    """A difference and its interval."""
+    if estimate is None:
+        return "undefined"
+    if estimate.low is None or estimate.high is None:
+        return f"{estimate.value:+.4f} (no interval)"
+    return f"{estimate.value:+.4f} ({estimate.low:+.4f} to {estimate.high:+.4f})"
 
 
 def against_one(estimate: Estimate) -> str:
@@ -82,6 +91,31 @@ def _of_space(declared: ScenarioFigures) -> Iterator[str]:
         whole = figures["true_cvr_pcoc"]
         yield (f"{method_name(method)} predicts {ratio_text(whole)} times the true p(conversion | "
                f"do(click), x) over all impressions, {against_one(whole)}: {by_space}.")
+
+
+def _beside_base(worlds: Sequence[ScenarioFigures]) -> str:
+    declared = worlds[0].methods["esmm"]
+    sides = _sides([world.methods["esmm"]["cvr_to_base_unclicked"] for world in worlds])
+    return (
+        "Draw by draw, in the world as declared, ESMM's mean pCVR is "
+        f"{ratio_text(declared['cvr_to_base'])} times BASE's over all impressions, "
+        f"{ratio_text(declared['cvr_to_base_unclicked'])} over un-clicked ones, "
+        f"{ratio_text(declared.get('cvr_to_base_decile_1'))} over the tenth least likely to be "
+        f"clicked, {ratio_text(declared.get(f'cvr_to_base{LAST_DECILE}'))} over the tenth most "
+        f"likely to be. Over un-clicked impressions it is above BASE's in {sides['above']} of "
+        f"{len(worlds)} worlds, below in {sides['below']}, and not told in {sides['not told']}."
+    )
+
+
+def _of_ranking(declared: ScenarioFigures) -> str:
+    told: dict[str, list[str]] = {"above": [], "below": [], "not told": []}
+    for method, figures in declared.methods.items():
+        gap = figures.get("true_cvr_auc_less_base")
+        if gap is not None and method != BASE:
+            told[gap.side_of(0.0)].append(f"{method_name(method)} {difference_text(gap)}")
+    words = {"above": "better", "below": "worse", "not told": "not told apart"}
+    return "Expected AUC over all impressions, less BASE's draw by draw: " + "; ".join(
+        f"{words[side]}: {', '.join(of_side) or 'none'}" for side, of_side in told.items()) + "."
 
 
 def _of_confounding(audit: Audit) -> Iterator[str]:
@@ -153,9 +187,11 @@ def _of_clicks(scenario: ScenarioFigures) -> Iterator[str]:
     for method, figures in scenario.methods.items():
         unclicked, clicked = (figures[f"implied_rate_{space}"].value
                               for space in ("unclicked", "click"))
+        beside = ("" if method == BASE else
+                  f", and {ratio_text(figures['cvr_to_base_unclicked'])} times what BASE implies")
         yield (f"{method_name(method)} predicts {ratio_text(figures['cvr_pcoc_click'])} times the "
                f"conversions seen after clicks. Of un-clicked impressions it implies a conversion "
                f"rate of {100 * unclicked:.3g} % had they been clicked, {unclicked / clicked:.2f} "
-               "of what it says of the clicked ones.")
+               f"of what it says of the clicked ones{beside}.")
     yield ("Nothing in these logs can tell whether what is implied of un-clicked impressions is "
            "right.")

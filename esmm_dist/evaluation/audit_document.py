@@ -3,7 +3,7 @@
 It reads no prediction.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -35,14 +35,20 @@ class Estimate(_Document):
         """Of replicates: the geometric mean, and Student's interval of the logarithms."""
         if min(values) <= 0:
             return cls(value=float(np.mean(values)))
-        logs = np.log(values)
-        center = float(np.mean(logs))
+        of_logs = cls.of_differences([float(log) for log in np.log(values)])
+        low, high = (None if bound is None else float(np.exp(bound))
+                     for bound in (of_logs.low, of_logs.high))
+        return cls(value=float(np.exp(of_logs.value)), low=low, high=high)
+
+    @classmethod
+    def of_differences(cls, values: Sequence[float]) -> "Estimate":
+        """Of replicates: the mean, and Student's interval."""
+        center = float(np.mean(values))
         if len(values) == 1:
-            return cls(value=float(np.exp(center)))
-        error = float(np.std(logs, ddof=1)) / np.sqrt(len(values))
+            return cls(value=center)
+        error = float(np.std(values, ddof=1)) / np.sqrt(len(values))
         reach = error * float(stats.t.ppf((1 + LEVEL) / 2, len(values) - 1))
-        return cls(value=float(np.exp(center)), low=float(np.exp(center - reach)),
-                   high=float(np.exp(center + reach)))
+        return cls(value=center, low=center - reach, high=center + reach)
 
     def side_of(self, value: float) -> Literal["above", "below", "not told"]:
         """Where the interval lies; without one nothing is told."""
@@ -56,10 +62,13 @@ class Estimate(_Document):
             self.low <= value <= self.high)
 
 
-def pooled(replicates: Sequence[Mapping[str, float]]) -> dict[str, Estimate]:
+def pooled(
+    replicates: Sequence[Mapping[str, float]],
+    as_one: Callable[[Sequence[float]], Estimate] = Estimate.of_ratios,
+) -> dict[str, Estimate]:
     """Figures of all replicates as one; those that a replicate does not define are left out."""
     return {
-        name: Estimate.of_ratios([values[name] for values in replicates])
+        name: as_one([values[name] for values in replicates])
         for name in replicates[0]
         if all(name in values and np.isfinite(values[name]) for values in replicates)
     }

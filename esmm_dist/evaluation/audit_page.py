@@ -9,8 +9,8 @@ from markupsafe import Markup
 from rich.console import Console
 from rich.table import Table
 
-from esmm_dist.evaluation.audit import NUM_DECILES, REFERENCES
-from esmm_dist.evaluation.audit_answer import answers, ratio_text
+from esmm_dist.evaluation.audit import BASE, NUM_DECILES, REFERENCES
+from esmm_dist.evaluation.audit_answer import answers, difference_text, ratio_text
 from esmm_dist.evaluation.audit_document import Audit, Estimate, ScenarioFigures
 from esmm_dist.evaluation.charts import ratio_chart
 from esmm_dist.evaluation.figures import method_name
@@ -26,6 +26,15 @@ COLUMNS = {
            "num_steps": "steps"},
     False: {"cvr_pcoc_click": "predicted / seen, clicks", "implied_rate_click": "implied, clicked",
             "implied_rate_unclicked": "implied, un-clicked"},
+}
+BESIDE_BASE = {
+    True: {"cvr_to_base": "all", "cvr_to_base_click": "clicked",
+           "cvr_to_base_unclicked": "un-clicked", "cvr_to_base_decile_1": "tenth 1",
+           f"cvr_to_base_decile_{NUM_DECILES}": f"tenth {NUM_DECILES}",
+           "true_cvr_auc_less_base": "expected AUC less BASE's"},
+    False: {"cvr_to_base_click": "clicked", "cvr_to_base_unclicked": "un-clicked",
+            "cvr_to_base_unclicked_decile_1": "un-clicked, tenth 1",
+            f"cvr_to_base_unclicked_decile_{NUM_DECILES}": f"un-clicked, tenth {NUM_DECILES}"},
 }
 ON_TERMINAL = ("true_cvr_pcoc", "true_cvr_pcoc_unclicked", "true_cvr_auc")
 """What fits into 80 columns."""
@@ -55,6 +64,8 @@ def figure_text(name: str, estimate: Estimate | None) -> str:
     """A figure of a table."""
     if name == "num_steps":
         return "–" if estimate is None else f"{estimate.value:,.0f}"
+    if name.endswith("_less_base"):
+        return difference_text(estimate)
     return ratio_text(estimate)
 
 
@@ -63,6 +74,7 @@ def render_audit(audit: Audit) -> str:
     return rendered(
         "esmm_dist.evaluation", TEMPLATE, {"method": method_name, "figure": figure_text},
         audit=audit, answers=answers(audit), columns=COLUMNS[audit.is_simulated],
+        beside_base=BESIDE_BASE[audit.is_simulated], base=BASE, references=REFERENCES,
         of_truth=OF_TRUTH, deciles=DECILES,
         charts={key: _charts_of_axis(audit, key, names) for key, names in audit.varied.items()},
         decile_charts=_charts_of_deciles(audit.scenarios[0], audit.is_simulated),

@@ -55,6 +55,8 @@ def test_worlds_are_drawn_built_and_held_against_their_truth_once(
     for method in ("esmm", "base"):
         assert 0.3 < declared.methods[method]["true_cvr_pcoc_click"].value < 3
     aman, base = declared.methods["aman"], declared.methods["base"]
+    assert aman["cvr_to_base"].value == pytest.approx(
+        aman["true_cvr_pcoc"].value / base["true_cvr_pcoc"].value)
     assert aman["cvr_to_true_ctcvr"].value < 0.5 * base["cvr_to_true_ctcvr"].value
     trained = load_config(next((tmp_path / "runs").rglob("aman-seed1/config.yaml")))
     assert trained.model.options.share_of_unclicked == 1, "the pole, whatever the config says"

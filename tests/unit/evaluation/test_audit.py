@@ -12,7 +12,9 @@ from esmm_dist.evaluation.audit import (
     against_clicks,
     against_truth,
     deciles,
+    levels_to_base,
     of_truth,
+    ranking_less_base,
     references,
 )
 from esmm_dist.evaluation.audit_answer import against_one, answers, ratio_text
@@ -115,7 +117,7 @@ def test_what_escm2_claims_is_written_as_its_proof_has_it() -> None:
 def test_on_real_logs_trainings_are_averaged_and_clicks_alone_are_judged() -> None:
     one, other = random_predictions(NUM_ROWS), random_predictions(NUM_ROWS, noise=1.0)
     decile_N = deciles(known(one.ctr_logit_N))
-    found = against_clicks([one, other], decile_N, num_draws=200)
+    found = against_clicks([one, other], [other], decile_N, num_draws=200)
     p_N = (sigmoid(known(one.cvr_logit_N)) + sigmoid(known(other.cvr_logit_N))) / 2
     click_N, w_N = one.click_N == 1, one.weight_N
     seen = (w_N * one.conversion_N)[click_N].sum()
@@ -126,6 +128,26 @@ def test_on_real_logs_trainings_are_averaged_and_clicks_alone_are_judged() -> No
     last = ~click_N & (decile_N == 9)
     assert found["implied_rate_unclicked_decile_10"].value == pytest.approx(
         (w_N * p_N)[last].sum() / w_N[last].sum())
+    assert found["cvr_to_base_unclicked_decile_10"].value == pytest.approx(
+        (w_N * p_N)[last].sum() / (w_N * sigmoid(known(other.cvr_logit_N)))[last].sum())
+    itself = against_clicks([other], [other], decile_N, num_draws=200)["cvr_to_base_click"]
+    assert itself.low == itself.value == itself.high == 1, "drawn together"
+
+
+def test_a_training_beside_base_is_its_mean_pcvr_over_that_of_base() -> None:
+    predictions, truth = case()
+    base = replace(predictions, cvr_logit_N=random_predictions(NUM_ROWS, noise=2.0).cvr_logit_N)
+    decile_N = deciles(known(predictions.ctr_logit_N))
+    own, of_base = (against_truth(one, truth, decile_N) for one in (predictions, base))
+    levels, rankings = levels_to_base(own, of_base), ranking_less_base(own, of_base)
+    mine_N, its_N = (sigmoid(known(one.cvr_logit_N)) for one in (predictions, base))
+    w_N = predictions.weight_N
+    first = decile_N == 0
+    assert levels["cvr_to_base"] == pytest.approx((w_N @ mine_N) / (w_N @ its_N))
+    assert levels["cvr_to_base_decile_1"] == pytest.approx(
+        (w_N @ (first * mine_N)) / (w_N @ (first * its_N)))
+    assert rankings["true_cvr_auc_less_base"] == own["true_cvr_auc"] - of_base["true_cvr_auc"]
+    assert all("given" not in name for name in levels)
 
 
 def test_replicates_are_pooled_by_students_interval_of_the_logarithms() -> None:
@@ -137,6 +159,10 @@ def test_replicates_are_pooled_by_students_interval_of_the_logarithms() -> None:
     assert estimate.low == pytest.approx(np.exp(-reach))
     assert not estimate.is_off(1.0) and Estimate(value=2, low=1.5, high=3).is_off(1.0)
     assert Estimate.of_ratios([0.7]).low is None
+    gap = Estimate.of_differences([-0.01, 0.0, 0.04])
+    assert gap.value == pytest.approx(0.01) and gap.high is not None
+    assert gap.high - gap.value == pytest.approx(
+        4.302652729911275 * np.std([-0.01, 0.0, 0.04], ddof=1) / np.sqrt(3))
     assert set(pooled([{"a": 1.0, "b": float("nan")}, {"a": 2.0, "b": 1.0}])) == {"a"}
 
 
@@ -161,18 +187,21 @@ def test_a_minimum_that_was_not_reached_is_not_told(monkeypatch: pytest.MonkeyPa
 
 
 TOLD, NOT_TOLD = Estimate(value=0.9, low=0.85, high=0.95), Estimate(value=0.9, low=0.8, high=1.1)
+LESS = Estimate(value=-0.02, low=-0.03, high=-0.01)
 
 
 def scenario(
     name: str, seen: float, confounding: float = 0.0, *, to_clicked: Estimate = TOLD,
     first_step: Estimate = TOLD, methods: tuple[str, ...] = ("esmm", "base", "aman"),
-    num_epochs: int = 1,
+    num_epochs: int = 1, to_base: Estimate = TOLD, less_base: Estimate = LESS,
 ) -> ScenarioFigures:
     names = ("true_cvr_pcoc", "true_cvr_pcoc_click", "true_cvr_pcoc_unclicked",
              "true_cvr_given_pcoc", "cvr_to_true_ctcvr", "true_cvr_auc",
              *(f"true_cvr_pcoc_decile_{k}" for k in range(1, 11)))
     figures = {figure: Estimate(value=seen, low=0.9 * seen, high=1.1 * seen) for figure in names}
-    figures |= {"cvr_to_clicked_rate": to_clicked, "num_steps": Estimate(value=1_172)}
+    figures |= {"cvr_to_clicked_rate": to_clicked, "num_steps": Estimate(value=1_172),
+                "cvr_to_base": to_base, "cvr_to_base_unclicked": to_base,
+                "true_cvr_auc_less_base": less_base}
     truth = {"given_to_do": Estimate(value=1.3), "clicked_rate_to_true_cvr": Estimate(value=1.5),
              "mean_of_ratios_to_ratio_of_means": first_step}
     return ScenarioFigures(
@@ -203,6 +232,9 @@ def test_sentences_say_what_intervals_bear_and_no_more() -> None:
     assert "too high" in found and "With hidden confounding of 1, clicks lead to 1.3" in found
     assert ("un-clicked impressions: too high: ESMM 1.4 (1.26 to 1.54), BASE 1.4 (1.26 to 1.54), "
             "DCMT 1.4 (1.26 to 1.54); too low: none") in found
+    assert "0.9 (0.85 to 0.95) times BASE's over all impressions" in found
+    assert ("less BASE's draw by draw: better: none; worse: ESMM -0.0200 (-0.0300 to -0.0100), AMAN"
+            in found)
 
 
 def test_worlds_are_counted_by_what_their_draws_tell_and_each_once() -> None:
@@ -211,6 +243,7 @@ def test_worlds_are_counted_by_what_their_draws_tell_and_each_once() -> None:
         scenario("confounding=1", 1.7, 1.0, to_clicked=NOT_TOLD, first_step=NOT_TOLD),
         scenario("num_epochs=3", 1.2, methods=("esmm", "base"), num_epochs=3))))
     assert "above in 0 of 2 worlds, below in 1, and not told in 1" in found
+    assert "is above BASE's in 0 of 2 worlds, below in 2, and not told in 0" in found
     assert "fails in 1 of 2 worlds" in found and "holds in 0, and is not told in 1" in found
     assert "BASE, trained for longer in the world as declared: after 1,172 steps 1.4" in found
 
@@ -227,7 +260,8 @@ def test_what_draws_share_does_not_blur_a_ratio_of_two_figures() -> None:
 def test_the_page_opens_offline_and_holds_every_sentence(
     is_simulated: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    of_clicks = against_clicks([random_predictions()], np.zeros(400, np.intp), num_draws=100)
+    rows = [random_predictions()]
+    of_clicks = against_clicks(rows, rows, np.zeros(400, np.intp), num_draws=100)
     real = ScenarioFigures(name="real", settings={}, truth={}, methods={"esmm": of_clicks},
                            num_impressions=400, num_clicks=200, num_conversions=50)
     audit = audit_of(
