@@ -189,8 +189,8 @@ def why_missed(label: str, runs: Runs) -> str:
     if label == PER_ROW:
         fixed = fixed_seconds([median_run(runs.later), *runs.sized])
         return (f"By the line through the smallest and the largest, a build takes {fixed:.1f} s "
-                "whatever its rows: to count the logs, to plan, and to compile code that differs "
-                "from size to size. Each size is built once here.")
+                "whatever its rows: to count the logs, to plan, and, it seems, to compile what "
+                "differs from size to size. Each size is built once here.")
     return "No reason was measured in this run."
 
 
