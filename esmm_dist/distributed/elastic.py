@@ -5,11 +5,11 @@ ones may join. What was computed lies in the ranks' memory and is gone with the 
 command has to go on from what it saved, together with ranks that know nothing yet.
 """
 
-import os
 from collections.abc import Callable
 from typing import Any
 
 from esmm_dist.contract.world import World
+from esmm_dist.distributed.launcher import is_elastic
 from esmm_dist.distributed.world import HorovodWorld, connect, connected_horovod, heartbeats_of
 
 Command = Callable[[World, bool], None]
@@ -18,7 +18,7 @@ Command = Callable[[World, bool], None]
 
 def run_in_world(command: Command) -> None:
     """Runs a command once, or in an elastic job until it has come to its end with some members."""
-    if os.environ.get("HOROVOD_ELASTIC") != "1":
+    if not is_elastic():
         with connect() as world:
             command(world, False)
         return

@@ -8,7 +8,7 @@ import json
 import threading
 import time
 from typing import Any, Self
-from urllib.error import URLError
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 SCOPE = "esmm_dist.heartbeats"
@@ -47,10 +47,12 @@ class Heartbeats:
 
     def diagnosis(self) -> str:
         """Which ranks do not answer, and where the others are; takes two beats."""
-        ranks = range(self._num_ranks)
-        before = [self._read(rank) for rank in ranks]
-        time.sleep(2.5 * self._seconds_per_beat)
-        after = [self._read(rank) for rank in ranks]
+        try:
+            before = self._read_all()
+            time.sleep(2.5 * self._seconds_per_beat)
+            after = self._read_all()
+        except OSError:
+            return "the launcher no longer answers either: look at the machine it runs on"
         silent, behind = [], []
         for rank, (then, now) in enumerate(zip(before, after)):
             if rank == self._rank:
@@ -72,14 +74,19 @@ class Heartbeats:
             request = Request(f"{self._url}/{self._rank}", json.dumps(beat).encode(), method="PUT")
             try:
                 urlopen(request, timeout=SECONDS_PER_REQUEST).close()
-            except (URLError, OSError):
+            except OSError:
                 pass  # a beat may be missed; who hears none at all will say so
             self._ending.wait(self._seconds_per_beat)
+
+    def _read_all(self) -> list[dict[str, Any] | None]:
+        """The last beat of every rank; gives up at once where the store does not answer, for each
+        rank asked in vain takes its time."""
+        return [self._read(rank) for rank in range(self._num_ranks)]
 
     def _read(self, rank: int) -> dict[str, Any] | None:
         try:
             with urlopen(f"{self._url}/{rank}", timeout=SECONDS_PER_REQUEST) as answer:
                 beat: dict[str, Any] = json.loads(answer.read())
                 return beat
-        except (URLError, OSError, ValueError):
+        except (HTTPError, ValueError):  # the store has none of it
             return None

@@ -12,6 +12,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+# Where control groups of version 2 lie, and which of them a process is in.
+CONTROL_GROUPS, OWN_CONTROL_GROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+
 # mallopt(3): freed memory above this is given back to the system, and blocks above the other are
 # never kept. glibc takes no more than 32 MiB for the second.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
@@ -48,12 +51,12 @@ def keep_freed_memory() -> None:
 def available_bytes(device: torch.device, num_local_ranks: int) -> int:
     """What this rank can still take, where ranks of a machine share it evenly.
 
-    On a GPU what is free there; else the least of the machine's available memory, its control
-    group's and this process's own limit (`ulimit -v`).
+    On a GPU what is free there; else the least of the machine's available memory, what is left in
+    its control group and in those above it, and this process's own limit (`ulimit -v`).
     """
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    shared = [_available_on_machine(), *_left_in_control_group()]
+    shared = [_available_on_machine(), *left_in_control_groups()]
     bounds = [num_bytes // num_local_ranks for num_bytes in shared]
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     if limit != resource.RLIM_INFINITY:
@@ -68,11 +71,29 @@ def _available_on_machine() -> int:
     return int(kib) * 1024
 
 
-def _left_in_control_group() -> list[int]:
-    group = Path("/sys/fs/cgroup")
+def left_in_control_groups() -> list[int]:
+    """What is left in each control group above this process that has a limit.
+
+    Pages of files that were read count as used there, but the system gives them up for others:
+    without them, who has read samples in a container would be left nothing for tables.
+    """
     try:
-        limit, used = ((group / name).read_text().strip() for name in
-                       ("memory.max", "memory.current"))
-    except OSError:
+        own = next(line[3:] for line in OWN_CONTROL_GROUP.read_text().splitlines()
+                   if line.startswith("0::"))
+    except (OSError, StopIteration):
         return []
-    return [] if limit == "max" else [int(limit) - int(used)]
+    # In a container's own namespace it is the root; elsewhere the jobs of a machine have paths.
+    group = CONTROL_GROUPS / own.strip("/")
+    groups = [path for path in (group, *group.parents) if path.is_relative_to(CONTROL_GROUPS)]
+    lefts = []
+    for path in groups:
+        try:
+            limit, used, stat = ((path / f"memory.{name}").read_text().strip()
+                                 for name in ("max", "current", "stat"))
+        except OSError:  # the first one of a machine knows no limit
+            continue
+        if limit != "max":
+            of_files = sum(int(line.split()[1]) for line in stat.splitlines()
+                           if line.startswith(("active_file ", "inactive_file ")))
+            lefts.append(int(limit) - int(used) + of_files)
+    return lefts

@@ -84,7 +84,10 @@ class Router:
         dtype = values_NX.dtype
         if self._world.num_ranks > 1 and self._travel_dtype.itemsize < dtype.itemsize:
             largest = torch.finfo(self._travel_dtype).max
-            values_NX = values_NX.clamp(-largest, largest).to(self._travel_dtype)
+            # What is infinite stays so, for whoever looks whether all numbers are finite.
+            values_NX = torch.where(
+                values_NX.isinf(), values_NX, values_NX.clamp(-largest, largest)
+            ).to(self._travel_dtype)
         arriving = self._world.begin_exchange(values_NX, num_rows_to_rank, name)
         return _Vectors(arriving, dtype)
 

@@ -23,6 +23,7 @@ from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.telling import tell, tell_failure
 from esmm_dist.contract.world import Here, Pending, Traffic, World
 from esmm_dist.distributed.heartbeats import Heartbeats
+from esmm_dist.distributed.launcher import is_launched, store_of_launcher
 from esmm_dist.distributed.padding import Padding
 from esmm_dist.distributed.waiting import wait_until
 
@@ -60,7 +61,7 @@ def connect() -> Iterator[World]:
     why before it leaves, because horovodrun terminates all of them once the first has ended; what
     they all found alike is said once. Alone, an error goes its own way.
     """
-    if "HOROVOD_RANK" not in os.environ:
+    if not is_launched():
         yield SoloWorld()
         return
     hvd = connected_horovod()
@@ -75,7 +76,12 @@ def connect() -> Iterator[World]:
 
 
 def connected_horovod() -> Any:
-    """The module horovod.torch, once this process has joined the others."""
+    """The module horovod.torch, once this process has joined the others.
+
+    Raises:
+        InputError: there is no launcher.
+    """
+    store_of_launcher()
     for key, value in HOROVOD_DEFAULTS.items():
         os.environ.setdefault(key, value)
     import horovod.torch as hvd
@@ -86,8 +92,7 @@ def connected_horovod() -> Any:
 
 def heartbeats_of(hvd: Any) -> Heartbeats:
     """This rank's, for the store of the launcher that started it."""
-    address, port = (os.environ[f"HOROVOD_GLOO_RENDEZVOUS_{part}"] for part in ("ADDR", "PORT"))
-    return Heartbeats(f"{address}:{port}", hvd.rank(), hvd.size())
+    return Heartbeats(store_of_launcher(), hvd.rank(), hvd.size())
 
 
 class SoloWorld:

@@ -1,5 +1,8 @@
 """Tables of one process against plain ones, and shards against the ranks that wrote them."""
 
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -7,8 +10,10 @@ from torch import Tensor
 
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.row_space import RowSpace, bucket_of
+from esmm_dist.contract.world import Here, Pending
 from esmm_dist.distributed.admission import Admission
 from esmm_dist.distributed.embedding import ShardedEmbedding
+from esmm_dist.distributed.routing import Router
 from esmm_dist.distributed.row_optimizers import RowAdagrad, RowAdam, RowOptimizer, RowSgd
 from esmm_dist.distributed.world import SoloWorld
 from esmm_dist.model.fields import field_vectors
@@ -168,6 +173,26 @@ def test_replicated_tables_are_held_whole_and_written_once(num_ranks: int) -> No
         copy.load_buckets(0, trained.state(), trained.space)
     written = torch.cat([copy.state()["rows"] for copy in copies])
     assert torch.equal(written, trained.state()["rows"])
+
+
+class Mirror(Seat):
+    """Two ranks that send each other the same, seen by the first."""
+
+    def begin_exchange(
+        self, tensor_NX: Tensor, num_rows_to_rank: Sequence[int], name: str
+    ) -> Pending[tuple[Tensor, list[int]]]:
+        return Here((tensor_NX, list(num_rows_to_rank)))
+
+
+def test_on_the_way_as_float16_large_numbers_stay_finite_and_no_others_become_so() -> None:
+    world = Mirror(0, 2)
+    router = Router(FEATURES, RowSpace(NUM_ROWS_OF_TABLE), world, torch.device("cpu"),
+                    torch.float16, is_replicated=False)
+    sent = torch.tensor([[1e30, -1e30, 0.1, torch.inf, -torch.inf, torch.nan]])
+    route: Any = SimpleNamespace(num_rows_to_rank=[1, 0], num_rows_from_rank=[1, 0])
+    expected = torch.tensor([[65_504, -65_504, 0.0999755859375, torch.inf, -torch.inf, torch.nan]])
+    for arrived in (router.to_askers(sent, route), router.to_owners(sent, route)):
+        torch.testing.assert_close(arrived.wait(), expected, rtol=0, atol=0, equal_nan=True)
 
 
 def test_a_rank_holds_only_its_buckets() -> None:

@@ -45,8 +45,13 @@ def test_a_rank_that_has_stopped_is_named_before_those_that_wait_with_it(
     assert ranks[0].diagnosis() == "rank 1 no longer answers (last in 'towers')"
 
 
-def test_without_a_store_beating_goes_on_and_nobody_was_heard() -> None:
-    with Heartbeats("127.0.0.1:9", 0, 2) as alone:
+def test_a_rank_that_has_never_beaten_is_named(ranks: list[Heartbeats]) -> None:
+    ranks[0]._num_ranks = 4
+    assert ranks[0].diagnosis() == "rank 3 has never been heard of"
+
+
+def test_without_a_store_beating_goes_on_and_no_rank_is_blamed() -> None:
+    with Heartbeats("127.0.0.1:9", 0, 1_000) as alone:
         alone._seconds_per_beat = 0.01
-        assert alone.diagnosis() == "rank 1 has never been heard of"
+        assert alone.diagnosis().startswith("the launcher no longer answers")
         assert alone._thread.is_alive()

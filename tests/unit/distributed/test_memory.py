@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from esmm_dist.distributed.memory import keep_freed_memory, zeros
+from esmm_dist.distributed import memory
+from esmm_dist.distributed.memory import (
+    available_bytes,
+    keep_freed_memory,
+    left_in_control_groups,
+    zeros,
+)
 
 CPU = torch.device("cpu")
 BLOCK_BYTES = 8 * 2**20
@@ -58,3 +64,26 @@ def test_what_one_step_frees_the_next_one_has_without_new_pages() -> None:
         pages_of_a_step()
     pages = 4 * BLOCK_BYTES // resource.getpagesize()
     assert sum(pages_of_a_step() for _ in range(5)) < pages / 10
+
+
+@pytest.mark.parametrize(("own", "left"), [
+    ("0::/", []), ("0::/jobs/nine\n", [100 - 90 + 30 + 5, 800 - 95 + 30]),
+    ("4:memory:/jobs/nine\n0::/jobs\n", [800 - 95 + 30]), ("4:memory:/jobs/nine", []),
+])
+def test_pages_of_files_are_left_to_a_control_group_and_the_groups_above_it_have_a_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: str, left: list[int]
+) -> None:
+    monkeypatch.setattr(memory, "CONTROL_GROUPS", tmp_path / "groups")
+    monkeypatch.setattr(memory, "OWN_CONTROL_GROUP", tmp_path / "own")
+    (tmp_path / "own").write_text(own)
+    for name, limit, used, stat in (
+        ("jobs/nine", "100", "90", "anon 55\nfile 40\ninactive_file 30\nactive_file 5\n"),
+        ("jobs", "800", "95", "inactive_file 30\nactive_file 0"), (".", "max", "99", ""),
+    ):
+        group = tmp_path / "groups" / name
+        group.mkdir(parents=True, exist_ok=True)
+        for file, content in (("max", limit), ("current", used), ("stat", stat)):
+            (group / f"memory.{file}").write_text(f"{content}\n")
+    assert left_in_control_groups() == left
+    if left:
+        assert available_bytes(CPU, 2) == min(left) // 2
