@@ -45,11 +45,10 @@ from esmm_dist.evaluation.predictions import Predictions
 from esmm_dist.evaluation.scorecard import model_codes
 from esmm_dist.evaluation.tasks import group_codes
 from esmm_dist.evaluation.truth import read_truth
-from esmm_dist.planning import plan_stages
+from esmm_dist.planning import pin_manifest, plan_stages
 from esmm_dist.simulation.record import check_drawn_as
 from esmm_dist.storage.address import path_of
 from esmm_dist.storage.files import write
-from esmm_dist.train import pin_manifest
 from esmm_dist.trial_folders import noted_cost
 from esmm_dist.trials import (
     METHOD_NAMES,

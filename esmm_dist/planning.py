@@ -1,21 +1,40 @@
-"""Plans the epochs of a fold: which rows take part, and who reads them.
+"""Plans the epochs of a fold: of which samples, which rows take part, and who reads them.
 
 Called by all ranks in step; they share the counting, and none opens a file for training yet.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.folds import Fold
-from esmm_dist.contract.manifest import Manifest
+from esmm_dist.contract.manifest import Manifest, read_manifest
 from esmm_dist.contract.multiplicity import Multiplicity
 from esmm_dist.contract.schema import FAKE_NEGATIVE, MATURE
 from esmm_dist.contract.sections import Config
+from esmm_dist.contract.settings import check_settings
 from esmm_dist.contract.world import World
 from esmm_dist.model.method import method_of
 from esmm_dist.reader.plan import TrainPlan
 from esmm_dist.reader.samples import SampleReader
+from esmm_dist.training.agreement import check_told_alike
+
+
+def pin_manifest(config: Config, world: World, pinned: int | None) -> Manifest:
+    """The manifest of a resumed run, else the latest as rank 0 sees it; all ranks read the same.
+
+    Raises:
+        InputError: there is none, it was built for other features, or is not the same for all.
+    """
+    seen = read_manifest(config.samples.path, pinned).number
+    number = world.gather_objects(seen, name="manifest")[0]
+    assert isinstance(number, int)
+    manifest = read_manifest(config.samples.path, number)
+    digest = hashlib.sha256(manifest.model_dump_json().encode()).hexdigest()
+    check_told_alike({f"samples manifest {number}": digest[:12]}, world)
+    check_settings(manifest, config, config.samples.path)
+    return manifest
 
 
 def plan_stages(

@@ -27,23 +27,19 @@ from esmm_dist.contract.command_line import (
 from esmm_dist.contract.days import day_number
 from esmm_dist.contract.encodings import Encodings, num_rows_of_table
 from esmm_dist.contract.folds import Fold, folds_of
-from esmm_dist.contract.manifest import (
-    Manifest,
-    read_encodings,
-    read_manifest,
-)
+from esmm_dist.contract.manifest import Manifest, read_encodings
 from esmm_dist.contract.sections import Config
-from esmm_dist.contract.settings import check_settings
 from esmm_dist.contract.telling import tell
 from esmm_dist.contract.world import World
 from esmm_dist.distributed.elastic import run_in_world
 from esmm_dist.model.method import Stage
-from esmm_dist.planning import immature_notice, plan_stages
+from esmm_dist.planning import immature_notice, pin_manifest, plan_stages
 from esmm_dist.reader.plan import TrainPlan
 from esmm_dist.reader.samples import SampleReader
 from esmm_dist.storage.address import path_of
 from esmm_dist.storage.desk import Desk
 from esmm_dist.storage.files import make_folder, remove
+from esmm_dist.training.agreement import check_told_alike, told_by
 from esmm_dist.training.checkpoint import Index, write_checkpoint
 from esmm_dist.training.course import digest_of_course
 from esmm_dist.training.interrupted_run import InterruptedRun
@@ -85,10 +81,11 @@ def train_run(config: Config, world: World, *, resume: bool) -> None:
     """Trains every fold of a config in turn.
 
     Raises:
-        InputError: on all ranks, before the first step, when the samples, or the interrupted run
-            that is resumed, do not fit the config or the ranks.
+        InputError: on all ranks, before the first step, when they were told different things, or
+            the samples, or the run that is resumed, do not fit the config or the ranks.
         OSError: the run's folder cannot be written.
     """
+    check_told_alike(told_by(config), world)
     run_path = path_of(config.runs_path) / config.name
     folds = folds_of(config)
     interrupted = InterruptedRun({})
@@ -132,20 +129,6 @@ def begin_run(run_path: Path, config: Config, *, anew: bool) -> None:
         remove(run_path / name)
     make_folder(run_path)
     write_run_config(run_path, config)
-
-
-def pin_manifest(config: Config, world: World, pinned: int | None) -> Manifest:
-    """The manifest of a resumed run, else the latest as rank 0 sees it; all ranks read the same.
-
-    Raises:
-        InputError: there is none, or it was built for other features.
-    """
-    seen = read_manifest(config.samples.path, pinned).number
-    number = world.gather_objects(seen, name="manifest")[0]
-    assert isinstance(number, int)
-    manifest = read_manifest(config.samples.path, number)
-    check_settings(manifest, config, config.samples.path)
-    return manifest
 
 
 # ---------------------------------------------------------------------------------------------
