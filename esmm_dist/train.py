@@ -40,7 +40,12 @@ from esmm_dist.storage.address import path_of
 from esmm_dist.storage.desk import Desk
 from esmm_dist.storage.files import make_folder, remove
 from esmm_dist.training.agreement import check_told_alike, told_by
-from esmm_dist.training.checkpoint import Index, write_checkpoint
+from esmm_dist.training.checkpoint import (
+    Index,
+    remove_checkpoints,
+    remove_older,
+    write_checkpoint,
+)
 from esmm_dist.training.course import digest_of_course
 from esmm_dist.training.interrupted_run import InterruptedRun
 from esmm_dist.training.journal import Journal
@@ -52,9 +57,9 @@ from esmm_dist.warm_start import WarmStart
 
 CHECKPOINTS = "checkpoints"
 
-# What a run and its evaluation leave beside the config.
+# What a run and its evaluation leave beside config and checkpoints.
 RESULTS = ("metrics.json", "report.html", "predictions", "reference", "gate.json", "gate.html",
-           "export", CHECKPOINTS, "curves", "events")
+           "export", "curves", "events")
 
 
 # ---------------------------------------------------------------------------------------------
@@ -118,15 +123,18 @@ def train_run(config: Config, world: World, *, resume: bool) -> None:
     world.barrier(name="begin")
     for number, fold in enumerate(folds, start=1):
         title = f"fold {fold.name} ({number}/{len(folds)})"
-        of_fold = FoldRun(config, fold, manifest, encodings, plans[fold.name], world, title, warm)
-        of_fold.run(interrupted.checkpoints.get(fold.name))
+        # No name keeps its tables while the next one makes its own.
+        FoldRun(config, fold, manifest, encodings, plans[fold.name], world, title, warm).run(
+            interrupted.checkpoints.get(fold.name))
 
 
 def begin_run(run_path: Path, config: Config, *, anew: bool) -> None:
     """Writes the config; anew, first removes whatever an earlier run, or its evaluation, left:
     nothing of it may pass for this run's."""
-    for name in RESULTS if anew else ():
-        remove(run_path / name)
+    if anew:
+        remove_checkpoints(run_path / CHECKPOINTS)
+        for name in RESULTS:
+            remove(run_path / name)
     make_folder(run_path)
     write_run_config(run_path, config)
 
@@ -177,6 +185,8 @@ class FoldRun:
         if resumed is not None:
             checkpoint, index = resumed
             restore(checkpoint, index, self.model, self.tables, self.optimizer)
+            if self.world.rank == 0:  # a kill may have come between the last one and this
+                remove_older(checkpoint, self.config.train.num_checkpoints_kept)
             first_step = index.step
         elif self.warm is not None:
             self.warm.begin(self.model, self.tables, self.optimizer)

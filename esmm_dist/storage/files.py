@@ -36,7 +36,7 @@ def write(path: Path, content: str | bytes) -> None:
     """Makes or replaces a file, whole or not at all."""
     data = content.encode() if isinstance(content, str) else content
     if not is_local(path):
-        with _told(path):
+        with naming(path):
             fsspec_of(path).pipe_file(_key(path), data)
         return
     with drafted(path) as draft:
@@ -54,10 +54,11 @@ def drafted(path: Path) -> Iterator[Path]:
         return
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        yield draft
-        sync(draft)
-        os.replace(draft, path)
-        sync(path.parent)
+        with naming(path):
+            yield draft
+            sync(draft)
+            os.replace(draft, path)
+            sync(path.parent)
     finally:
         draft.unlink(missing_ok=True)
 
@@ -205,7 +206,7 @@ def _create_in_place(path: Path, text: str) -> bool:
 
 def _create_elsewhere(path: Path, text: str) -> bool:
     try:
-        with _told(path):
+        with naming(path):
             fsspec_of(path).pipe_file(_key(path), text.encode(), mode="create")
     except FileExistsError:
         return False
@@ -218,12 +219,12 @@ def _create_elsewhere(path: Path, text: str) -> bool:
 
 
 def _put(draft: Path, path: Path) -> None:
-    with _told(path):
+    with naming(path):
         fsspec_of(path).put_file(str(draft), _key(path))
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def naming(path: Path) -> Iterator[None]:
     """Names the path in what its file system says without doing so."""
     try:
         yield
@@ -232,7 +233,9 @@ def _told(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.filename is not None:
             raise
-        raise OSError(error.errno or errno.EIO, str(error), str(path)) from None
+        raise OSError(
+            error.errno or errno.EIO, error.strerror or str(error), str(path)
+        ) from None
 
 
 def _key(path: Path) -> str:

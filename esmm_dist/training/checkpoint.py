@@ -2,45 +2,33 @@
 
 A checkpoint is a directory `step-<n>` of safetensors files and an `index.json` that names them with
 their checksums. The index is written last, after every rank has written its files: a directory
-without one is no checkpoint. Nothing is unpickled. What the tensors mean is the caller's business.
+without one is no checkpoint. What the tensors mean is the caller's business.
 """
 
-import hashlib
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from esmm_dist.contract.errors import InputError
 from esmm_dist.contract.world import World
 from esmm_dist.storage.address import reason_of
-from esmm_dist.storage.files import at_hand, drafted, make_folder, remove, write
+from esmm_dist.storage.files import files_below, make_folder, remove, write
 from esmm_dist.training.identity import Identity
+from esmm_dist.training.shards import Shard, read_shard, sha256_of, way_out, write_shard
 
 INDEX = "index.json"
 TOWERS = "towers.safetensors"
 
+_NAME = re.compile(r"step-\d+")
+
 # A network file system may show a file of another machine a little later.
 SECONDS_TO_APPEAR = 5.0
-
-
-class Shard(BaseModel):
-    """One file of a checkpoint."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    path: str
-    num_bytes: int
-    sha256: str
-    buckets: tuple[int, int] | None
-    """The first and one past the last bucket of table rows it holds; none: the towers."""
 
 
 class Index(BaseModel):
@@ -79,24 +67,50 @@ class Index(BaseModel):
         """
         path = checkpoint / INDEX
         try:
-            return cls.model_validate_json(path.read_text(encoding="utf-8"))
+            return cls.model_validate_json(path.read_bytes())
         except OSError as error:
             raise InputError(f"{path}: {reason_of(error)}: no complete checkpoint there") from None
         except ValidationError:
             raise InputError(
-                f"{path}: damaged, or of another version: train again, or use an older checkpoint"
+                f"{path}: damaged, or of another version: {way_out(checkpoint)}"
             ) from None
 
 
 def latest_checkpoint(directory: Path) -> Path | None:
     """The complete checkpoint with the most steps below a fold's directory; None without one."""
-    complete = [path.parent for path in directory.glob(f"step-*/{INDEX}")]
-    return max(complete, key=_step_of, default=None)
+    return max(_complete(directory), key=_step_of, default=None)
+
+
+def remove_checkpoints(directory: Path) -> None:
+    """Removes the checkpoints of all folds of a run; of what a kill leaves, none is complete."""
+    for index in directory.glob(f"*/step-*/{INDEX}"):
+        remove(index)
+    remove(directory)
+
+
+def remove_older(newest: Path, num_kept: int) -> None:
+    """Removes those beyond the last few, and what kills left of others: half written, or half
+    removed.
+
+    Index first, so that a half-removed checkpoint is none.
+
+    Args:
+        newest: a complete one, which counts as kept.
+    """
+    directory = newest.parent
+    older = sorted((path for path in _complete(directory) if _step_of(path) < _step_of(newest)),
+                   key=_step_of, reverse=True)
+    kept = {path.name for path in older[: num_kept - 1]}
+    for folder in directory.glob("step-*"):
+        if (_NAME.fullmatch(folder.name) and _step_of(folder) < _step_of(newest)
+                and folder.name not in kept):
+            remove(folder / INDEX)
+            remove(folder)
 
 
 def digest_of_checkpoint(checkpoint: Path) -> str:
     """Identity of a checkpoint's content: its index names every file by its checksum."""
-    return _sha256(checkpoint / INDEX)
+    return sha256_of(checkpoint / INDEX)
 
 
 def write_checkpoint(
@@ -124,7 +138,7 @@ def write_checkpoint(
     """
     checkpoint = directory / f"step-{index.step:09d}"
     if world.rank == 0:
-        (checkpoint / INDEX).unlink(missing_ok=True)
+        _empty(checkpoint)
     world.barrier(name="checkpoint.begin")
     make_folder(checkpoint)
     name = f"tables-{buckets.start:04d}-{buckets.stop:04d}.safetensors"
@@ -145,7 +159,7 @@ def write_checkpoint(
     if world.rank == 0:
         complete = index.model_copy(update={"shards": tuple(flat)})
         write_index(checkpoint, complete)
-        _remove_older(directory, checkpoint, num_kept)
+        remove_older(checkpoint, num_kept)
     world.barrier(name="checkpoint.end")
     return checkpoint
 
@@ -158,7 +172,7 @@ def write_index(checkpoint: Path, index: Index) -> None:
 def read_towers(checkpoint: Path, index: Index) -> dict[str, Tensor]:
     """The replicated tensors of a checkpoint, on the CPU."""
     (shard,) = [shard for shard in index.shards if shard.buckets is None]
-    return _read_shard(checkpoint, shard)
+    return read_shard(checkpoint, shard)
 
 
 def read_tables(
@@ -174,31 +188,17 @@ def read_tables(
             continue
         first, end = shard.buckets
         if first < buckets.stop and buckets.start < end:
-            yield first, _read_shard(checkpoint, shard)
+            yield first, read_shard(checkpoint, shard)
+
+
+def _complete(directory: Path) -> list[Path]:
+    """A fold's complete checkpoints; a folder that somebody has renamed is none."""
+    return [path.parent for path in directory.glob(f"step-*/{INDEX}")
+            if _NAME.fullmatch(path.parent.name)]
 
 
 def _step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.removeprefix("step-"))
-
-
-def write_shard(
-    checkpoint: Path, name: str, tensors: Mapping[str, Tensor], buckets: range | None = None
-) -> Shard:
-    """Writes one file of a checkpoint, whole or not at all.
-
-    Raises:
-        InputError: the system does not take it.
-    """
-    path = checkpoint / name
-    with drafted(path) as draft:
-        try:
-            save_file({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()},
-                      draft)
-        except SafetensorError as error:  # what the system says of the file comes as this too
-            raise InputError(f"{path}: {error}") from None
-        digest, num_bytes = _sha256(draft), draft.stat().st_size
-    held = None if buckets is None else (buckets.start, buckets.stop)
-    return Shard(path=name, num_bytes=num_bytes, sha256=digest, buckets=held)
 
 
 def _first_unseen(checkpoint: Path, shards: Sequence[Shard]) -> str | None:
@@ -213,40 +213,9 @@ def _first_unseen(checkpoint: Path, shards: Sequence[Shard]) -> str | None:
     return None
 
 
-@contextmanager
-def checked_shard(checkpoint: Path, shard: Shard) -> Iterator[Path]:
-    """A local path of a file, once it has been found to be what the index says.
-
-    Raises:
-        InputError: it is missing or damaged.
-    """
-    path = checkpoint / shard.path
-    with ExitStack() as stack:
-        try:
-            own = stack.enter_context(at_hand(path))
-            found = _sha256(own)
-        except OSError as error:
-            reason = reason_of(error)
-            raise InputError(f"{path}: {reason}: the checkpoint has lost a file") from None
-        if found != shard.sha256:
-            raise InputError(f"{path}: its checksum differs from the index's: the file is damaged")
-        yield own
-
-
-def _read_shard(checkpoint: Path, shard: Shard) -> dict[str, Tensor]:
-    with checked_shard(checkpoint, shard) as path:
-        return load_file(path)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _remove_older(directory: Path, newest: Path, num_kept: int) -> None:
-    """Index first, so that a half-removed checkpoint is none."""
-    complete = sorted((p.parent for p in directory.glob(f"step-*/{INDEX}")), key=_step_of)
-    older = [path for path in complete if _step_of(path) < _step_of(newest)]
-    for checkpoint in older[: max(0, len(older) - (num_kept - 1))]:
-        (checkpoint / INDEX).unlink()
-        remove(checkpoint)
+def _empty(checkpoint: Path) -> None:
+    """Removes what is there of a checkpoint that a kill left half written, perhaps by other ranks;
+    index first. The folder stays, which other machines may remember."""
+    remove(checkpoint / INDEX)
+    for left in files_below(checkpoint):
+        remove(left)

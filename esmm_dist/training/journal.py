@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from esmm_dist.contract.telling import seconds_per_redraw, tell
 from esmm_dist.storage.desk import Desk
+from esmm_dist.storage.files import naming, write
 from esmm_dist.training.curve import curve_of, read_curve, write_point
 from esmm_dist.training.loop import Point
 
@@ -32,12 +33,16 @@ class Journal:
             first_step: steps done before, when a run is resumed.
         """
         self._desk = desk
-        curve_path = desk.file(curve_of(fold))
-        kept = read_curve(curve_path) if first_step and curve_path.exists() else []
+        self._path = desk.file(curve_of(fold))
+        kept = read_curve(self._path) if first_step and self._path.exists() else []
+        write(self._path, "".join(
+            write_point(point) for point in kept if point["step"] <= first_step
+        ))
+        self._curve = self._path.open("a", encoding="utf-8")
         self._title = title
-        self._curve = curve_path.open("w", encoding="utf-8")
-        self._curve.writelines(write_point(point) for point in kept if point["step"] <= first_step)
-        self._events = SummaryWriter(desk.folder(f"events/{fold}"), purge_step=first_step)
+        # TensorBoard hides what an earlier try wrote from there on.
+        first_hidden = first_step * batch_size + 1
+        self._events = SummaryWriter(desk.folder(f"events/{fold}"), purge_step=first_hidden)
         self._bar = tqdm(
             desc=title, total=num_steps * batch_size, initial=first_step * batch_size,
             unit=" samples", unit_scale=True, mininterval=seconds_per_redraw(), file=sys.stderr,
@@ -53,12 +58,13 @@ class Journal:
             "communication_wait_share": point.communication_wait_share,
             "sent_bytes_per_step": point.sent_bytes_per_step,
         }
-        self._curve.write(write_point(record))
-        self._curve.flush()
+        with naming(self._path):
+            self._curve.write(write_point(record))
+            self._curve.flush()
+            for name, value in record.items():
+                if name not in ("step", "num_samples"):
+                    self._events.add_scalar(name, value, point.num_samples)
         tell("point", None, fold=self._title, **record)
-        for name, value in record.items():
-            if name not in ("step", "num_samples"):
-                self._events.add_scalar(name, value, point.num_samples)
         self._bar.set_postfix_str(
             ", ".join(f"{name} {value:.4f}" for name, value in point.losses.items()), refresh=False
         )
@@ -66,8 +72,9 @@ class Journal:
 
     def save(self) -> None:
         """Puts all of it where the run's folder is, before the checkpoint of the same step."""
-        self._events.flush()
-        self._desk.save()
+        with naming(self._path):
+            self._events.flush()
+            self._desk.save()
 
     def __enter__(self) -> Self:
         return self
@@ -77,7 +84,8 @@ class Journal:
         trace: TracebackType | None,
     ) -> None:
         self._bar.close()
-        self._curve.close()
-        self._events.close()
-        self._desk.save()
+        with naming(self._path):
+            self._curve.close()
+            self._events.close()
+            self._desk.save()
         self._desk.clear()

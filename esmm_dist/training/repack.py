@@ -12,15 +12,8 @@ import torch
 from safetensors import safe_open
 
 from esmm_dist.contract.row_space import NUM_BUCKETS
-from esmm_dist.training.checkpoint import (
-    TOWERS,
-    Index,
-    Shard,
-    checked_shard,
-    read_towers,
-    write_index,
-    write_shard,
-)
+from esmm_dist.training.checkpoint import TOWERS, Index, read_towers, write_index
+from esmm_dist.training.shards import Shard, checked_shard, write_shard
 from esmm_dist.training.tower_optimizer import STATE
 
 MAX_FILE_BYTES = 2**30

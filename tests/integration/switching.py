@@ -9,17 +9,14 @@ for a line before it goes on.
 """
 
 import os
-import signal
 import sys
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 from esmm_dist.serving.aliases import in_service
 from esmm_dist.serving.store import BundleStore
 from tests.factories.bundles import add_bundle, bundle_config, places
-
-CHANGES = ("os.rename", "os.link", "os.mkdir", "os.remove", "os.rmdir")
+from tests.integration.killing import kill_before
 
 
 def switch(folder: Path) -> None:
@@ -27,18 +24,6 @@ def switch(folder: Path) -> None:
     store = BundleStore(folder / "bundles")
     bundle = add_bundle(store, bundle_config(folder), places("a"), weights=os.urandom(2**10))
     store.aliases.switch(lambda aliases: in_service(aliases, bundle.name))
-
-
-def kill_before(number: int) -> None:
-    """Lets this process die before it changes the disk for that time, counted from 0."""
-    numbers = count()
-
-    def watch(event: str, arguments: tuple[Any, ...]) -> None:
-        writes = event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR)
-        if (writes or event in CHANGES) and next(numbers) == number:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    sys.addaudithook(watch)
 
 
 def switch_killed(folder: Path) -> None:

@@ -1,15 +1,18 @@
-"""Tables that the memory of one rank refuses train on two, each under the same limit."""
+"""Tables that the memory of one rank refuses train on two; nobody holds those of two trainings."""
 
+import weakref
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from esmm_dist.assembly import Assembly, assemble
+from esmm_dist.contract.config import load_config
+from esmm_dist.distributed.world import SoloWorld
+from esmm_dist.train import train_run
 from esmm_dist.training.checkpoint import Index, latest_checkpoint
 from tests.factories.written_samples import small_document, write_config, write_samples
 from tests.integration.horovodrun import horovodrun
-
-pytestmark = pytest.mark.distributed
 
 MIB = 2**20
 BYTES_PER_ROW = 28  # six numbers and row-wise Adagrad's one
@@ -39,6 +42,7 @@ def document_of(path: Path) -> dict[str, Any]:
     return document
 
 
+@pytest.mark.distributed
 def test_tables_that_one_rank_is_too_small_for_train_on_two(tmp_path: Path) -> None:
     document = document_of(tmp_path)
     write_samples(document, num_rows_of_day=1_200)
@@ -57,3 +61,23 @@ def test_tables_that_one_rank_is_too_small_for_train_on_two(tmp_path: Path) -> N
     assert both.returncode == 0, both.stdout
     latest = latest_checkpoint(checkpoints)
     assert latest is not None and Index.read(latest).step == 10
+
+
+def test_a_fold_has_left_its_tables_before_the_next_one_makes_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = small_document(tmp_path, num_test_days=3)
+    document["evaluate"] |= {"retrain": "daily"}
+    write_samples(document, num_rows_of_day=240)
+    made: list[weakref.ref[Any]] = []
+    num_held: list[int] = []
+
+    def noted(*arguments: Any, **options: Any) -> Assembly:
+        num_held.append(sum(tables() is not None for tables in made))
+        assembly = assemble(*arguments, **options)
+        made.extend(map(weakref.ref, assembly.tables._tables.values()))
+        return assembly
+
+    monkeypatch.setattr("esmm_dist.train.assemble", noted)
+    train_run(load_config(write_config(tmp_path, document)), SoloWorld(), resume=False)
+    assert num_held == [0, 0, 0]

@@ -1,6 +1,7 @@
 """Files there whole or not at all, alike on a local disk and where nothing can be renamed."""
 
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,16 @@ def test_a_draft_that_fails_leaves_what_was_there(home: Path) -> None:
         draft.write_text("half")
         raise ZeroDivisionError
     assert (home / "a.txt").read_text() == "before" and names(home) == ["a.txt"]
+
+
+def test_what_a_full_disk_says_without_a_name_gets_one(
+    tmp_path: Path, limited_files: Callable[[int], None]
+) -> None:
+    write(tmp_path / "a.txt", "before")
+    limited_files(1_000)
+    with pytest.raises(OSError, match="File too large: '.*/a.txt'"):
+        write(tmp_path / "a.txt", "x" * 1_001)
+    assert (tmp_path / "a.txt").read_text() == "before" and names(tmp_path) == ["a.txt"]
 
 
 def test_of_two_writers_of_one_name_one_wins(home: Path) -> None:

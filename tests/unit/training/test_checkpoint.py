@@ -8,11 +8,15 @@ from torch import Tensor
 
 from esmm_dist.contract.errors import InputError
 from esmm_dist.distributed.world import SoloWorld
+from esmm_dist.storage.address import path_of
+from esmm_dist.storage.files import files_below, make_folder
+from esmm_dist.storage.files import write as write_file
 from esmm_dist.training.checkpoint import (
     Index,
     latest_checkpoint,
     read_tables,
     read_towers,
+    remove_checkpoints,
     write_checkpoint,
 )
 from esmm_dist.training.identity import Identity
@@ -77,27 +81,92 @@ def test_only_the_last_ones_are_kept(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["step-000000010", "step-000000015"]
 
 
+@pytest.fixture(params=["local", "elsewhere"])
+def home(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """Where a run's checkpoints lie."""
+    if request.param == "local":
+        return tmp_path / "checkpoints"
+    return path_of(f"memory://{tmp_path.name}/checkpoints")
+
+
+def names(folder: Path) -> list[str]:
+    return [str(path)[len(str(folder)) + 1:] for path in files_below(folder)]
+
+
+def test_what_kills_left_of_other_checkpoints_is_removed_with_the_older_ones(home: Path) -> None:
+    for half in ("step-000000003", "step-000000007", "step-000000010", "step-7.kept-by-hand"):
+        make_folder(home / half)
+        write_file(home / half / "tables-0000-0256.safetensors", "of four ranks")
+    whole = {f"step-00000000{step}/{name}" for step in (5, 9) for name in names(write(home, step))}
+    assert set(names(home)) == whole | {
+        "step-000000010/tables-0000-0256.safetensors",
+        "step-7.kept-by-hand/tables-0000-0256.safetensors",
+    }, "what is ahead may be being written; what somebody has named is theirs"
+
+
+def test_what_a_kill_left_of_the_same_checkpoint_is_removed_first(home: Path) -> None:
+    checkpoint = home / "step-000000004"
+    make_folder(checkpoint)
+    for name in ("index.json", "tables-0000-0256.safetensors", ".towers.safetensors.4711"):
+        write_file(checkpoint / name, "of four ranks")
+    assert write(home, 4) == checkpoint
+    assert names(checkpoint) == ["index.json", "tables-0256-0512.safetensors", "towers.safetensors"]
+    assert Index.read(checkpoint).step == 4
+
+
+def test_a_checkpoint_that_somebody_has_renamed_is_none(tmp_path: Path) -> None:
+    older, newer = write(tmp_path, 1), write(tmp_path, 2)
+    newer.rename(tmp_path / "step-000000002.damaged")
+    assert latest_checkpoint(tmp_path) == older
+    write(tmp_path, 3, num_kept=1)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["step-000000002.damaged",
+                                                          "step-000000003"]
+
+
+def test_a_kill_while_all_are_removed_leaves_none_that_is_complete(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(Exception):
+        """In place of a kill."""
+
+    def remove_one(path: Path) -> None:
+        if path == home:
+            raise Killed
+        path.unlink()
+
+    for fold in ("a", "b"):
+        write(home / fold, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr("esmm_dist.training.checkpoint.remove", remove_one)
+        with pytest.raises(Killed):
+            remove_checkpoints(home)
+    assert [latest_checkpoint(home / fold) for fold in ("a", "b")] == [None, None]
+    remove_checkpoints(home)
+    assert names(home) == []
+
+
 def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
     checkpoint = write(tmp_path, 3)
     shard = checkpoint / "tables-0256-0512.safetensors"
     content = bytearray(shard.read_bytes())
     content[-1] ^= 1
     shard.write_bytes(content)
-    with pytest.raises(InputError, match=f"{shard}: its checksum differs"):
+    with pytest.raises(InputError, match=f"{shard}: its checksum .* remove {checkpoint} and go on"):
         tables(checkpoint, range(0, 1024))
 
 
 def test_a_lost_shard_is_named(tmp_path: Path) -> None:
     checkpoint = write(tmp_path, 3)
     (checkpoint / "towers.safetensors").unlink()
-    with pytest.raises(InputError, match="towers.safetensors: No such file"):
+    with pytest.raises(InputError, match=f"towers.safetensors: No such file.*remove {checkpoint}"):
         read_towers(checkpoint, Index.read(checkpoint))
 
 
-def test_a_damaged_index_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [b"{}", b"", b"[1", b"\xff\xfe\0"])
+def test_a_damaged_index_is_named(tmp_path: Path, content: bytes) -> None:
     checkpoint = write(tmp_path, 3)
-    (checkpoint / "index.json").write_text("{}")
-    with pytest.raises(InputError, match="index.json: damaged"):
+    (checkpoint / "index.json").write_bytes(content)
+    with pytest.raises(InputError, match=f"index.json: damaged, .*: remove {checkpoint} and go on"):
         Index.read(checkpoint)
 
 

@@ -15,10 +15,10 @@ from esmm_dist.training.checkpoint import (
     read_tables,
     read_towers,
     write_index,
-    write_shard,
 )
 from esmm_dist.training.identity import Identity
 from esmm_dist.training.repack import repack
+from esmm_dist.training.shards import write_shard
 
 ROWS_KSD = torch.arange(NUM_BUCKETS * 2 * 3, dtype=torch.float32).reshape(NUM_BUCKETS, 2, 3)
 STATE_KS = torch.arange(NUM_BUCKETS * 2, dtype=torch.float32).reshape(NUM_BUCKETS, 2)

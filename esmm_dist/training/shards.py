@@ -1,0 +1,97 @@
+"""One file of a checkpoint: written whole or not at all, and read only if it is what was written.
+
+What its tensors mean is the caller's business; nothing is unpickled.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from esmm_dist.contract.errors import InputError
+from esmm_dist.storage.address import reason_of
+from esmm_dist.storage.files import at_hand, drafted
+
+
+class Shard(BaseModel):
+    """One file of a checkpoint."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: str
+    num_bytes: int
+    sha256: str
+    buckets: tuple[int, int] | None
+    """The first and one past the last bucket of table rows it holds; none: the towers."""
+
+
+def write_shard(
+    checkpoint: Path, name: str, tensors: Mapping[str, Tensor], buckets: range | None = None
+) -> Shard:
+    """Writes one file of a checkpoint, whole or not at all.
+
+    Raises:
+        InputError: the system does not take it.
+    """
+    path = checkpoint / name
+    with drafted(path) as draft:
+        try:
+            save_file({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()},
+                      draft)
+        except SafetensorError as error:  # what the system says of the file comes as this too
+            raise InputError(f"{path}: {error}") from None
+        digest, num_bytes = sha256_of(draft), draft.stat().st_size
+    held = None if buckets is None else (buckets.start, buckets.stop)
+    return Shard(path=name, num_bytes=num_bytes, sha256=digest, buckets=held)
+
+
+@contextmanager
+def checked_shard(checkpoint: Path, shard: Shard) -> Iterator[Path]:
+    """A local path of a file, once it has been found to be what the index says.
+
+    Raises:
+        InputError: it is missing or damaged.
+    """
+    path = checkpoint / shard.path
+    with ExitStack() as stack:
+        try:
+            own = stack.enter_context(at_hand(path))
+            found = sha256_of(own)
+        except OSError as error:
+            raise InputError(
+                f"{path}: {reason_of(error)}: the checkpoint has lost a file: "
+                f"{way_out(checkpoint)}"
+            ) from None
+        if found != shard.sha256:
+            raise InputError(
+                f"{path}: its checksum differs from the index's: the file is damaged: "
+                f"{way_out(checkpoint)}"
+            )
+        yield own
+
+
+def read_shard(checkpoint: Path, shard: Shard) -> dict[str, Tensor]:
+    """Its tensors, on the CPU.
+
+    Raises:
+        InputError: it is missing or damaged.
+    """
+    with checked_shard(checkpoint, shard) as path:
+        return load_file(path)
+
+
+def sha256_of(path: Path) -> str:
+    """Of a local file or an object."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def way_out(checkpoint: Path) -> str:
+    """What to do about a damaged checkpoint."""
+    return (f"remove {checkpoint} and go on from the one before it with esmm_dist.train --resume, "
+            "or train again")
