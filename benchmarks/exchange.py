@@ -15,6 +15,7 @@ uniform ids (the worst case: nothing repeats), and models three ways to train th
     ring allreduce          2 (N - 1) latency + bytes / bandwidth
 
 With --latency-us and --gigabytes-per-second another network is modelled instead of this machine's.
+The record is written beside this script; --quick: five repeats for thirty, no record.
 """
 
 import argparse
@@ -22,12 +23,13 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from benchmarks.parts.record import heading, stem, table, write_record
 from esmm_dist.contract.world import World
 from esmm_dist.distributed.world import connect
 
@@ -109,21 +111,33 @@ def measure(world: World, num_repeats: int) -> dict[str, dict[int, float]]:
     return found
 
 
-def report(exchange: Fit, allreduce: Fit) -> None:
-    """Prints bytes and modelled times."""
-    for name, (latency, bandwidth) in {"exchange": exchange, "allreduce": allreduce}.items():
-        print(f"{name:10} {latency * 1e6:8.0f} us + bytes / {bandwidth / 1e9:.2f} GB/s")
+def fits_text(fits: Mapping[str, Fit]) -> str:
+    """The two parameters of each collective, as Markdown."""
+    return table(["", "latency, µs", "bandwidth, GB/s"], [
+        [name, f"{latency * 1e6:.0f}", f"{bandwidth / 1e9:.2f}"]
+        for name, (latency, bandwidth) in fits.items()])
+
+
+def measured_text(measured: Mapping[str, Mapping[int, float]], fits: Mapping[str, Fit]) -> str:
+    """What was measured beside what the fit says of it, as Markdown."""
+    header = ["bytes", *(f"{name}, {what}" for name in measured for what in ("ms", "fitted"))]
+    return table(header, [
+        [f"{num_bytes:,}", *(
+            f"{1e3 * seconds:.2f}" for name, (latency, bandwidth) in fits.items()
+            for seconds in (measured[name][num_bytes], latency + num_bytes / bandwidth))]
+        for num_bytes in NUM_BYTES])
+
+
+def modelled_text(fits: Mapping[str, Fit]) -> str:
+    """Bytes that a rank sends in a step, and the seconds that the model gives them, as Markdown."""
     ways = list(sent_bytes(2))
-    print(f"\n{'ranks':>6}", *(f"{way + ', MB sent':>20}" for way in ways),
-          *(f"{way + ', s':>15}" for way in ways))
+    rows = []
     for num_ranks in RANKS:
-        sent, seconds = sent_bytes(num_ranks), modelled_seconds(num_ranks, exchange, allreduce)
-        print(f"{num_ranks:6}", *(f"{sent[way] / 1e6:20,.2f}" for way in ways),
-              *(f"{seconds[way]:15.4f}" for way in ways))
-    most = modelled_seconds(RANKS[-1], exchange, allreduce)
-    ratios = {f"{way} to sharded, {RANKS[-1]:,} ranks": round(most[way] / most["sharded"], 2)
-              for way in ways[1:]}
-    print(json.dumps({"ratios": ratios, "bars": {}, "missed": []}))
+        sent = sent_bytes(num_ranks)
+        seconds = modelled_seconds(num_ranks, fits["exchange"], fits["allreduce"])
+        rows.append([f"{num_ranks:,}",
+                     *(f"{sent[way] / 1e6:,.4g} MB, {seconds[way]:.3g} s" for way in ways)])
+    return table(["ranks", *ways], rows)
 
 
 def main() -> None:
@@ -135,22 +149,48 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.latency_us is not None and arguments.gigabytes_per_second is not None:
         given = arguments.latency_us / 1e6, arguments.gigabytes_per_second * 1e9
-        report(given, given)
-    elif arguments.rank:
+        print(modelled_text({"exchange": given, "allreduce": given}))
+        return
+    if arguments.rank:
         with connect() as world:
             found = measure(world, 5 if arguments.quick else 30)
             if world.rank == 0:
                 print("measured", json.dumps(found))
-    else:
-        launcher = Path(sys.executable).with_name("horovodrun")
-        command = [str(launcher), "--gloo", "-np", "2", sys.executable, "-m", "benchmarks.exchange",
-                   "--rank", *(["--quick"] if arguments.quick else [])]
-        done = subprocess.run(command, cwd=ROOT, check=True, text=True, stdout=subprocess.PIPE)
-        (line,) = [line for line in done.stdout.splitlines() if "measured {" in line]
-        found = json.loads(line.partition("measured ")[2])
-        fits = [fit({int(size): s for size, s in found[name].items()})
-                for name in ("exchange", "allreduce")]
-        report(fits[0], fits[1])
+        return
+    launcher = Path(sys.executable).with_name("horovodrun")
+    command = [str(launcher), "--gloo", "-np", "2", sys.executable, "-m", "benchmarks.exchange",
+               "--rank", *(["--quick"] if arguments.quick else [])]
+    done = subprocess.run(command, cwd=ROOT, check=True, text=True, stdout=subprocess.PIPE)
+    (line,) = [line for line in done.stdout.splitlines() if "measured {" in line]
+    measured = {name: {int(size): seconds for size, seconds in of_name.items()} for name, of_name
+                in json.loads(line.partition("measured ")[2]).items()}
+    fits = {name: fit(of_name) for name, of_name in measured.items()}
+    print(fits_text(fits), modelled_text(fits), sep="\n")
+    if not arguments.quick:
+        print(write_record(stem("exchange"), record(measured, fits)))
+    most = modelled_seconds(RANKS[-1], fits["exchange"], fits["allreduce"])
+    print(json.dumps({"ratios": {
+        f"{way} to sharded, {RANKS[-1]:,} ranks": round(seconds / most["sharded"], 2)
+        for way, seconds in most.items() if way != "sharded"}, "bars": {}, "missed": []}))
+
+
+def record(measured: Mapping[str, Mapping[int, float]], fits: Mapping[str, Fit]) -> str:
+    """The page."""
+    latency_us = fits["exchange"][0] * 1e6
+    return "".join([
+        heading("What a step sends, and what it would take on many ranks",
+                "python -m benchmarks.exchange",
+                "Two Horovod processes over loopback (Gloo); the shortest of thirty."),
+        "\nFitted as latency + bytes / bandwidth, by the least relative errors:\n\n",
+        fits_text(fits), "\nMeasured, and as fitted:\n\n", measured_text(measured, fits),
+        f"\n## One step\n\n{ROWS_OF_RANK:,} rows a rank, {NUM_FIELDS} fields of dimension {DIM}, "
+        f"towers 360-200-80, tables of {NUM_ROWS:,} rows, uniform ids (nothing repeats: the worst "
+        "case). What a rank sends, and the seconds of it by the model, none hidden behind "
+        "computation:\n\n", modelled_text(fits),
+        f"\nAn exchange costs {latency_us:.0f} µs a partner by this machine's loopback, tens of "
+        "them by a cluster's network: `--latency-us` and `--gigabytes-per-second` model another "
+        "one. Nothing beyond eight processes has been run.\n",
+    ])
 
 
 if __name__ == "__main__":
