@@ -200,15 +200,18 @@ def _pairs(told: Sequence[object]) -> list[tuple[bool, str | None]]:
 
 
 def _is_predicted(config: Config, path: Path) -> bool:
-    """Whether the predictions there are those of the run's last checkpoints."""
+    """Whether the predictions there are those of the run's last checkpoints, of all test days."""
     try:
         run = open_run(config, path)
-        return all(
-            read_parts(path / "predictions" / trained.fold.name)[1].checkpoint == trained.digest
-            for trained in run.folds
-        )
+        for trained in run.folds:
+            predictions, origin = read_parts(path / "predictions" / trained.fold.name)
+            if (origin.checkpoint, len(predictions)) != (
+                trained.digest, run.num_rows(trained.fold.test_days)
+            ):
+                return False
     except InputError:
         return False
+    return True
 
 
 def _forget_peak_memory() -> None:

@@ -193,6 +193,18 @@ def test_trainings_on_samples_that_were_built_anew_are_refused(
     assert not (comparing.folder / "esmm-seed1").exists()
 
 
+def test_other_test_days_are_predicted_by_what_is_trained(tmp_path: Path) -> None:
+    comparing = Comparing(tmp_path)
+    begun = ("train.days.last=2024-01-02", "evaluate.days.first=2024-01-03")
+    trained = []
+    for last, num_days in (("2024-01-03", 1), ("2024-01-04", 2), ("2024-01-03", 1)):
+        assert comparing.compare("base", set_to=(*begun, f"evaluate.days.last={last}")) == 0
+        assert comparing.read().num_impressions == 900 * num_days
+        trained.append({path: path.stat().st_mtime_ns
+                        for path in comparing.folder.rglob("*.safetensors")})
+    assert trained[0] and trained[0] == trained[1] == trained[2], "once"
+
+
 def test_a_manifest_that_changes_nothing_of_the_days_is_gone_on_with(
     trained: Comparing, tmp_path: Path
 ) -> None:
