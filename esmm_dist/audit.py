@@ -56,6 +56,7 @@ from esmm_dist.storage.files import write
 from esmm_dist.trials import (
     COMMON_CTR,
     Variant,
+    check_same_rows,
     predictions_of,
     run_of,
     train_and_predict_all,
@@ -154,12 +155,16 @@ def measured(
     by_ctr = [predictions_of(trials[scenario.tenths_by, place, COMMON_CTR]) for place in places]
 
     def of(method: str, place: int) -> Predictions:
-        return predictions_of(trials[scenario.name, place, method])
+        trial = trials[scenario.name, place, method]
+        own = predictions_of(trial)
+        check_same_rows(own, by_ctr[place], trial)
+        return own
 
     counted: Sequence[Predictions]
     if config.simulate is None:
         counted, truth = by_ctr[:1], {}
-        decile_N = deciles(np.mean([p_of(Task.CTR, own) for own in by_ctr], axis=0))
+        decile_N = deciles(np.mean([p_of(Task.CTR, own) for own in by_ctr], axis=0),
+                           by_ctr[0].weight_N)
         of_base = [of(BASE, place) for place in places]
         found = {method: against_clicks([of(method, place) for place in places], of_base,
                                         decile_N, config.evaluate.num_bootstraps)
@@ -167,7 +172,7 @@ def measured(
     else:
         known = [_with_truth(of_one, own) for of_one, own in zip(scenario.replicates, by_ctr)]
         counted = [own for own, _, _ in known]
-        decile_of = [deciles(p_of(Task.CTR, own)) for own in counted]
+        decile_of = [deciles(p_of(Task.CTR, own), own.weight_N) for own in counted]
         truth = pooled([of_truth(own, true, decile_N)
                         for (own, true, _), decile_N in zip(known, decile_of)])
         by_draw = {method: [

@@ -34,11 +34,14 @@ REFERENCES = ("clicked_rate", "truth")
 """What stands beside the methods: one rate for all impressions, and the best that can be had."""
 
 
-def deciles(p_ctr_N: FloatArray) -> IntArray:
-    """Every row's tenth by its pCTR, 0 the lowest."""
+def deciles(p_ctr_N: FloatArray, weight_N: FloatArray) -> IntArray:
+    """Every row's tenth by its pCTR, 0 the lowest; each holds a tenth of the weight, which stands
+    for impressions where un-clicked ones were left out."""
     order_N = np.argsort(p_ctr_N, kind="stable")
+    up_to_N = np.cumsum(weight_N[order_N])
+    before_N = np.concatenate([[0.0], up_to_N[:-1]])
     decile_N = np.empty(len(p_ctr_N), np.intp)
-    decile_N[order_N] = np.arange(len(p_ctr_N)) * NUM_DECILES // len(p_ctr_N)
+    decile_N[order_N] = np.minimum(before_N * NUM_DECILES // up_to_N[-1], NUM_DECILES - 1)
     return decile_N
 
 

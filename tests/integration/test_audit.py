@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -84,6 +86,14 @@ def test_real_logs_are_judged_by_their_clicks_and_what_is_implied_is_told(
     assert 0.2 < esmm["cvr_pcoc_click"].value < 5 and esmm["cvr_pcoc_click"].low is not None
     assert esmm["implied_rate_unclicked"].value < esmm["implied_rate_click"].value
     assert "Nothing in these logs can tell" in capsys.readouterr().out
+    (path,) = (tmp_path / "runs" / "small.audit" / "base-seed2" / "predictions").rglob("*.parquet")
+    rows = pq.read_table(path)
+    others = pa.array(1 - rows["click"].to_numpy())
+    place = rows.column_names.index("click")
+    pq.write_table(rows.set_column(place, rows.schema.field("click"), others), path)
+    assert run_command(main, ["--config", str(tmp_path / "config.yaml")]) == 2
+    assert "base-seed2: its rows are not those of the first run: click differs" in (
+        capsys.readouterr().err)
 
 
 def test_several_processes_are_refused(

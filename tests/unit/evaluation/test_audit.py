@@ -48,15 +48,30 @@ def case() -> tuple[Predictions, Truth]:
 
 def test_tenths_hold_equally_many_rows_in_order_of_pctr() -> None:
     p_N = np.random.default_rng(1).random(1_005)
-    decile_N = deciles(p_N)
+    decile_N = deciles(p_N, np.ones(len(p_N)))
     sizes = np.bincount(decile_N, minlength=NUM_DECILES)
     assert len(sizes) == NUM_DECILES and sizes.max() - sizes.min() <= 1
     assert all(p_N[decile_N == k].max() < p_N[decile_N == k + 1].min() for k in range(9))
 
 
+def test_tenths_hold_equally_many_impressions_where_rows_stand_for_several() -> None:
+    """Of the un-clicked rows a tenth was kept: tenths are as they were before that."""
+    rng = np.random.default_rng(2)
+    p_N = rng.random(20_000)
+    click_N = rng.random(20_000) < p_N
+    whole_N = deciles(p_N, np.ones(len(p_N)))
+    kept_N = click_N | (rng.random(20_000) < 0.1)
+    weight_N = np.where(click_N, 1.0, 10.0)[kept_N]
+    decile_N = deciles(p_N[kept_N], weight_N)
+    shares = np.bincount(decile_N, weight_N, NUM_DECILES) / weight_N.sum()
+    assert shares == pytest.approx(0.1, abs=0.005)
+    assert (decile_N == whole_N[kept_N]).mean() > 0.9
+    assert deciles(np.array([0.3, 0.1, 0.2]), np.array([1.0, 0.0, 0.0])).max() < NUM_DECILES
+
+
 def test_ratios_are_those_of_weighted_sums_in_their_space_and_tenth() -> None:
     predictions, truth = case()
-    decile_N = deciles(sigmoid(known(predictions.ctr_logit_N)))
+    decile_N = deciles(sigmoid(known(predictions.ctr_logit_N)), predictions.weight_N)
     found = against_truth(predictions, truth, decile_N)
     p_N, w_N = sigmoid(known(predictions.cvr_logit_N)), predictions.weight_N
     click_N = predictions.click_N == 1
@@ -78,7 +93,7 @@ def test_ratios_are_those_of_weighted_sums_in_their_space_and_tenth() -> None:
 
 def test_a_constant_knows_no_order_and_the_truth_is_right_everywhere() -> None:
     predictions, truth = case()
-    decile_N = deciles(truth.p_click_N)
+    decile_N = deciles(truth.p_click_N, predictions.weight_N)
     of_rate, of_truth_itself = (
         against_truth(own, truth, decile_N)
         for own in references(predictions, truth, clicked_rate=0.2).values())
@@ -116,7 +131,7 @@ def test_what_escm2_claims_is_written_as_its_proof_has_it() -> None:
 
 def test_on_real_logs_trainings_are_averaged_and_clicks_alone_are_judged() -> None:
     one, other = random_predictions(NUM_ROWS), random_predictions(NUM_ROWS, noise=1.0)
-    decile_N = deciles(known(one.ctr_logit_N))
+    decile_N = deciles(known(one.ctr_logit_N), one.weight_N)
     found = against_clicks([one, other], [other], decile_N, num_draws=200)
     p_N = (sigmoid(known(one.cvr_logit_N)) + sigmoid(known(other.cvr_logit_N))) / 2
     click_N, w_N = one.click_N == 1, one.weight_N
@@ -137,7 +152,7 @@ def test_on_real_logs_trainings_are_averaged_and_clicks_alone_are_judged() -> No
 def test_a_training_beside_base_is_its_mean_pcvr_over_that_of_base() -> None:
     predictions, truth = case()
     base = replace(predictions, cvr_logit_N=random_predictions(NUM_ROWS, noise=2.0).cvr_logit_N)
-    decile_N = deciles(known(predictions.ctr_logit_N))
+    decile_N = deciles(known(predictions.ctr_logit_N), predictions.weight_N)
     own, of_base = (against_truth(one, truth, decile_N) for one in (predictions, base))
     levels, rankings = levels_to_base(own, of_base), ranking_less_base(own, of_base)
     mine_N, its_N = (sigmoid(known(one.cvr_logit_N)) for one in (predictions, base))
