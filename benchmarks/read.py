@@ -88,7 +88,10 @@ def write_samples(folder: Path, num_rows: int) -> Manifest:
 def random_rows(rng: np.random.Generator, size: int) -> pa.Table:
     """Rows whose ids are uniform over each field's table."""
     click = rng.random(size) < 0.1
-    columns = {
+    # What is not named below (delays, …) is zero: nothing reads it.
+    columns = {name: np.zeros(size, pa.type_for_alias(type_).to_pandas_dtype())
+               for name, type_ in column_types(FEATURES).items()}
+    columns |= {
         "sample_id": rng.integers(-(2**63), 2**63 - 1, size),
         "group_id": rng.integers(-(2**63), 2**63 - 1, size),
         "click": click.astype(np.int8),
