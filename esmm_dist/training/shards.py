@@ -45,6 +45,8 @@ def write_shard(
                       draft)
         except SafetensorError as error:  # what the system says of the file comes as this too
             raise InputError(f"{path}: {error}") from None
+        # safetensors lets nobody else read it: others may be those that serve.
+        draft.chmod(draft.parent.stat().st_mode & 0o666)
         digest, num_bytes = sha256_of(draft), draft.stat().st_size
     held = None if buckets is None else (buckets.start, buckets.stop)
     return Shard(path=name, num_bytes=num_bytes, sha256=digest, buckets=held)

@@ -1,5 +1,6 @@
 """Checkpoints: the index is the commit, damage is named, old ones go only after the new one is."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -210,3 +211,12 @@ def test_what_rank_0_does_not_see_is_no_checkpoint(
 def test_rewriting_a_step_replaces_it(tmp_path: Path) -> None:
     write(tmp_path, 4)
     assert latest_checkpoint(tmp_path) == write(tmp_path, 4)
+
+
+def test_who_may_read_the_folder_may_read_its_files(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        checkpoint = write(tmp_path / "fold", 4)
+    finally:
+        os.umask(before)
+    assert {oct(path.stat().st_mode & 0o777) for path in checkpoint.iterdir()} == {"0o640"}
