@@ -75,7 +75,14 @@ class Router:
 
     def to_owners(self, values_UX: Tensor, route: Route) -> Pending[Tensor]:
         """Begins to send back what belongs to this rank's rows; brings the others' (R, X), in the
-        order of the places that `route.moved` finds the duplicates of."""
+        order of the places that `route.moved` finds the duplicates of.
+
+        What is too large for the type in which it travels becomes the largest that is not; a row
+        would be learned from as another, and becomes infinite.
+        """
+        largest = torch.finfo(self._travel_dtype).max
+        if largest < torch.finfo(values_UX.dtype).max:
+            values_UX = values_UX.clamp(-largest, largest)
         if self._is_replicated:
             values_UX = values_UX.repeat(self._world.num_ranks, 1)
         return self._travel(values_UX, route.num_rows_to_rank, "embedding.gradients")
@@ -83,11 +90,7 @@ class Router:
     def _travel(self, values_NX: Tensor, num_rows_to_rank: list[int], name: str) -> "_Vectors":
         dtype = values_NX.dtype
         if self._world.num_ranks > 1 and self._travel_dtype.itemsize < dtype.itemsize:
-            largest = torch.finfo(self._travel_dtype).max
-            # What is infinite stays so, for whoever looks whether all numbers are finite.
-            values_NX = torch.where(
-                values_NX.isinf(), values_NX, values_NX.clamp(-largest, largest)
-            ).to(self._travel_dtype)
+            values_NX = values_NX.to(self._travel_dtype)
         arriving = self._world.begin_exchange(values_NX, num_rows_to_rank, name)
         return _Vectors(arriving, dtype)
 

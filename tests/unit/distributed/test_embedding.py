@@ -184,15 +184,15 @@ class Mirror(Seat):
         return Here((tensor_NX, list(num_rows_to_rank)))
 
 
-def test_on_the_way_as_float16_large_numbers_stay_finite_and_no_others_become_so() -> None:
+def test_on_the_way_as_float16_a_large_gradient_is_bounded_and_a_large_row_is_seen() -> None:
     world = Mirror(0, 2)
     router = Router(FEATURES, RowSpace(NUM_ROWS_OF_TABLE), world, torch.device("cpu"),
                     torch.float16, is_replicated=False)
-    sent = torch.tensor([[1e30, -1e30, 0.1, torch.inf, -torch.inf, torch.nan]])
+    sent = torch.tensor([[1e30, -1e30, 0.1]])
     route: Any = SimpleNamespace(num_rows_to_rank=[1, 0], num_rows_from_rank=[1, 0])
-    expected = torch.tensor([[65_504, -65_504, 0.0999755859375, torch.inf, -torch.inf, torch.nan]])
-    for arrived in (router.to_askers(sent, route), router.to_owners(sent, route)):
-        torch.testing.assert_close(arrived.wait(), expected, rtol=0, atol=0, equal_nan=True)
+    gradient, row = router.to_owners(sent, route).wait(), router.to_askers(sent, route).wait()
+    assert gradient.tolist() == [[65_504, -65_504, 0.0999755859375]]
+    assert row.tolist() == [[torch.inf, -torch.inf, 0.0999755859375]]
 
 
 def test_a_rank_holds_only_its_buckets() -> None:
