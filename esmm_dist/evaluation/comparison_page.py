@@ -129,7 +129,7 @@ def _table(comparison: Comparison, names: tuple[str, ...], title: str) -> Table:
                   caption=comparison.note or None)
     table.add_column("method", no_wrap=True)
     for name in names:
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", overflow="fold")  # cut off, names are alike
     for method, cells in _cells(comparison, list(names)).items():
         shown = ["\n".join(part for part in cell if part) for cell in cells]
         is_lost = comparison.of(method).failures and not comparison.of(method).seeds

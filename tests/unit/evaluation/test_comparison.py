@@ -133,7 +133,8 @@ def test_one_seed_has_no_deviation() -> None:
 
 
 def test_table_csv_and_page_hold_the_figures(
-    figures: dict[str, MethodFigures], capsys: pytest.CaptureFixture[str]
+    figures: dict[str, MethodFigures], capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     choice = Choice(method="good", metric="cvr_auc_click", trials=tuple(
         TuningTrial(rates=LearningRates(towers=rate, tables=0.05), options={"cvr_weight": 0.3},
@@ -154,8 +155,11 @@ def test_table_csv_and_page_hold_the_figures(
     assert "0.003 / 0.05" in page and "<b>0.6200</b>" in page and "0.6100" in page
     assert "cvr_weight 0.3" in page
     assert "&lt;toy&gt;" in page and "Made up &amp; small." in page and page.count("<svg") >= 3
+    monkeypatch.setenv("COLUMNS", "60")
     print_comparison(comparison)
-    assert f"{figures['good'].metrics['cvr_auc_click'].mean:.4f}" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert f"{figures['good'].metrics['cvr_auc_click'].mean:.4f}" in printed
+    assert "…" not in printed, "narrow as it is, names and figures are whole"
     assert Comparison.model_validate_json(comparison.model_dump_json()) == comparison
 
 
