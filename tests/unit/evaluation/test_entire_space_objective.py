@@ -73,16 +73,32 @@ def test_the_curvature_bounds_the_information_of_every_joint_step() -> None:
         assert (along_N <= bound_N * (1 + 1e-9)).all()
 
 
-@pytest.mark.parametrize(("p", "q", "negative"), [
-    (0.99, 0.9, "a"),  # an un-clicked row that was held for a sure click
-    (0.1, 0.9, "b"),  # one that would convert for sure
-    (0.6, 0.6, "both"),
-])
-def test_the_hessian_of_an_unclicked_row_is_indefinite(p: float, q: float, negative: str) -> None:
+def hessian_of_unclicked(p: float, q: float) -> tuple[mpf, mpf, mpf]:
+    """By aa, ab and bb."""
     a, b = (mp.log(mpf(x) / (1 - mpf(x))) for x in (p, q))
     by_aa, by_ab, by_bb = (
         mp.diff(lambda x, y: loss(x, y, 0, 0), (a, b), order) for order in ((2, 0), (1, 1), (0, 2))
     )
+    return by_aa, by_ab, by_bb
+
+
+@pytest.mark.parametrize(("p", "q", "negative"), [
+    (0.99, 0.9, "a"),  # an un-clicked row that was held for a sure click
+    (0.99, 0.52, "a"),
+    (0.1, 0.9, "b"),  # one that would convert for sure
+    (0.6, 0.6, "both"),
+    (1e-4, 0.415, "both"),  # of rare clicks from √2 - 1 on
+])
+def test_the_hessian_of_an_unclicked_row_is_indefinite(p: float, q: float, negative: str) -> None:
+    by_aa, by_ab, by_bb = hessian_of_unclicked(p, q)
     assert by_aa * by_bb - by_ab**2 < 0
     if negative != "both":
         assert {"a": by_aa, "b": by_bb}[negative] < 0
+
+
+@pytest.mark.parametrize(("p", "q"), [(1e-4, 0.413), (0.853, 0.8284), (0.999, 0.499)])
+def test_the_hessian_is_not_negative_where_the_document_says(p: float, q: float) -> None:
+    by_aa, by_ab, by_bb = hessian_of_unclicked(p, q)
+    assert by_aa > 0
+    if p < 0.01:
+        assert by_aa * by_bb - by_ab**2 > 0
