@@ -43,6 +43,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="two seeds, one test day, no record")
     parser.add_argument("--seeds", type=int, default=10)
     arguments = parser.parse_args()
+    if arguments.seeds < 2:
+        parser.error(f"--seeds {arguments.seeds}: give at least 2, the chance of training is asked")
     overrides = ["name=kuairand_paper_quick", "evaluate.days.last=2022-05-01"]
     overrides = overrides if arguments.quick else []
     config = load_config(CONFIG, overrides)

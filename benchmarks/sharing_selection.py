@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from statistics import NormalDist
 
 import numpy as np
-from scipy import stats
+from scipy import optimize, stats
 
 from benchmarks.parts.heat_map import heat_map
 from benchmarks.parts.record import heading, stem, table, write_figure, write_record
@@ -117,11 +117,12 @@ def needed(std: float, difference: float) -> int:
 
 def found_by(num_replicates: int, std: float, num_intervals: int) -> float:
     """The paired difference that so many replicates find with the declared power, by Student's
-    intervals of which `num_intervals` hold together; the noncentral t is taken for a shifted one.
-    """
+    intervals of which `num_intervals` hold together: by the noncentral t."""
     free = num_replicates - 1
-    reach = stats.t.ppf(1 - (1 - LEVEL) / 2 / num_intervals, free) + stats.t.ppf(POWER, free)
-    return float(reach) * std / math.sqrt(num_replicates)
+    quantile = float(stats.t.ppf(1 - (1 - LEVEL) / 2 / num_intervals, free))
+    shift = optimize.brentq(lambda shift: stats.nct.sf(quantile, free, shift) - POWER,
+                            0.0, 2 * quantile)
+    return float(shift) * std / math.sqrt(num_replicates)
 
 
 def limits_of_std(std: float, num_replicates: int) -> tuple[float, float]:
