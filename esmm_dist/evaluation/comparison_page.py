@@ -6,6 +6,7 @@ It turns figures into words and pictures; it computes none of them.
 import csv
 import io
 from importlib import resources
+from typing import NamedTuple
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
@@ -17,6 +18,7 @@ from esmm_dist.evaluation.comparison_document import (
     COMMON_CTR_AUC,
     COMMON_CTR_NET,
     Comparison,
+    Difference,
     Spread,
 )
 from esmm_dist.evaluation.figures import figure, signed
@@ -46,7 +48,7 @@ DEFINITIONS = {
     "common_ctr": "the one CTR network of all: `independent`, chosen by its CTR AUC",
     "difference": "method less baseline, paired by seed and row; 95 % intervals of the mean over "
                   "seeds: by draws of users, and DeLong's, which takes rows as independent. "
-                  "Neither holds the chance of training: that is the std",
+                  "Neither holds the chance of training: that is the std of the differences",
 }
 CSV_COLUMNS = ("method", "metric", "mean", "std", "num_seeds", "difference", "difference_std",
                "low", "high", "delong_low", "delong_high", "note")
@@ -131,7 +133,7 @@ def _table(comparison: Comparison, names: tuple[str, ...], title: str) -> Table:
     for name in names:
         table.add_column(name, justify="right", overflow="fold")  # cut off, names are alike
     for method, cells in _cells(comparison, list(names)).items():
-        shown = ["\n".join(part for part in cell if part) for cell in cells]
+        shown = ["\n".join(filter(None, (cell.value, cell.gap))) for cell in cells]
         is_lost = comparison.of(method).failures and not comparison.of(method).seeds
         table.add_row(method, *(["failed", *shown[1:]] if is_lost else shown))
     if any(name in comparison.best for name in names):
@@ -139,18 +141,37 @@ def _table(comparison: Comparison, names: tuple[str, ...], title: str) -> Table:
     return table
 
 
-def _cells(comparison: Comparison, names: list[str]) -> dict[str, list[tuple[str, str]]]:
-    """By method, of each metric its value and its difference to the baseline; '-' where there is
-    none, or no interval: `notes` say why."""
-    cells: dict[str, list[tuple[str, str]]] = {}
+class Cell(NamedTuple):
+    """What is told of a method's metric."""
+
+    value: str
+    gap: str
+    """The difference to the baseline."""
+    chance: str
+    """Its standard deviation over seeds, and DeLong's interval of it; of the page alone."""
+
+
+def _cells(comparison: Comparison, names: list[str]) -> dict[str, list[Cell]]:
+    """By method what is told of each metric; '-' where there is none, or no interval: `notes` say
+    why."""
+    cells: dict[str, list[Cell]] = {}
     for method in comparison.methods:
         row = cells[method.method] = []
         for name in names:
             spread, gap = method.metrics.get(name), method.differences.get(name)
-            row.append((_spread(spread, name) if spread else "-",
-                        f"{signed(gap.mean, name)} ({_interval(gap.low, gap.high, name)})"
-                        if gap else ""))
+            row.append(Cell(
+                _spread(spread, name) if spread else "-",
+                f"{signed(gap.mean, name)} ({_interval(gap.low, gap.high, name)})" if gap else "",
+                _other_chance(gap, name) if gap else ""))
     return cells
+
+
+def _other_chance(gap: Difference, name: str) -> str:
+    """What stands beside the interval from draws of groups."""
+    parts = [] if gap.std is None else [f"std {figure(gap.std, name)}"]
+    if gap.delong_low is not None:
+        parts.append(f"DeLong {_interval(gap.delong_low, gap.delong_high, name)}")
+    return "; ".join(parts)
 
 
 def _best(comparison: Comparison, names: list[str]) -> list[str]:

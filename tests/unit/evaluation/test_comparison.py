@@ -154,6 +154,9 @@ def test_table_csv_and_page_hold_the_figures(
     page = render_comparison(comparison)
     assert "0.003 / 0.05" in page and "<b>0.6200</b>" in page and "0.6100" in page
     assert "cvr_weight 0.3" in page
+    gap = figures["good"].differences["cvr_auc_click"]
+    assert gap.delong_low is not None and gap.std is not None
+    assert f"<small>std {gap.std:.4f}; DeLong +{gap.delong_low:.4f} to +" in page
     assert "&lt;toy&gt;" in page and "Made up &amp; small." in page and page.count("<svg") >= 3
     monkeypatch.setenv("COLUMNS", "60")
     print_comparison(comparison)
