@@ -1,4 +1,4 @@
-"""Figures in the README are those of the records that it names."""
+"""What documents show or name is there: figures of the records, tests of the mistakes."""
 
 import re
 from pathlib import Path
@@ -44,3 +44,22 @@ def test_every_record_that_is_named_is_there() -> None:
     named = {name for page in pages
              for name in re.findall(r"benchmarks/\w+_\w+_[\d-]+\.md", page.read_text("utf-8"))}
     assert named and not [name for name in named if not (ROOT / name).is_file()]
+
+
+METHODS = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
+NAMED_TESTS = re.findall(r"`((?:unit|integration)/[\w/]+\.py)`: ([^;|]+)", METHODS)
+
+
+@pytest.mark.parametrize(("path", "words"), NAMED_TESTS)
+def test_the_tests_that_hold_us_to_account_are_there(path: str, words: str) -> None:
+    """They are named by how their names begin."""
+    name = "test_" + re.sub(r"\W+", "_", words.replace("'", "").strip().lower())
+    text = (ROOT / "tests" / path).read_text(encoding="utf-8")
+    assert re.search(rf"^def {name}", text, re.MULTILINE), name
+
+
+def test_every_mistake_names_a_test() -> None:
+    table = METHODS.partition("| mistake | test |")[2].partition("\n\n")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| ") and "---" not in line]
+    assert len(rows) >= 10 and all(": " in row for row in rows)
+    assert sum(row.count(".py`: ") for row in rows) == len(NAMED_TESTS)
