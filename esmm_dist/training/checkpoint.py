@@ -20,7 +20,14 @@ from esmm_dist.contract.world import World
 from esmm_dist.storage.address import reason_of
 from esmm_dist.storage.files import files_below, make_folder, remove, write
 from esmm_dist.training.identity import Identity
-from esmm_dist.training.shards import Shard, read_shard, sha256_of, way_out, write_shard
+from esmm_dist.training.shards import (
+    Shard,
+    read_buckets,
+    read_shard,
+    sha256_of,
+    way_out,
+    write_shard,
+)
 
 INDEX = "index.json"
 TOWERS = "towers.safetensors"
@@ -178,17 +185,17 @@ def read_towers(checkpoint: Path, index: Index) -> dict[str, Tensor]:
 def read_tables(
     checkpoint: Path, index: Index, buckets: range
 ) -> Iterator[tuple[int, dict[str, Tensor]]]:
-    """The shards that hold any of some buckets, one after the other.
+    """What the shards hold of some buckets, a few of them at a time.
 
     Yields:
-        A shard's first bucket and its tensors, on the CPU.
+        A first bucket, and the tensors of it and the next ones, on the CPU.
     """
     for shard in index.shards:
         if shard.buckets is None:
             continue
         first, end = shard.buckets
         if first < buckets.stop and buckets.start < end:
-            yield first, read_shard(checkpoint, shard)
+            yield from read_buckets(checkpoint, shard, buckets)
 
 
 def _complete(directory: Path) -> list[Path]:

@@ -30,7 +30,7 @@ def main(argv):
         taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         limit = taken + int(argv[1])
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-        train_run(load_config(argv[0]), world, resume=False)
+        train_run(load_config(argv[0]), world, resume="--resume" in argv)
 sys.exit(run_command(main, sys.argv[1:]))
 """
 
@@ -61,6 +61,18 @@ def test_tables_that_one_rank_is_too_small_for_train_on_two(tmp_path: Path) -> N
     assert both.returncode == 0, both.stdout
     latest = latest_checkpoint(checkpoints)
     assert latest is not None and Index.read(latest).step == 10
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_within_the_limit_that_it_began_with(tmp_path: Path) -> None:
+    """Whose tables take more than half of it."""
+    document = document_of(tmp_path)
+    write_samples(document, num_rows_of_day=1_200)
+    config = write_config(tmp_path, document)
+    limit, one_arena = str(TABLES_BYTES + 360 * MIB), {"MALLOC_ARENA_MAX": "1"}
+    for flags in ([], ["--resume"]):
+        done = horovodrun(1, "-c", TRAIN_LIMITED, config, limit, *flags, environment=one_arena)
+        assert done.returncode == 0, done.stdout
 
 
 def test_a_fold_has_left_its_tables_before_the_next_one_makes_its_own(

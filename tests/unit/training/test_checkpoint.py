@@ -32,7 +32,8 @@ def write(
     return write_checkpoint(
         directory,
         towers={"w": torch.full((3,), float(step))},
-        tables={"rows": torch.full((4, 2), float(step))},
+        tables={"rows": step + torch.arange(512.0).view(256, 2),
+                "sum": torch.arange(256, dtype=torch.int32)},
         buckets=range(256, 512),
         index=Index(identity=IDENTITY, step=step, num_steps=20, manifest=1, course="c",
                     num_ranks=1, num_lanes=8, num_rows_of_table={"user": 5}),
@@ -53,7 +54,19 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     assert torch.equal(read_towers(checkpoint, index)["w"], torch.full((3,), 7.0))
     ((first, tensors),) = tables(checkpoint, range(0, 1024))
     assert first == 256
-    assert torch.equal(tensors["rows"], torch.full((4, 2), 7.0))
+    assert torch.equal(tensors["rows"], 7 + torch.arange(512.0).view(256, 2))
+
+
+def test_a_rank_reads_its_own_buckets_alone_and_a_few_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("esmm_dist.training.shards.PIECE_BYTES", 300)
+    pieces = tables(write(tmp_path, 7), range(300, 400))
+    assert [first for first, _ in pieces] == list(range(300, 400, len(pieces[0][1]["sum"])))
+    assert len(pieces) > 3 and pieces[0][1].keys() == {"rows", "sum"}
+    rows, numbers = (torch.cat([piece[name] for _, piece in pieces]) for name in ("rows", "sum"))
+    assert torch.equal(rows, 7 + torch.arange(512.0).view(256, 2)[44:144])
+    assert torch.equal(numbers, torch.arange(44, 144, dtype=torch.int32))
 
 
 @pytest.mark.parametrize("buckets", [range(0, 256), range(512, 600)])
