@@ -42,10 +42,11 @@ def predict_run(run: TrainedRun, world: World) -> None:
     if world.rank == 0:
         remove_other_folds(run.path / "predictions", names_of_folds(run))
     for trained in run.folds:
-        predict = on_arrays(load_predictor(trained.checkpoint, run.config, run.encodings, world,
-                                           device))
-        predictions = predict_days(predict, trained.fold.test_days, run, world,
-                                   f"predict {trained.fold.name}")
+        # No name keeps its tables while those of the next fold are loaded.
+        predictions = predict_days(
+            on_arrays(load_predictor(trained.checkpoint, run.config, run.encodings, world, device)),
+            trained.fold.test_days, run, world, f"predict {trained.fold.name}",
+        )
         if not all(world.gather_objects(predictions.are_finite, name="finite")):
             raise NonFinitePredictions(
                 f"{trained.checkpoint}: it predicts numbers that are infinite or not defined: "

@@ -9,8 +9,10 @@ import pytest
 from esmm_dist.assembly import Assembly, assemble
 from esmm_dist.contract.config import load_config
 from esmm_dist.distributed.world import SoloWorld
+from esmm_dist.predicting import predict_run
 from esmm_dist.train import train_run
 from esmm_dist.training.checkpoint import Index, latest_checkpoint
+from esmm_dist.training.trained_run import open_run
 from tests.factories.written_samples import small_document, write_config, write_samples
 from tests.integration.horovodrun import horovodrun
 
@@ -75,7 +77,7 @@ def test_a_run_goes_on_within_the_limit_that_it_began_with(tmp_path: Path) -> No
         assert done.returncode == 0, done.stdout
 
 
-def test_a_fold_has_left_its_tables_before_the_next_one_makes_its_own(
+def test_a_fold_has_left_its_tables_before_the_next_one_has_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     document = small_document(tmp_path, num_test_days=3)
@@ -90,6 +92,9 @@ def test_a_fold_has_left_its_tables_before_the_next_one_makes_its_own(
         made.extend(map(weakref.ref, assembly.tables._tables.values()))
         return assembly
 
-    monkeypatch.setattr("esmm_dist.train.assemble", noted)
-    train_run(load_config(write_config(tmp_path, document)), SoloWorld(), resume=False)
-    assert num_held == [0, 0, 0]
+    for module in ("train", "assembly"):
+        monkeypatch.setattr(f"esmm_dist.{module}.assemble", noted)
+    config = load_config(write_config(tmp_path, document))
+    train_run(config, SoloWorld(), resume=False)
+    predict_run(open_run(config, tmp_path / "runs" / "small"), SoloWorld())
+    assert num_held == [0] * 3 + [0] * 3, "of trainings, then of evaluations"
