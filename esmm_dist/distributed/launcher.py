@@ -10,13 +10,26 @@ from esmm_dist.contract.errors import InputError
 
 SECONDS_TO_ANSWER = 10.0
 _ADDRESS, _PORT = "HOROVOD_GLOO_RENDEZVOUS_ADDR", "HOROVOD_GLOO_RENDEZVOUS_PORT"
+_SIZES_OF_MPI = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
 _WAY_OUT = ("start it by horovodrun --gloo, or unset HOROVOD_RANK and HOROVOD_ELASTIC to run it in "
             "one process")
 
 
 def is_launched() -> bool:
-    """Whether this process is to be one of many."""
-    return "HOROVOD_RANK" in os.environ or is_elastic()
+    """Whether this process is to be one of many.
+
+    Raises:
+        InputError: MPI has started several, none of which would know of another.
+    """
+    if "HOROVOD_RANK" in os.environ or is_elastic():
+        return True
+    for name in _SIZES_OF_MPI:
+        if os.environ.get(name, "1") != "1":
+            raise InputError(
+                f"{name} = {os.environ[name]}: MPI has started so many processes, and our Horovod "
+                "knows no MPI: each would do all of it by itself: start them by horovodrun --gloo"
+            )
+    return False
 
 
 def is_elastic() -> bool:

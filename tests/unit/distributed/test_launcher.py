@@ -6,8 +6,9 @@ from collections.abc import Mapping
 import pytest
 
 from esmm_dist.contract.command_line import run_command
+from esmm_dist.contract.errors import InputError
 from esmm_dist.distributed.elastic import run_in_world
-from esmm_dist.distributed.launcher import store_of_launcher
+from esmm_dist.distributed.launcher import is_launched, store_of_launcher
 
 NAMES = ("RANK", "ELASTIC", "GLOO_RENDEZVOUS_ADDR", "GLOO_RENDEZVOUS_PORT")
 
@@ -44,6 +45,19 @@ def test_what_a_job_has_left_in_a_shell_is_refused_in_one_line(
     line = capsys.readouterr().err
     assert line.startswith("error: ") and line.count("\n") == 1
     assert named in line and "unset HOROVOD_RANK" in line
+
+
+@pytest.mark.parametrize("name", ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"])
+def test_processes_that_mpi_has_started_do_not_each_train_by_themselves(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for unset in NAMES:
+        monkeypatch.delenv(f"HOROVOD_{unset}", raising=False)
+    monkeypatch.setenv(name, "4")
+    with pytest.raises(InputError, match=f"^{name} = 4: .* start them by horovodrun --gloo"):
+        is_launched()
+    monkeypatch.setenv(name, "1")
+    assert not is_launched()
 
 
 def test_a_launcher_that_listens_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
