@@ -110,8 +110,9 @@ def record_of_real(audited: Audit) -> str:
                 f"Config: `{REAL}` with {', '.join(f'`{override}`' for override in OF_REAL)}."),
         f"\n{scenario.num_impressions:,} test impressions, {scenario.num_clicks:,} clicks, "
         f"{scenario.num_conversions:,} conversions (likes); pCVR is the mean of "
-        f"{audited.num_replicates} seeds. Intervals are 95 % by draws of users. What the figures "
-        "mean: docs/audit.md.\n\n", *(f"* {sentence}\n" for sentence in answers(audited)[1:]),
+        f"{audited.num_replicates} seeds. Intervals are 95 % by draws of users, the chance of the "
+        "rows; `seeds` says from which to which value single trainings go. What the figures mean: "
+        "docs/audit.md.\n\n", *(f"* {sentence}\n" for sentence in answers(audited)[1:]),
         "\n", _figures(scenario, is_simulated=False), "\nMean pCVR / that of BASE over "
         "the same rows, both averaged over the same seeds:\n\n", _beside_base([scenario]),
         "\nPredicted / seen conversions of clicks, by tenths of pCTR, the least likely to be "

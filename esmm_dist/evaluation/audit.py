@@ -9,7 +9,7 @@ tells the space, `_decile_k` the k-th tenth of the impressions by the pCTR of on
 `cvr_to_base` is a method's mean pCVR / that of BASE in the same draw, `_less_base` its figure less
 BASE's: what a draw does to both alike does not blur them.
 
-Shape legend: N rows; G groups; D draws of groups; K deciles.
+Shape legend: N rows; S seeds; G groups; D draws of groups; K deciles.
 """
 
 from collections.abc import Mapping, Sequence
@@ -177,40 +177,56 @@ def against_clicks(
     from draws of groups; of un-clicked rows what they imply, which nothing can be held against.
 
     Args:
-        of_base: trainings of BASE, which may be the same.
+        of_base: trainings of BASE by the same seeds, which may be the same.
         decile_N: of the rows, the same for all trainings.
         num_draws: of groups.
     """
     first = trainings[0]
-    p_N, base_N = (np.mean([p_of(Task.CVR, own) for own in of_method], axis=0)
-                   for of_method in (trainings, of_base))
+    own_SN, base_SN = (np.array([p_of(Task.CVR, own) for own in of_method])
+                       for of_method in (trainings, of_base))
     group_N, num_groups = group_codes(first)
-    click_N = first.weight_N * (first.click_N == 1)
-    unclicked_N = first.weight_N * (first.click_N == 0)
-    one_N = np.ones(len(p_N))
-    quotients = {"cvr_pcoc_click": (click_N * p_N, click_N * first.conversion_N),
-                 "observed_rate_click": (click_N * first.conversion_N, click_N),
-                 "implied_rate_click": (click_N * p_N, click_N),
-                 "implied_rate_unclicked": (unclicked_N * p_N, unclicked_N),
-                 "cvr_to_base_click": (click_N * p_N, click_N * base_N),
-                 "cvr_to_base_unclicked": (unclicked_N * p_N, unclicked_N * base_N),
-                 "click_rate": (click_N, first.weight_N * one_N)}
-    quotients |= {
-        f"{name}_decile_{place + 1}": tuple(part_N * (decile_N == place) for part_N in parts)
-        for name, parts in quotients.items() for place in range(NUM_DECILES)
-    }
-    sums = {name: tuple(sum_by(group_N, part_N, num_groups) for part_N in parts)
-            for name, parts in quotients.items()}
+
+    def sums_of(p_N: FloatArray, its_N: FloatArray) -> dict[str, tuple[FloatArray, ...]]:
+        quotients = _of_clicks(first, p_N, its_N)
+        quotients |= {
+            f"{name}_decile_{place + 1}": tuple(part_N * (decile_N == place) for part_N in parts)
+            for name, parts in quotients.items() for place in range(NUM_DECILES)
+        }
+        return {name: tuple(sum_by(group_N, part_N, num_groups) for part_N in parts)
+                for name, parts in quotients.items()}
+
+    of_seeds = [sums_of(*pair) for pair in zip(own_SN, base_SN, strict=True)]
+    sums = sums_of(own_SN.mean(axis=0), base_SN.mean(axis=0))
     drawn = bootstrap({"": _quotients(sums)}, num_groups, num_draws, BOOTSTRAP_SEED)[""]
     found = {}
     for name, (above_G, below_G) in sums.items():
-        value = float(ratio(above_G.sum(), below_G.sum()))
+        value = _of_sums(above_G, below_G)
         if not np.isfinite(value):
             continue
         bounds = interval(drawn[name], value)
         found[name] = Estimate(value=value, low=None if bounds is None else bounds.low,
-                               high=None if bounds is None else bounds.high)
+                               high=None if bounds is None else bounds.high,
+                               by_seed=tuple(_of_sums(*of_one[name]) for of_one in of_seeds))
     return found
+
+
+def _of_sums(above_G: FloatArray, below_G: FloatArray) -> float:
+    return float(ratio(above_G.sum(), below_G.sum()))
+
+
+def _of_clicks(
+    rows: Predictions, p_N: FloatArray, base_N: FloatArray
+) -> dict[str, tuple[FloatArray, ...]]:
+    """What is summed above and below the line."""
+    click_N = rows.weight_N * (rows.click_N == 1)
+    unclicked_N = rows.weight_N * (rows.click_N == 0)
+    return {"cvr_pcoc_click": (click_N * p_N, click_N * rows.conversion_N),
+            "observed_rate_click": (click_N * rows.conversion_N, click_N),
+            "implied_rate_click": (click_N * p_N, click_N),
+            "implied_rate_unclicked": (unclicked_N * p_N, unclicked_N),
+            "cvr_to_base_click": (click_N * p_N, click_N * base_N),
+            "cvr_to_base_unclicked": (unclicked_N * p_N, unclicked_N * base_N),
+            "click_rate": (click_N, rows.weight_N)}
 
 
 def _quotients(sums: Mapping[str, tuple[FloatArray, ...]]) -> Statistic:

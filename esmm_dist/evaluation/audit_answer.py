@@ -31,12 +31,20 @@ def answers(audit: Audit) -> list[str]:
 
 
 def ratio_text(estimate: Estimate | None) -> str:
-    """A ratio and its interval."""
+    """A ratio and its interval; where that holds the chance of the rows alone, also from which
+    to which value single seeds go."""
     if estimate is None:
         return "undefined"
-    if estimate.low is None or estimate.high is None:
-        return f"{estimate.value:.3g} (no interval)"
-    return f"{estimate.value:.3g} ({estimate.low:.3g} to {estimate.high:.3g})"
+    bounds = ("no interval" if estimate.low is None or estimate.high is None
+              else f"{estimate.low:.3g} to {estimate.high:.3g}")
+    return f"{estimate.value:.3g} ({'; '.join(filter(None, (bounds, seeds_text(estimate))))})"
+
+
+def seeds_text(estimate: Estimate) -> str:
+    """From which to which value single trainings go; '' of one, or where they are not told."""
+    if len(estimate.by_seed) < 2:
+        return ""
+    return f"seeds {min(estimate.by_seed):.3g} to {max(estimate.by_seed):.3g}"
 
 
 def difference_text(estimate: Estimate | None) -> str:
@@ -187,11 +195,14 @@ def _of_clicks(scenario: ScenarioFigures) -> Iterator[str]:
     for method, figures in scenario.methods.items():
         unclicked, clicked = (figures[f"implied_rate_{space}"].value
                               for space in ("unclicked", "click"))
-        beside = ("" if method == BASE else
-                  f", and {ratio_text(figures['cvr_to_base_unclicked'])} times what BASE implies")
-        yield (f"{method_name(method)} predicts {ratio_text(figures['cvr_pcoc_click'])} times the "
-               f"conversions seen after clicks. Of un-clicked impressions it implies a conversion "
-               f"rate of {100 * unclicked:.3g} % had they been clicked, {unclicked / clicked:.2f} "
-               f"of what it says of the clicked ones{beside}.")
+        to_base = figures["cvr_to_base_unclicked"]
+        beside = ("" if method == BASE else f", and {ratio_text(to_base)} times what BASE implies")
+        seen = figures["cvr_pcoc_click"]
+        yield (f"{method_name(method)} predicts {ratio_text(seen)} times the conversions seen "
+               f"after clicks. Of un-clicked impressions it implies a "
+               f"conversion rate of {100 * unclicked:.3g} % had they been clicked, "
+               f"{unclicked / clicked:.2f} of what it says of the clicked ones{beside}.")
+    yield ("Intervals hold the chance of the test rows alone; single seeds differ by that of "
+           "training.")
     yield ("Nothing in these logs can tell whether what is implied of un-clicked impressions is "
            "right.")

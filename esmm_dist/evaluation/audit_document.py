@@ -29,6 +29,8 @@ class Estimate(_Document):
     value: float
     low: float | None = None
     high: float | None = None
+    by_seed: tuple[float, ...] = ()
+    """What single trainings say, where the interval holds the chance of the rows alone."""
 
     @classmethod
     def of_ratios(cls, values: Sequence[float]) -> "Estimate":

@@ -10,7 +10,12 @@ from rich.console import Console
 from rich.table import Table
 
 from esmm_dist.evaluation.audit import BASE, NUM_DECILES, REFERENCES
-from esmm_dist.evaluation.audit_answer import answers, difference_text, ratio_text
+from esmm_dist.evaluation.audit_answer import (
+    answers,
+    difference_text,
+    ratio_text,
+    seeds_text,
+)
 from esmm_dist.evaluation.audit_document import Audit, Estimate, ScenarioFigures
 from esmm_dist.evaluation.charts import ratio_chart
 from esmm_dist.evaluation.figures import method_name
@@ -72,7 +77,8 @@ def figure_text(name: str, estimate: Estimate | None) -> str:
 def render_audit(audit: Audit) -> str:
     """The page as the text of one file."""
     return rendered(
-        "esmm_dist.evaluation", TEMPLATE, {"method": method_name, "figure": figure_text},
+        "esmm_dist.evaluation", TEMPLATE,
+        {"method": method_name, "figure": figure_text, "seeds": seeds_text},
         audit=audit, answers=answers(audit), columns=COLUMNS[audit.is_simulated],
         beside_base=BESIDE_BASE[audit.is_simulated], base=BASE, references=REFERENCES,
         of_truth=OF_TRUTH, deciles=DECILES,

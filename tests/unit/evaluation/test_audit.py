@@ -132,7 +132,7 @@ def test_what_escm2_claims_is_written_as_its_proof_has_it() -> None:
 def test_on_real_logs_trainings_are_averaged_and_clicks_alone_are_judged() -> None:
     one, other = random_predictions(NUM_ROWS), random_predictions(NUM_ROWS, noise=1.0)
     decile_N = deciles(known(one.ctr_logit_N), one.weight_N)
-    found = against_clicks([one, other], [other], decile_N, num_draws=200)
+    found = against_clicks([one, other], [other, other], decile_N, num_draws=200)
     p_N = (sigmoid(known(one.cvr_logit_N)) + sigmoid(known(other.cvr_logit_N))) / 2
     click_N, w_N = one.click_N == 1, one.weight_N
     seen = (w_N * one.conversion_N)[click_N].sum()
@@ -145,6 +145,9 @@ def test_on_real_logs_trainings_are_averaged_and_clicks_alone_are_judged() -> No
         (w_N * p_N)[last].sum() / w_N[last].sum())
     assert found["cvr_to_base_unclicked_decile_10"].value == pytest.approx(
         (w_N * p_N)[last].sum() / (w_N * sigmoid(known(other.cvr_logit_N)))[last].sum())
+    alone = [against_clicks([own], [other], decile_N, num_draws=20) for own in (one, other)]
+    for name in ("cvr_pcoc_click", "cvr_to_base_unclicked", "implied_rate_click_decile_3"):
+        assert found[name].by_seed == pytest.approx([of_one[name].value for of_one in alone])
     itself = against_clicks([other], [other], decile_N, num_draws=200)["cvr_to_base_click"]
     assert itself.low == itself.value == itself.high == 1, "drawn together"
 
@@ -250,6 +253,20 @@ def test_sentences_say_what_intervals_bear_and_no_more() -> None:
     assert "0.9 (0.85 to 0.95) times BASE's over all impressions" in found
     assert ("less BASE's draw by draw: better: none; worse: ESMM -0.0200 (-0.0300 to -0.0100), AMAN"
             in found)
+
+
+def test_of_real_logs_single_seeds_are_told_beside_the_chance_of_the_rows() -> None:
+    names = ("cvr_pcoc_click", "implied_rate_unclicked", "implied_rate_click",
+             "cvr_to_base_unclicked")
+    figures = {name: Estimate(value=1.0, low=0.98, high=1.02, by_seed=(0.9, 1.1)) for name in names}
+    real = ScenarioFigures(name="real", settings={}, truth={}, num_impressions=4, num_clicks=2,
+                           num_conversions=1, methods={"esmm": figures, "base": figures})
+    found = " ".join(answers(audit_of(real, is_simulated=False)))
+    assert "1 (0.98 to 1.02; seeds 0.9 to 1.1) times what BASE implies" in found
+    assert found.count("1 (0.98 to 1.02; seeds 0.9 to 1.1) times the conversions seen") == 2
+    assert "seeds 0.9 to 1.1" in render_audit(audit_of(real, is_simulated=False))
+    assert ratio_text(Estimate(value=1.2, by_seed=(1.1, 1.3))) == (
+        "1.2 (no interval; seeds 1.1 to 1.3)")
 
 
 def test_worlds_are_counted_by_what_their_draws_tell_and_each_once() -> None:
