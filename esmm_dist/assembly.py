@@ -75,13 +75,15 @@ def assemble(
     """Networks and tables as they stand before the first step, the same for any number of ranks.
 
     Args:
-        for_training: whether the tables keep memory for their optimizer's state.
+        for_training: whether the tables keep memory for their optimizer's state, and rows may be
+            rounded on their way.
 
     Raises:
         InputError: the method cannot be made of the model section, or the tables do not fit into
             the memory of some rank.
     """
     dtype, seed = DTYPES[config.train.precision], config.train.seed
+    exchange = config.embedding.exchange
     method = method_in(config)
     needed = footprint(config, encodings, world, for_training=for_training)
     left = available_bytes(device, world.num_local_ranks)
@@ -96,7 +98,7 @@ def assemble(
             seed_of_part(seed, number),
             dtype,
             device,
-            travel_dtype=torch.float16 if config.embedding.exchange == "float16" else dtype,
+            travel_dtype=torch.float16 if for_training and exchange == "float16" else dtype,
             is_replicated=config.embedding.parallel == "replicated",
             notes_days=config.embedding.expire_days is not None,
         )

@@ -40,9 +40,14 @@ class Experiment:
         return Experiment(folder, document, self.manifest)
 
 
-def train_experiment(folder: Path) -> Experiment:
-    """Two folds of one day each, trained daily."""
+def train_experiment(folder: Path, **sections: Any) -> Experiment:
+    """Two folds of one day each, trained daily.
+
+    Args:
+        sections: of the config, beside those that it has.
+    """
     document = small_document(folder, num_test_days=2) | {"note": "Rows made up for tests."}
+    document |= sections
     document["evaluate"]["retrain"] = "daily"
     manifest = write_samples(document, num_rows_of_day=ROWS_PER_DAY)
     experiment = Experiment(folder, document, manifest)
