@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
 from esmm_dist.contract.errors import InputError
+from esmm_dist.contract.row_space import NUM_BUCKETS
 from esmm_dist.contract.world import World
 from esmm_dist.storage.address import reason_of
 from esmm_dist.storage.files import files_below, make_folder, remove, write
@@ -74,13 +75,22 @@ class Index(BaseModel):
         """
         path = checkpoint / INDEX
         try:
-            return cls.model_validate_json(path.read_bytes())
+            index = cls.model_validate_json(path.read_bytes())
         except OSError as error:
             raise InputError(f"{path}: {reason_of(error)}: no complete checkpoint there") from None
         except ValidationError:
-            raise InputError(
-                f"{path}: damaged, or of another version: {way_out(checkpoint)}"
-            ) from None
+            index = None
+        is_named = _NAME.fullmatch(checkpoint.name)
+        if not (index and index.names_all and (not is_named or index.step == _step_of(checkpoint))):
+            raise InputError(f"{path}: damaged, or of another version: {way_out(checkpoint)}")
+        return index
+
+    @property
+    def names_all(self) -> bool:
+        """Whether its files are the towers and every bucket of rows, once each."""
+        held = sorted(shard.buckets for shard in self.shards if shard.buckets is not None)
+        firsts, ends = ([buckets[side] for buckets in held] for side in (0, 1))
+        return [*firsts, NUM_BUCKETS] == [0, *ends] and len(held) + 1 == len(self.shards)
 
 
 def latest_checkpoint(directory: Path) -> Path | None:

@@ -22,6 +22,7 @@ from esmm_dist.training.checkpoint import (
 )
 from esmm_dist.training.identity import Identity
 
+ROWS = torch.arange(2048.0).view(1024, 2)
 IDENTITY = Identity(fingerprint="f" * 64, encodings="e" * 64, model="m" * 64)
 
 
@@ -32,9 +33,8 @@ def write(
     return write_checkpoint(
         directory,
         towers={"w": torch.full((3,), float(step))},
-        tables={"rows": step + torch.arange(512.0).view(256, 2),
-                "sum": torch.arange(256, dtype=torch.int32)},
-        buckets=range(256, 512),
+        tables={"rows": step + ROWS, "sum": torch.arange(1024, dtype=torch.int32)},
+        buckets=range(1024),
         index=Index(identity=IDENTITY, step=step, num_steps=20, manifest=1, course="c",
                     num_ranks=1, num_lanes=8, num_rows_of_table={"user": 5}),
         world=world,
@@ -53,8 +53,8 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     assert index.step == 7
     assert torch.equal(read_towers(checkpoint, index)["w"], torch.full((3,), 7.0))
     ((first, tensors),) = tables(checkpoint, range(0, 1024))
-    assert first == 256
-    assert torch.equal(tensors["rows"], 7 + torch.arange(512.0).view(256, 2))
+    assert first == 0
+    assert torch.equal(tensors["rows"], 7 + ROWS)
 
 
 def test_a_rank_reads_its_own_buckets_alone_and_a_few_at_a_time(
@@ -65,13 +65,8 @@ def test_a_rank_reads_its_own_buckets_alone_and_a_few_at_a_time(
     assert [first for first, _ in pieces] == list(range(300, 400, len(pieces[0][1]["sum"])))
     assert len(pieces) > 3 and pieces[0][1].keys() == {"rows", "sum"}
     rows, numbers = (torch.cat([piece[name] for _, piece in pieces]) for name in ("rows", "sum"))
-    assert torch.equal(rows, 7 + torch.arange(512.0).view(256, 2)[44:144])
-    assert torch.equal(numbers, torch.arange(44, 144, dtype=torch.int32))
-
-
-@pytest.mark.parametrize("buckets", [range(0, 256), range(512, 600)])
-def test_a_rank_reads_no_shard_without_its_buckets(tmp_path: Path, buckets: range) -> None:
-    assert tables(write(tmp_path, 1), buckets) == []
+    assert torch.equal(rows, 7 + ROWS[300:400])
+    assert torch.equal(numbers, torch.arange(300, 400, dtype=torch.int32))
 
 
 def test_the_latest_is_the_one_with_most_steps(tmp_path: Path) -> None:
@@ -124,7 +119,7 @@ def test_what_a_kill_left_of_the_same_checkpoint_is_removed_first(home: Path) ->
     for name in ("index.json", "tables-0000-0256.safetensors", ".towers.safetensors.4711"):
         write_file(checkpoint / name, "of four ranks")
     assert write(home, 4) == checkpoint
-    assert names(checkpoint) == ["index.json", "tables-0256-0512.safetensors", "towers.safetensors"]
+    assert names(checkpoint) == ["index.json", "tables-0000-1024.safetensors", "towers.safetensors"]
     assert Index.read(checkpoint).step == 4
 
 
@@ -161,7 +156,7 @@ def test_a_kill_while_all_are_removed_leaves_none_that_is_complete(
 
 def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
     checkpoint = write(tmp_path, 3)
-    shard = checkpoint / "tables-0256-0512.safetensors"
+    shard = checkpoint / "tables-0000-1024.safetensors"
     content = bytearray(shard.read_bytes())
     content[-1] ^= 1
     shard.write_bytes(content)
@@ -182,6 +177,20 @@ def test_a_damaged_index_is_named(tmp_path: Path, content: bytes) -> None:
     (checkpoint / "index.json").write_bytes(content)
     with pytest.raises(InputError, match=f"index.json: damaged, .*: remove {checkpoint} and go on"):
         Index.read(checkpoint)
+
+
+@pytest.mark.parametrize(("before", "after"), [
+    ('"step": 3', '"step": 2'), ("1024", "1023"), ('"buckets": null', '"buckets": [0, 4]'),
+    ("0,\n    1024", "1,\n    1024"),
+])
+def test_an_index_that_fits_neither_its_folder_nor_all_rows_is_damaged(
+    tmp_path: Path, before: str, after: str
+) -> None:
+    index = write(tmp_path, 3) / "index.json"
+    assert before in index.read_text()
+    index.write_text(index.read_text().replace(before, after))
+    with pytest.raises(InputError, match="index.json: damaged"):
+        Index.read(index.parent)
 
 
 @pytest.mark.parametrize("part", ["fingerprint", "encodings", "model"])

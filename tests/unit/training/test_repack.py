@@ -47,6 +47,16 @@ def all_tables(folder: Path, index: Index) -> dict[str, Tensor]:
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
+def test_a_rank_reads_no_file_without_its_buckets(tmp_path: Path) -> None:
+    checkpoint, index = checkpoint_of_ranks(tmp_path / "three", [341, 682, NUM_BUCKETS])
+    (checkpoint / "tables-0341-0682.safetensors").unlink()
+    for buckets in (range(341), range(700, NUM_BUCKETS)):
+        read = [tensors["main/rows"] for _, tensors in read_tables(checkpoint, index, buckets)]
+        assert torch.equal(torch.cat(read), ROWS_KSD[buckets.start : buckets.stop])
+    with pytest.raises(InputError, match="tables-0341-0682.safetensors: No such file"):
+        list(read_tables(checkpoint, index, range(342)))
+
+
 @pytest.mark.parametrize("max_file_bytes", [10, 9_000, 2**30])
 def test_the_copy_holds_the_same_in_files_of_bounded_size(
     tmp_path: Path, max_file_bytes: int
