@@ -56,6 +56,7 @@ from esmm_dist.storage.files import write
 from esmm_dist.trials import (
     COMMON_CTR,
     Variant,
+    check_methods,
     check_same_rows,
     predictions_of,
     run_of,
@@ -132,6 +133,7 @@ def train_all(
     trials = {}
     for scenario in scenarios:
         asks_own = (COMMON_CTR,) if scenario.has_own_rows else ()
+        check_methods(scenario.replicates[:1], (*scenario.methods, *asks_own), world, POLE_OPTIONS)
         for place, (of_one, seed) in enumerate(zip(scenario.replicates, scenario.seeds)):
             to = path_of(of_one.runs_path) if config.simulate is not None else folder
             for method in dict.fromkeys((*scenario.methods, *asks_own)):

@@ -25,7 +25,6 @@ from esmm_dist.contract.command_line import (
     run_command,
 )
 from esmm_dist.contract.errors import InputError
-from esmm_dist.contract.folds import folds_of
 from esmm_dist.contract.sections import Config
 from esmm_dist.contract.world import World
 from esmm_dist.distributed.world import connect
@@ -45,7 +44,6 @@ from esmm_dist.evaluation.predictions import Predictions
 from esmm_dist.evaluation.scorecard import model_codes
 from esmm_dist.evaluation.tasks import group_codes
 from esmm_dist.evaluation.truth import read_truth
-from esmm_dist.planning import pin_manifest, plan_stages
 from esmm_dist.simulation.record import check_drawn_as
 from esmm_dist.storage.address import path_of
 from esmm_dist.storage.files import write
@@ -53,6 +51,7 @@ from esmm_dist.trial_folders import noted_cost
 from esmm_dist.trials import (
     METHOD_NAMES,
     Variant,
+    check_methods,
     check_same_rows,
     method_of_role,
     predictions_of,
@@ -85,7 +84,8 @@ def main(argv: Sequence[str]) -> None:
         if config.simulate is not None:
             check_drawn_as(config)
         roles = [*methods, COMMON_CTR_NET]
-        check_methods(config, roles, world)
+        days_before = [] if config.tune is None else [before_validation_day(config)]
+        check_methods([*days_before, config], map(method_of_role, roles), world)
         choices = chosen_trials(config, roles, folder_of(config), world)
         trials = trained_trials(config, roles, range(1, arguments.seeds + 1), choices, world)
         is_first = world.rank == 0
@@ -112,30 +112,6 @@ def folder_of(config: Config) -> Path:
 # ---------------------------------------------------------------------------------------------
 # Training: all ranks
 # ---------------------------------------------------------------------------------------------
-
-
-def check_methods(config: Config, roles: Sequence[str], world: World) -> None:
-    """Refuses methods that cannot be trained, before the first of them is.
-
-    Raises:
-        InputError: names all of them, and why.
-    """
-    manifest = pin_manifest(config, world, None)
-    days_before = [] if config.tune is None else [before_validation_day(config)]
-    refused = {}
-    for method in dict.fromkeys(map(method_of_role, roles)):
-        try:
-            for of_days in (*days_before, config):
-                own = trial_config(of_days, Variant(method, config.train.seed), folder_of(config))
-                # What begins from a bundle reads only the days that the bundle has not learned.
-                folds = {} if own.train.warm_start else {f.name: f for f in folds_of(own)}
-                plan_stages(own, folds, manifest, own.train.num_lanes, world)
-        except InputError as error:
-            refused[method] = str(error)
-    if refused:
-        told = "; ".join(f"{method}: {why}" for method, why in refused.items())
-        raise InputError(f"nothing was trained, since of the methods {len(refused)} cannot be "
-                         f"({', '.join(refused)}): {told}")
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import numpy as np
 
 from esmm_dist.contract.config import parse_config
 from esmm_dist.contract.errors import InputError
+from esmm_dist.contract.folds import folds_of
 from esmm_dist.contract.method_options import MethodName
 from esmm_dist.contract.protocols import LearningRates
 from esmm_dist.contract.sections import Config
@@ -23,7 +24,9 @@ from esmm_dist.evaluation.comparison_document import COMMON_CTR_NET, Cost
 from esmm_dist.evaluation.prediction_files import read_parts
 from esmm_dist.evaluation.predictions import NonFinitePredictions, Predictions
 from esmm_dist.model.method import options_of
+from esmm_dist.planning import pin_manifest, plan_stages
 from esmm_dist.predicting import pooled_predictions, predict_run
+from esmm_dist.storage.address import path_of
 from esmm_dist.train import CHECKPOINTS, train_run
 from esmm_dist.training.finite import NonFiniteLoss
 from esmm_dist.training.trained_run import TrainedRun, open_run
@@ -102,6 +105,37 @@ def trial_config(config: Config, variant: Variant, folder: Path, name: str = "")
 # ---------------------------------------------------------------------------------------------
 # Training and predicting: all ranks
 # ---------------------------------------------------------------------------------------------
+
+
+def check_methods(
+    configs: Sequence[Config], methods: Iterable[str], world: World,
+    options: Mapping[str, Any] | None = None,
+) -> None:
+    """Refuses methods that cannot be trained, before the first of them is.
+
+    Args:
+        configs: of the same samples; every method is to be trained by each.
+        options: in place of the configs'.
+
+    Raises:
+        InputError: names all of them, and why.
+    """
+    manifest = pin_manifest(configs[-1], world, None)
+    refused = {}
+    for method in dict.fromkeys(methods):
+        try:
+            for config in configs:
+                own = trial_config(config, Variant(method, config.train.seed, options=options),
+                                   path_of(config.runs_path))
+                # What begins from a bundle reads only the days that the bundle has not learned.
+                folds = {} if own.train.warm_start else {f.name: f for f in folds_of(own)}
+                plan_stages(own, folds, manifest, own.train.num_lanes, world)
+        except InputError as error:
+            refused[method] = str(error)
+    if refused:
+        told = "; ".join(f"{method}: {why}" for method, why in refused.items())
+        raise InputError(f"nothing was trained, since of the methods {len(refused)} cannot be "
+                         f"({', '.join(refused)}): {told}")
 
 
 class TrialFailed(InputError):

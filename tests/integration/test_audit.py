@@ -96,6 +96,18 @@ def test_real_logs_are_judged_by_their_clicks_and_what_is_implied_is_told(
         capsys.readouterr().err)
 
 
+def test_methods_that_cannot_be_trained_are_named_before_the_first_step(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = small_document(tmp_path) | {"audit": {"methods": ["esmm", "fnw"]}}
+    write_samples(document, num_rows_of_day=150)
+    assert run_command(main, ["--config", str(write_config(tmp_path, document))]) == 2
+    told = capsys.readouterr().err
+    last = told.splitlines()[-1]
+    assert "since of the methods 3 cannot be (base, fnw, independent): base: train.batch" in last
+    assert "it learns from fake negatives" in last and "[1/" not in told
+
+
 def test_several_processes_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
