@@ -52,24 +52,23 @@ def test_a_run_killed_at_any_moment_ends_as_if_nothing_had_been(tmp_path: Path) 
     expected = left_by(tmp_path / "runs" / "whole")
     assert len(expected) == 4 and len(expected[f"curves/{FOLD}.jsonl"]) == 2
 
-    trainer = subprocess.Popen(
-        [sys.executable, "-m", "tests.integration.training_killed",
-         str(write_config(tmp_path, document))],
-        cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
-    )
-    assert trainer.stdin is not None and trainer.stdout is not None
+    command = [sys.executable, "-m", "tests.integration.training_killed",
+               str(write_config(tmp_path, document))]
     num_kills = 0
-    try:
-        while told := trainer.stdout.readline():
-            assert left_by(tmp_path / "runs" / "small") == expected, num_kills
-            if told != "killed\n":
-                break
-            num_kills += 1
-            trainer.stdin.write("on\n")
-            trainer.stdin.flush()
-        assert trainer.wait(60) == 0
-    finally:
-        trainer.kill()
-        trainer.wait()
+    with subprocess.Popen(
+        command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+    ) as trainer:
+        assert trainer.stdin is not None and trainer.stdout is not None
+        try:
+            while told := trainer.stdout.readline():
+                assert left_by(tmp_path / "runs" / "small") == expected, num_kills
+                if told != "killed\n":
+                    break
+                num_kills += 1
+                trainer.stdin.write("on\n")
+                trainer.stdin.flush()
+            assert trainer.wait(60) == 0
+        finally:
+            trainer.kill()
     assert num_kills > 30, "everything that it does to the disk"
