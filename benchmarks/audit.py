@@ -74,7 +74,8 @@ def read(config_path: str, suffix: str) -> Audit:
 def record_of_simulated(audited: Audit) -> str:
     """The page of what is known."""
     parts = [heading("Audit in simulated worlds: what the CVR tower estimates",
-                     "python -m benchmarks.audit --only simulated", f"Config: `{SIMULATED}`."),
+                     "python -m benchmarks.audit --only simulated",
+                     f"Config: `{SIMULATED}`. {_measured(audited)}"),
              "\nQuestion, proof and the meaning of figures: docs/audit.md. "
              f"{audited.num_replicates} draws of each world; ratios with 95 % intervals.\n\n",
              *(f"* {sentence}\n" for sentence in answers(audited)), "\n"]
@@ -107,7 +108,8 @@ def record_of_real(audited: Audit) -> str:
     return "".join([
         heading("Audit on KuaiRand: what can be known there",
                 "python -m benchmarks.audit --only kuairand",
-                f"Config: `{REAL}` with {', '.join(f'`{override}`' for override in OF_REAL)}."),
+                f"Config: `{REAL}` with {', '.join(f'`{override}`' for override in OF_REAL)}. "
+                f"{_measured(audited)}"),
         f"\n{scenario.num_impressions:,} test impressions, {scenario.num_clicks:,} clicks, "
         f"{scenario.num_conversions:,} conversions (likes); pCVR is the mean of "
         f"{audited.num_replicates} seeds. Intervals are 95 % by draws of users, the chance of the "
@@ -123,6 +125,11 @@ def record_of_real(audited: Audit) -> str:
                        chart_of_deciles(scenario, method, False)) for method in CHARTED),
         "\nPredicted over seen conversions of clicks, by tenths of pCTR.\n",
     ])
+
+
+def _measured(audited: Audit) -> str:
+    """By which commit the figures were measured, which may be told by a later one."""
+    return f"Measured by commit {audited.commit}."
 
 
 def _title(scenario: ScenarioFigures) -> str:
