@@ -36,6 +36,8 @@ def forget_checkpoints(spoilt: Experiment) -> None:
 def leave_fold_unfinished(spoilt: Experiment) -> None:
     """As a training leaves it that is killed after an interval's checkpoint."""
     amend_index(spoilt, step=7)
+    (checkpoint,) = (spoilt.run_path / "checkpoints" / FOLDS[1]).glob("step-*")
+    checkpoint.rename(checkpoint.with_name("step-000000007"))
 
 
 def leave_fold_of_earlier_run(spoilt: Experiment) -> None:
