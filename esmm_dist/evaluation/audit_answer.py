@@ -4,7 +4,7 @@ It draws nothing.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from esmm_dist.evaluation.audit import BASE, REFERENCES
 from esmm_dist.evaluation.audit_document import (
@@ -116,14 +116,25 @@ def _beside_base(worlds: Sequence[ScenarioFigures]) -> str:
 
 
 def _of_ranking(declared: ScenarioFigures) -> str:
-    told: dict[str, list[str]] = {"above": [], "below": [], "not told": []}
-    for method, figures in declared.methods.items():
-        gap = figures.get("true_cvr_auc_less_base")
-        if gap is not None and method != BASE:
-            told[gap.side_of(0.0)].append(f"{method_name(method)} {difference_text(gap)}")
     words = {"above": "better", "below": "worse", "not told": "not told apart"}
-    return "Expected AUC over all impressions, less BASE's draw by draw: " + "; ".join(
-        f"{words[side]}: {', '.join(of_side) or 'none'}" for side, of_side in told.items()) + "."
+    told = _by_side(declared, "true_cvr_auc_less_base", 0.0, difference_text, words,
+                    (BASE, *REFERENCES))
+    return f"Expected AUC over all impressions, less BASE's draw by draw: {told}."
+
+
+def _by_side(
+    scenario: ScenarioFigures, name: str, center: float, text: Callable[[Estimate], str],
+    words: Mapping[str, str], left_out: Sequence[str],
+) -> str:
+    """The methods by the side of `center` on which their intervals of a figure lie; one that has no
+    such figure is left out too."""
+    told: dict[str, list[str]] = {side: [] for side in words}
+    for method, figures in scenario.methods.items():
+        if method not in left_out and name in figures:
+            told[figures[name].side_of(center)].append(
+                f"{method_name(method)} {text(figures[name])}")
+    return "; ".join(f"{words[side]}: {', '.join(of_side) or 'none'}"
+                     for side, of_side in told.items())
 
 
 def _of_confounding(audit: Audit) -> Iterator[str]:
@@ -140,16 +151,12 @@ def _of_confounding(audit: Audit) -> Iterator[str]:
 
 
 def _of_rivals(declared: ScenarioFigures) -> str:
-    told: dict[str, list[str]] = {"above": [], "below": [], "not told": []}
-    for method, figures in declared.methods.items():
-        if method not in ("aman", *REFERENCES):
-            estimate = figures["true_cvr_pcoc_unclicked"]
-            told[estimate.side_of(1.0)].append(f"{method_name(method)} {ratio_text(estimate)}")
     words = {"above": "too high", "below": "too low", "not told": "not told from the truth"}
-    return ("Over un-clicked impressions: " + "; ".join(
-        f"{words[side]}: {', '.join(of_side) or 'none'}" for side, of_side in told.items())
-        + f"; the conversion rate of clicks alone "
-        f"{ratio_text(declared.methods['clicked_rate']['true_cvr_pcoc_unclicked'])}.")
+    constant = declared.methods["clicked_rate"]["true_cvr_pcoc_unclicked"]
+    told = _by_side(declared, "true_cvr_pcoc_unclicked", 1.0, ratio_text, words,
+                    ("aman", *REFERENCES))
+    return (f"Over un-clicked impressions: {told}; the conversion rate of clicks alone "
+            f"{ratio_text(constant)}.")
 
 
 def _of_length(audit: Audit) -> Iterator[str]:
